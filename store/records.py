@@ -1,0 +1,177 @@
+"""What the store hands out: frozen records, one per kind of row a caller holds on to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, NewType
+
+RunId = NewType("RunId", str)
+
+
+class Status(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    KILLED = "killed"
+    PRUNED = "pruned"
+
+
+class NewRow(NamedTuple):
+    """One row to put into a dataset version."""
+
+    split: str
+    text: str
+    target: int | float | str | None
+    metadata: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named, immutable dataset version."""
+
+    key: int
+    name: str
+    version: int
+    fingerprint: str
+    label_names: tuple[str, ...] | None
+    source: Mapping[str, object]
+    n_rows: Mapping[str, int]
+    parent_key: int | None
+    created_at: float
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What is known of a run before it begins. Only the name is required: foreign scripts know little else."""
+
+    name: str
+    task: str | None = None
+    method: str | None = None
+    base_model: str | None = None
+    recipe_text: str | None = None
+    recipe: Mapping[str, object] | None = None
+    recipe_hash: str | None = None
+    dataset_key: int | None = None
+    provenance: Mapping[str, object] | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    select_metric: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a resolved recipe, as the store knows it."""
+
+    key: int
+    id: RunId
+    name: str
+    task: str | None
+    method: str | None
+    base_model: str | None
+    status: Status
+    cause: str | None
+    recipe_text: str | None
+    recipe: Mapping[str, object] | None
+    recipe_hash: str | None
+    dataset_key: int | None
+    provenance: Mapping[str, object] | None
+    tags: tuple[str, ...]
+    note: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    select_metric: str | None
+    version: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds a running run: a process on a host."""
+
+    host: str
+    boot_id: str | None
+    pid: int
+    process_started_at: float
+    heartbeat_at: float
+    oom_kills: int | None
+    rows_pending: int
+    rows_lost: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved model: a folder of safetensors, or a URL."""
+
+    key: int
+    run_key: int
+    segment: int
+    step: int
+    epoch: float | None
+    path: str
+    size_bytes: int
+    sha256: str
+    manifest: Mapping[str, str]
+    is_best: bool
+    created_at: float
+    deleted_at: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One pass of one checkpoint over one split."""
+
+    key: int
+    run_key: int
+    segment: int
+    step: int
+    epoch: float | None
+    split: str
+    n_examples: int
+    is_best: bool
+    at: float
+
+
+class ScoreRow(NamedTuple):
+    """A metric of an evaluation with its 95 % interval; None where it was not measured."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a run took. Seconds, bytes, counts, joules; shares and utilisation in [0, 1]; None = not measured."""
+
+    wall_seconds: float | None = None
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    device_seconds: float | None = None
+    peak_host_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    trainable_parameters: int | None = None
+    total_parameters: int | None = None
+    tokens_seen: int | None = None
+    examples_seen: int | None = None
+    tokens_per_second: float | None = None
+    examples_per_second: float | None = None
+    data_wait_share: float | None = None
+    device_utilisation: float | None = None
+    energy_joules: float | None = None
+
+
+class SystemSample(NamedTuple):
+    """A reading of the machine during a run."""
+
+    at: float
+    cpu_percent: float | None
+    host_bytes: int | None
+    device_utilisation: float | None
+    device_bytes: int | None
+    power_watts: float | None

@@ -1,0 +1,304 @@
+"""Runs: making them, finding them, what happened to them, and removing them."""
+
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from store.connection import Store
+from store.errors import RunAmbiguous, RunNotFound
+from store.frames import read_frame
+from store.ids import new_run_id
+from store.records import Checkpoint, NewRun, Run, RunCost, RunId, Status
+
+_COLUMNS = (
+    "key, id, name, task, method, base_model, status, cause, recipe_text, recipe, recipe_hash, dataset_key,"
+    " provenance, tags, note, created_at, started_at, ended_at, select_metric, version"
+)
+
+
+def record_run(store: Store, new: NewRun, *, status: Status = Status.QUEUED) -> Run:
+    """Write a new run and its first segment; the run has no lease yet (see `store.leases`)."""
+    now = time.time()
+    with store.write() as db:
+        (key,) = db.execute(
+            "INSERT INTO runs (id, name, task, method, base_model, status, recipe_text, recipe, recipe_hash,"
+            " dataset_key, provenance, tags, note, created_at, started_at, select_metric)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
+            (
+                new_run_id(),
+                new.name,
+                new.task,
+                new.method,
+                new.base_model,
+                status,
+                new.recipe_text,
+                _json(new.recipe),
+                new.recipe_hash,
+                new.dataset_key,
+                _json(new.provenance),
+                _json(list(new.tags)),
+                new.note,
+                now,
+                now if status == Status.RUNNING else None,
+                new.select_metric,
+            ),
+        ).fetchone()
+        db.execute("INSERT INTO segments (run_key, number, start_step, started_at) VALUES (?, 1, 0, ?)", (key, now))
+    return get_run(store, key)
+
+
+def get_run(store: Store, selector: str | int) -> Run:
+    """By key, id, unique id prefix (4 characters or more), name (the newest), or `@latest`.
+
+    Raises RunNotFound, or RunAmbiguous naming the candidates of a prefix.
+    """
+    db = store.db
+    if isinstance(selector, int):
+        rows = _select(db, "key = ?", (selector,))
+    elif selector == "@latest":
+        rows = _select(db, "1 ORDER BY created_at DESC, key DESC LIMIT 1", ())
+    else:
+        rows = _select(db, "id = ?", (selector.upper(),))
+        rows = rows or _select(db, "name = ? ORDER BY created_at DESC, key DESC LIMIT 1", (selector,))
+        if not rows and len(selector) >= 4 and selector.isalnum():
+            rows = _select(db, "id >= ? AND id < ? ORDER BY id", (selector.upper(), selector.upper() + "~"))
+    if not rows:
+        raise RunNotFound(f"no run {selector!r} in {store.path}. {_known_runs(db)}")
+    if len(rows) > 1:
+        names = ", ".join(f"{row[1]} ({row[2]})" for row in rows[:5])
+        raise RunAmbiguous(f"{selector!r} fits {len(rows)} runs: {names}. Give more characters of the id.")
+    return _run(rows[0])
+
+
+def _known_runs(db: sqlite3.Connection) -> str:
+    newest = db.execute("SELECT name, id FROM runs ORDER BY created_at DESC, key DESC LIMIT 3").fetchall()
+    if not newest:
+        return "There are no runs yet: `runner train RECIPE` makes one."
+    return "The newest are " + ", ".join(f"{name} ({identity})" for name, identity in newest) + "; see `runner ls`."
+
+
+def start_run(store: Store, run: Run) -> None:
+    """From queued to running."""
+    with store.write(run.key) as db:
+        db.execute(
+            "UPDATE runs SET status = 'running', cause = NULL, started_at = coalesce(started_at, ?) WHERE key = ?",
+            (time.time(), run.key),
+        )
+
+
+def finish_run(store: Store, run_key: int, status: Status, cause: str | None = None) -> None:
+    """Give a run its final status and let go of its lease."""
+    with store.write(run_key) as db:
+        end_run(db, run_key, status, cause)
+
+
+def end_run(db: sqlite3.Connection, run_key: int, status: Status, cause: str | None) -> None:
+    """As `finish_run`, inside a transaction of the caller's."""
+    db.execute(
+        "UPDATE runs SET status = ?, cause = ?, ended_at = ? WHERE key = ?",
+        (status, cause, time.time(), run_key),
+    )
+    db.execute("DELETE FROM leases WHERE run_key = ?", (run_key,))
+
+
+def set_dataset(store: Store, run_key: int, dataset_key: int) -> None:
+    with store.write(run_key) as db:
+        db.execute("UPDATE runs SET dataset_key = ? WHERE key = ?", (dataset_key, run_key))
+
+
+_SORTABLE = {
+    "created_at": "r.created_at",
+    "name": "r.name COLLATE NOCASE",
+    "status": "r.status",
+    "method": "r.method",
+    "value": "value",
+    "wall_seconds": "c.wall_seconds",
+    "examples_per_second": "c.examples_per_second",
+    "peak_host_bytes": "c.peak_host_bytes",
+}
+
+
+def list_runs(
+    store: Store,
+    *,
+    search: str | None = None,
+    status: Sequence[str] = (),
+    task: Sequence[str] = (),
+    method: Sequence[str] = (),
+    dataset: str | None = None,
+    tag: str | None = None,
+    sort: str = "created_at",
+    descending: bool = True,
+    limit: int | None = None,
+    offset: int = 0,
+) -> pd.DataFrame:
+    """One row a run, newest first.
+
+    Columns: key, id, name, task, method, base_model, dataset, status, cause, created_at, started_at, ended_at,
+    heartbeat_at, rows_pending, rows_lost, select_metric, value, low, high, n, step, epoch (the select metric at the
+    best checkpoint, with its 95 % interval), base_value (the same metric before training), all of RunCost, tags, note,
+    version. `search` is looked for in name, note, base model, tags, dataset and recipe text. Raises ValueError for an
+    unknown `sort`.
+    """
+    if sort not in _SORTABLE:
+        raise ValueError(f"cannot sort by {sort!r}; choose one of {', '.join(_SORTABLE)}.")
+    where, values = ["1"], list[object]()
+    if search:
+        where.append(
+            "(instr(lower(r.name || ' ' || r.note || ' ' || coalesce(r.base_model, '') || ' ' || r.tags || ' ' ||"
+            " coalesce(d.name, '') || ' ' || coalesce(r.recipe_text, '') || ' ' || r.id), lower(?)) > 0)"
+        )
+        values.append(search)
+    for column, wanted in (("status", status), ("task", task), ("method", method)):
+        if wanted:
+            where.append(f"r.{column} IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps([str(w) for w in wanted]))
+    if dataset:
+        where.append("(d.name = ? OR d.name || '@' || d.version = ?)")
+        values += [dataset, dataset]
+    if tag:
+        where.append("EXISTS (SELECT 1 FROM json_each(r.tags) WHERE value = ?)")
+        values.append(tag)
+    costs = ", ".join(f"c.{field.name}" for field in fields(RunCost))
+    direction = "DESC" if descending else "ASC"
+    return read_frame(
+        store.db,
+        "SELECT r.key, r.id, r.name, r.task, r.method, r.base_model, d.name || '@' || d.version AS dataset, r.status,"
+        " r.cause, r.created_at, r.started_at, r.ended_at, l.heartbeat_at, l.rows_pending, l.rows_lost,"
+        " r.select_metric, s.value, s.low, s.high, s.n, e.step, e.epoch, s0.value AS base_value,"
+        f" {costs}, r.tags, r.note, r.version"
+        " FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key LEFT JOIN leases l ON l.run_key = r.key"
+        " LEFT JOIN run_costs c ON c.run_key = r.key"
+        " LEFT JOIN metric_keys k ON k.name = substr(r.select_metric, instr(r.select_metric, '/') + 1)"
+        " LEFT JOIN visible_evaluations e ON e.run_key = r.key AND e.is_best"
+        "  AND e.split = substr(r.select_metric, 1, instr(r.select_metric, '/') - 1)"
+        " LEFT JOIN scores s ON s.evaluation_key = e.key AND s.metric_key = k.key"
+        " LEFT JOIN visible_evaluations e0 ON e0.run_key = r.key AND e0.step = 0 AND e0.split = e.split"
+        " LEFT JOIN scores s0 ON s0.evaluation_key = e0.key AND s0.metric_key = k.key"
+        f" WHERE {' AND '.join(where)}"
+        f" ORDER BY {_SORTABLE[sort]} IS NULL, {_SORTABLE[sort]} {direction}, r.key DESC LIMIT ? OFFSET ?",
+        (*values, -1 if limit is None else limit, offset),
+    )
+
+
+def count_runs(store: Store) -> dict[str, int]:
+    """How many runs there are of each status that occurs."""
+    return dict(store.db.execute("SELECT status, count(*) FROM runs GROUP BY status ORDER BY status").fetchall())
+
+
+def record_event(
+    db: sqlite3.Connection, run_key: int, kind: str, message: str, data: Mapping[str, object] | None = None
+) -> None:
+    """Note that something happened to a run, inside a transaction of the caller's."""
+    db.execute(
+        "INSERT INTO run_events (run_key, at, kind, message, data) VALUES (?, ?, ?, ?, ?)",
+        (run_key, time.time(), kind, message, _json(data)),
+    )
+
+
+def list_events(store: Store, run_key: int) -> pd.DataFrame:
+    """Columns at, kind, message, data; in the order they happened."""
+    return read_frame(
+        store.db, "SELECT at, kind, message, data FROM run_events WHERE run_key = ? ORDER BY key", (run_key,)
+    )
+
+
+def read_log(store: Store, run_key: int, *, last: int | None = None) -> str:
+    """The console log kept with the run; with `last`, only that many characters from its end."""
+    (text,) = store.db.execute(
+        "SELECT coalesce(group_concat(text, ''), '') FROM"
+        " (SELECT text FROM run_logs WHERE run_key = ? ORDER BY number)",
+        (run_key,),
+    ).fetchone()
+    return str(text) if last is None else str(text)[-last:]
+
+
+def get_cost(store: Store, run_key: int) -> RunCost:
+    """What the run took; everything is None while it is not measured."""
+    names = [field.name for field in fields(RunCost)]
+    row = store.db.execute(f"SELECT {', '.join(names)} FROM run_costs WHERE run_key = ?", (run_key,)).fetchone()
+    return RunCost(**dict(zip(names, row, strict=True))) if row else RunCost()
+
+
+def write_cost(db: sqlite3.Connection, run_key: int, cost: RunCost) -> None:
+    names = [field.name for field in fields(RunCost)]
+    db.execute(
+        f"INSERT OR REPLACE INTO run_costs (run_key, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
+        (run_key, *(getattr(cost, name) for name in names)),
+    )
+
+
+def list_samples(store: Store, run_key: int) -> pd.DataFrame:
+    """Columns at, cpu_percent, host_bytes, device_utilisation, device_bytes, power_watts; in time order."""
+    return read_frame(
+        store.db,
+        "SELECT at, cpu_percent, host_bytes, device_utilisation, device_bytes, power_watts"
+        " FROM system_samples WHERE run_key = ? ORDER BY at",
+        (run_key,),
+    )
+
+
+def list_checkpoints(store: Store, run_key: int, *, existing: bool = False) -> list[Checkpoint]:
+    """The run's checkpoints by step; `existing` leaves out those whose files were removed."""
+    rows = store.db.execute(
+        "SELECT key, run_key, segment, step, epoch, path, size_bytes, sha256, manifest, is_best, created_at, deleted_at"
+        " FROM checkpoints WHERE run_key = ? AND (deleted_at IS NULL OR NOT ?) ORDER BY step, segment",
+        (run_key, existing),
+    )
+    return [Checkpoint(*(*row[:8], json.loads(row[8]), bool(row[9]), *row[10:])) for row in rows]
+
+
+def run_files(store: Store, run: Run) -> Path:
+    """The folder of everything the run keeps outside the store. Built from the run's id alone."""
+    return store.files / "runs" / run.id
+
+
+def run_size(store: Store, run: Run) -> int:
+    """Bytes that `delete_run` would free: files on disk, and blocks and rows in the store (the latter estimated)."""
+    folder = run_files(store, run)
+    on_disk = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else 0
+    (inside,) = store.db.execute(
+        "SELECT coalesce((SELECT sum(length(block)) FROM dynamics WHERE run_key = :run), 0)"
+        " + coalesce((SELECT sum(length(text)) FROM run_logs WHERE run_key = :run), 0)"
+        " + 30 * (SELECT count(*) FROM metrics WHERE run_key = :run)"
+        " + 45 * coalesce((SELECT sum(n_examples) FROM evaluations WHERE run_key = :run), 0)",
+        {"run": run.key},
+    ).fetchone()
+    return on_disk + int(inside)
+
+
+def delete_run(store: Store, run: Run) -> None:
+    """Remove a run, everything recorded about it, and its files. Datasets and examples stay."""
+    with store.write() as db:
+        db.execute("DELETE FROM runs WHERE key = ?", (run.key,))
+        db.execute("DELETE FROM embedding_sets WHERE key NOT IN (SELECT set_key FROM run_embeddings)")
+    shutil.rmtree(run_files(store, run), ignore_errors=True)
+
+
+def _select(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    return db.execute(f"SELECT {_COLUMNS} FROM runs WHERE {where}", values).fetchall()
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    for name in ("recipe", "provenance"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Run(
+        **{
+            **values,
+            "id": RunId(values["id"]),
+            "status": Status(values["status"]),
+            "tags": tuple(json.loads(values["tags"])),
+        }
+    )
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
