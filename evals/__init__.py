@@ -1,0 +1,13 @@
+"""Pure statistics: arrays and frames in, arrays and frames out. No SQL, no torch, no streamlit, no I/O.
+
+- `intervals`       Wilson, percentile bootstrap and its p-value, mean ± t interval over seeds
+- `f1`              F1 from counts of (gold, predicted), of one sample or of a thousand resamples at once
+- `calibration`     expected calibration error with an interval that respects its bias
+- `classification`  the table of metrics, scores with intervals, confusion matrix, class table, predictions
+- `paired`          two models on the same examples: flips, exact McNemar, paired differences, Holm
+- `verdict`         better, not better, not separable yet (needs about n more examples); the headline
+- `dynamics`        how logits seen in training are packed, and what a stack of epochs says of each example
+- `curves`          thinning and smoothing of metric curves for a chart
+
+Unknown is nan, never 0.
+"""

@@ -25,7 +25,7 @@ from store.comparisons import (
     list_flips,
     read_pairs,
 )
-from store.connection import Store, open_readonly, open_store
+from store.connection import Store, open_readonly, open_store, reading
 from store.datasets import (
     find_dataset,
     get_dataset,
@@ -39,6 +39,7 @@ from store.errors import (
     DatasetNotFound,
     RowsLost,
     RunAmbiguous,
+    RunHeld,
     RunNotFound,
     StoreError,
     StoreNotFound,
@@ -73,6 +74,7 @@ from store.records import (
     SystemSample,
 )
 from store.runs import (
+    count_matching_runs,
     count_runs,
     delete_run,
     finish_run,
@@ -80,6 +82,7 @@ from store.runs import (
     get_run,
     list_checkpoints,
     list_events,
+    list_run_facets,
     list_runs,
     list_samples,
     read_log,
@@ -105,6 +108,7 @@ __all__ = [
     "Run",
     "RunAmbiguous",
     "RunCost",
+    "RunHeld",
     "RunId",
     "RunNotFound",
     "ScoreRow",
@@ -118,6 +122,7 @@ __all__ = [
     "SystemSample",
     "check_store",
     "count_flips",
+    "count_matching_runs",
     "count_runs",
     "dataset_fingerprint",
     "delete_run",
@@ -142,6 +147,7 @@ __all__ = [
     "list_latest",
     "list_metrics",
     "list_predictions",
+    "list_run_facets",
     "list_runs",
     "list_samples",
     "list_scores",
@@ -155,6 +161,7 @@ __all__ = [
     "read_predictions",
     "read_rows",
     "read_targets",
+    "reading",
     "reconcile",
     "record_dataset",
     "record_run",

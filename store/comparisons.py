@@ -11,24 +11,23 @@ from numpy.typing import NDArray
 
 from store.connection import Store
 from store.evaluations import match_query
-from store.frames import read_frame
+from store.frames import read_frame, read_numbers
 from store.records import Evaluation
 
-# The pairs of one split: (position in A's dataset, gold label of A's dataset, what each said).
+# The pairs of two evaluations: a and b what each said, w the row of A's dataset with the gold label.
 _PAIRS = (
     " FROM evaluations ea JOIN runs ra ON ra.key = ea.run_key"
     " JOIN predictions a ON a.evaluation_key = ea.key"
     " JOIN dataset_rows w ON w.dataset_key = ra.dataset_key AND w.split = ea.split AND w.position = a.position"
-    " {join_b}"
-    " WHERE ea.key = ?"
+    " JOIN predictions b ON b.evaluation_key = {b} AND {condition}"
+    " WHERE ea.key = {a}"
 )
-_SAME_DATASET = " JOIN predictions b ON b.evaluation_key = {b} AND b.position = a.position"
-# Texts that occur twice in a split pair once: with the first occurrence on either side.
-_BY_EXAMPLE = (
-    " JOIN (SELECT wb.example_key, min(wb.position) AS position FROM evaluations eb JOIN runs rb ON rb.key = eb.run_key"
-    " JOIN dataset_rows wb ON wb.dataset_key = rb.dataset_key AND wb.split = eb.split WHERE eb.key = {b}"
-    " GROUP BY wb.example_key) other ON other.example_key = w.example_key"
-    " JOIN predictions b ON b.evaluation_key = {b} AND b.position = other.position"
+_SAME_DATASET = "b.position = a.position"
+# Texts that occur twice in a split pair once: the first occurrence on either side.
+_FIRST = (
+    "(SELECT min(f.position) FROM dataset_rows f WHERE f.example_key = w.example_key"
+    " AND (f.dataset_key, f.split) = (SELECT r.dataset_key, e.split FROM evaluations e JOIN runs r ON r.key = e.run_key"
+    " WHERE e.key = {key}))"
 )
 
 
@@ -49,20 +48,20 @@ def _pairs_sql(store: Store, a: Evaluation, b: Evaluation) -> str:
         " FROM evaluations e JOIN runs r ON r.key = e.run_key WHERE e.key IN (?, ?)",
         (a.key, b.key),
     ).fetchone()
-    return _PAIRS.format(join_b=(_SAME_DATASET if same else _BY_EXAMPLE).format(b=int(b.key)))
+    first_a, first_b = (_FIRST.format(key=int(e.key)) for e in (a, b))
+    condition = _SAME_DATASET if same else f"a.position = {first_a} AND b.position = {first_b}"
+    return _PAIRS.format(a=int(a.key), b=int(b.key), condition=condition)
 
 
 def read_pairs(store: Store, a: Evaluation, b: Evaluation) -> Pairs:
-    """All examples that both evaluations saw, in A's order. A label index means the same name in both runs or the pair
-    is meaningless: compare `Dataset.label_names` first."""
-    rows = store.db.execute(
-        f"SELECT a.position, w.target, a.predicted, b.predicted, a.loss, b.loss"
-        f"{_pairs_sql(store, a, b)} ORDER BY a.position",
-        (a.key,),
-    ).fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    positions, gold, predicted_a, predicted_b = (np.array(column, dtype=np.int64) for column in columns[:4])
-    loss_a, loss_b = (np.array(column, dtype=np.float64) for column in columns[4:])
+    """All examples that both evaluations saw, in A's order; -1 for a label that is not there. A label index means the
+    same name in both runs or the pair is meaningless: compare `Dataset.label_names` first."""
+    *labels, loss_a, loss_b = read_numbers(
+        store.db,
+        "SELECT a.position, coalesce(w.target, -1), coalesce(a.predicted, -1), coalesce(b.predicted, -1),"
+        f" a.loss, b.loss{_pairs_sql(store, a, b)} ORDER BY a.position",
+    )
+    positions, gold, predicted_a, predicted_b = (column.astype(np.int64) for column in labels)
     return Pairs(positions, gold, predicted_a, predicted_b, loss_a, loss_b)
 
 
@@ -95,12 +94,13 @@ def list_flips(
     where, values = _filters(kind, label, search)
     return read_frame(
         store.db,
-        "SELECT a.position, lower(hex(x.id)) AS example_id, x.text, w.target AS gold,"
-        " a.predicted AS predicted_a, a.p_predicted AS p_a, b.predicted AS predicted_b, b.p_predicted AS p_b,"
-        " a.loss AS loss_a, b.loss AS loss_b"
-        f"{_with_text(_pairs_sql(store, a, b))}{where}"
-        " ORDER BY abs(a.loss - b.loss) DESC, a.position LIMIT ? OFFSET ?",
-        (a.key, *values, limit, offset),
+        # The page is chosen first: texts are read for its rows only.
+        "SELECT page.position, lower(hex(x.id)) AS example_id, x.text, gold, predicted_a, p_a, predicted_b, p_b,"
+        " loss_a, loss_b FROM (SELECT a.position, w.example_key, w.target AS gold, a.predicted AS predicted_a,"
+        "  a.p_predicted AS p_a, b.predicted AS predicted_b, b.p_predicted AS p_b, a.loss AS loss_a, b.loss AS loss_b"
+        f"  {_pairs_sql(store, a, b)}{where} ORDER BY abs(a.loss - b.loss) DESC, a.position LIMIT ? OFFSET ?) page"
+        " JOIN examples x ON x.key = page.example_key ORDER BY abs(loss_a - loss_b) DESC, page.position",
+        (*values, limit, offset),
     )
 
 
@@ -110,7 +110,7 @@ def count_flips(
     """How many examples there are of each kind under the same filters as `list_flips`."""
     where, values = _filters("all", label, search)
     sums = ", ".join(f"coalesce(sum({condition}), 0)" for condition in _KINDS.values())
-    row = store.db.execute(f"SELECT {sums}{_with_text(_pairs_sql(store, a, b))}{where}", (a.key, *values)).fetchone()
+    row = store.db.execute(f"SELECT {sums}{_pairs_sql(store, a, b)}{where}", values).fetchone()
     return dict(zip(_KINDS, row, strict=True))
 
 
@@ -122,13 +122,16 @@ def _filters(kind: str, label: int | None, search: str | None) -> tuple[str, lis
         where += " AND w.target = ?"
         values.append(label)
     if search:
-        where += " AND x.key IN (SELECT rowid FROM examples_fts WHERE examples_fts MATCH ?)"
+        where += " AND w.example_key IN (SELECT rowid FROM examples_fts WHERE examples_fts MATCH ?)"
         values.append(match_query(search))
     return where, values
 
 
-def _with_text(pairs: str) -> str:
-    return pairs.replace(" WHERE ea.key", " JOIN examples x ON x.key = w.example_key WHERE ea.key")
+def _id_bytes(example_id: str) -> bytes:
+    try:
+        return bytes.fromhex(example_id)
+    except ValueError:
+        return b""  # no example has such an id
 
 
 def list_example_history(store: Store, example_id: str) -> pd.DataFrame:
@@ -149,7 +152,7 @@ def list_example_history(store: Store, example_id: str) -> pd.DataFrame:
         " JOIN visible_evaluations e ON e.run_key = r.key AND e.split = w.split"
         " JOIN predictions p ON p.evaluation_key = e.key AND p.position = w.position"
         " WHERE x.id = ? ORDER BY r.created_at DESC, r.key DESC, w.position, e.step",
-        (bytes.fromhex(example_id),),
+        (_id_bytes(example_id),),
     )
 
 
@@ -161,5 +164,5 @@ def list_example_places(store: Store, example_id: str) -> pd.DataFrame:
         " coalesce(json_extract(d.label_names, '$[' || w.target || ']'), w.target) AS label, w.metadata"
         " FROM examples x JOIN dataset_rows w ON w.example_key = x.key JOIN datasets d ON d.key = w.dataset_key"
         " WHERE x.id = ? AND d.version IS NOT NULL ORDER BY d.created_at DESC, w.split, w.position",
-        (bytes.fromhex(example_id),),
+        (_id_bytes(example_id),),
     )

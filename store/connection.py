@@ -30,7 +30,9 @@ class Store:
         self.path = path
         self.readonly = readonly
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
+        self._inherited: list[object] = []  # after a fork: the parent's, never to be used or closed here
+        self._pid = os.getpid()
         self._lock = threading.Lock()
 
     @property
@@ -41,25 +43,39 @@ class Store:
     @property
     def db(self) -> sqlite3.Connection:
         """This thread's connection, opened on first use. Autocommit: reads see the newest state."""
+        if self._pid != os.getpid():
+            self._leave_to_parent()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = _connect(self.path, readonly=self.readonly)
             self._local.connection = connection
             with self._lock:
-                self._connections.append(connection)
+                for thread in [t for t in self._connections if not t.is_alive()]:  # a dashboard makes many threads
+                    self._connections.pop(thread).close()
+                self._connections[threading.current_thread()] = connection
         return connection
 
+    def _leave_to_parent(self) -> None:
+        """A SQLite connection must not cross a fork: the child opens its own."""
+        self._inherited += [self._connections, self._local]
+        self._local, self._connections, self._lock = threading.local(), {}, threading.Lock()
+        self._pid = os.getpid()
+
     @contextmanager
-    def write(self, run_key: int | None = None) -> Iterator[sqlite3.Connection]:
+    def write(self, run_key: int | None = None, *, wait_seconds: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
         """One immediate transaction; moves the store's version, and the run's where one is named.
 
         Raises StoreUnreadable for a read-only store, sqlite3.OperationalError when the file stays locked for
-        `BUSY_SECONDS` or the disk is full. An exception inside the block rolls everything back.
+        `wait_seconds` or the disk is full. An exception inside the block rolls everything back.
         """
         if self.readonly:
             raise StoreUnreadable(f"{self.path} was opened read-only; nothing can be written to it.")
         db = self.db
-        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         try:
             yield db
             db.execute("UPDATE store_version SET version = version + 1")
@@ -79,7 +95,7 @@ class Store:
     def close(self) -> None:
         """Close this store's connections in all threads."""
         with self._lock:
-            for connection in self._connections:
+            for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
             self._local = threading.local()
@@ -130,6 +146,20 @@ def open_readonly(path: str | Path) -> Store:
             f"Run `runner doctor --store {path}` once: it opens the store for writing and upgrades it."
         )
     return store
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[Store]:
+    """A read-only store for the length of a block; made for callers whose threads come and go.
+
+    Raises what `open_readonly` raises; whatever SQLite cannot read inside the block becomes StoreUnreadable too.
+    """
+    store = open_readonly(path)
+    try:
+        with _explained(store.path):
+            yield store
+    finally:
+        store.close()
 
 
 def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:

@@ -100,7 +100,7 @@ def delete_draft(store: Store, key: int) -> None:
             (key,),
         )
         db.execute("DELETE FROM datasets WHERE key = ? AND version IS NULL", (key,))
-        db.execute("DELETE FROM orphans WHERE key IN (SELECT example_key FROM dataset_rows)")
+        db.execute("DELETE FROM orphans WHERE EXISTS (SELECT 1 FROM dataset_rows w WHERE w.example_key = orphans.key)")
         db.execute(
             "INSERT INTO examples_fts (examples_fts, rowid, text)"
             " SELECT 'delete', key, text FROM examples WHERE key IN (SELECT key FROM orphans)"
@@ -136,9 +136,13 @@ def find_dataset(store: Store, name: str, fingerprint: str) -> Dataset | None:
 def get_dataset(store: Store, selector: str | int) -> Dataset:
     """By `name` (the newest version), `name@version`, or key. Raises DatasetNotFound, naming what there is."""
     if isinstance(selector, int):
-        row = store.db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE key = ?", (selector,)).fetchone()
+        row = store.db.execute(
+            f"SELECT {_COLUMNS} FROM datasets WHERE key = ? AND version IS NOT NULL", (selector,)
+        ).fetchone()
     else:
-        name, _, version = selector.rpartition("@") if "@" in selector else (selector, "", "")
+        name, _, version = selector.rpartition("@")
+        if not version.isdecimal():  # no version, or an @ that belongs to the name
+            name, version = selector, ""
         where, values = ("name = ?", (name,)) if not version else ("name = ? AND version = ?", (name, version))
         row = store.db.execute(
             f"SELECT {_COLUMNS} FROM datasets WHERE {where} AND version IS NOT NULL ORDER BY version DESC LIMIT 1",

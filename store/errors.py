@@ -29,5 +29,9 @@ class RunAmbiguous(StoreError):
     """Several runs match the selector; the text names them."""
 
 
+class RunHeld(StoreError):
+    """Another living process records this run."""
+
+
 class RowsLost(StoreError):
     """Rows could not be written before the recorder had to close."""

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from store.connection import Store
-from store.frames import read_frame
+from store.frames import read_frame, read_numbers
 from store.metrics import metric_key
 from store.records import Evaluation, ScoreRow
 
@@ -18,8 +18,8 @@ from store.records import Evaluation, ScoreRow
 class Predictions(NamedTuple):
     """One value an example in position order, each `(n,)`; nan where not measured.
 
-    predicted: class index · p_given, p_predicted: probabilities in [0, 1] · margin: p_given minus the largest other
-    probability, in [-1, 1] · loss: -ln p_given, in nats.
+    predicted: class index, -1 where there is none · p_given, p_predicted: probabilities in [0, 1] · margin: p_given
+    minus the largest other probability, in [-1, 1] · loss: -ln p_given, in nats.
     """
 
     predicted: NDArray[np.int64]
@@ -56,10 +56,12 @@ def write_evaluation(
         [(key, metric_key(db, score.metric), score.value, score.low, score.high, score.n) for score in scores],
     )
     if predictions is not None:
+        first, *others = (np.asarray(column).tolist() for column in predictions)
+        predicted = (None if label < 0 else label for label in first)
         db.executemany(
             "INSERT INTO predictions (evaluation_key, position, predicted, p_given, p_predicted, margin, loss)"
             f" VALUES ({int(key)}, ?, ?, ?, ?, ?, ?)",
-            zip(range(n_examples), *(np.asarray(column).tolist() for column in predictions), strict=True),
+            zip(range(n_examples), predicted, *others, strict=True),
         )
     return int(key)
 
@@ -104,14 +106,13 @@ def list_scores(store: Store, run_keys: Sequence[int], *, best_only: bool = Fals
 
 def read_predictions(store: Store, evaluation: Evaluation) -> Predictions:
     """All predictions of an evaluation as arrays in position order."""
-    rows = store.db.execute(
-        "SELECT predicted, p_given, p_predicted, margin, loss FROM predictions"
+    predicted, *others = read_numbers(
+        store.db,
+        "SELECT coalesce(predicted, -1), p_given, p_predicted, margin, loss FROM predictions"
         " WHERE evaluation_key = ? ORDER BY position",
         (evaluation.key,),
-    ).fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-    predicted = np.array([-1 if v is None else v for v in columns[0]], dtype=np.int64)
-    return Predictions(predicted, *(np.array(column, dtype=np.float64) for column in columns[1:]))
+    )
+    return Predictions(predicted.astype(np.int64), *others)
 
 
 _ORDERS = {
@@ -149,16 +150,18 @@ def list_predictions(
     if wrong_only:
         where.append("p.predicted <> w.target")
     if search:
-        where.append("x.key IN (SELECT rowid FROM examples_fts WHERE examples_fts MATCH ?)")
+        where.append("w.example_key IN (SELECT rowid FROM examples_fts WHERE examples_fts MATCH ?)")
         values.append(match_query(search))
     return read_frame(
         store.db,
-        "SELECT p.position, lower(hex(x.id)) AS example_id, x.text, w.target AS given, p.predicted, p.p_given,"
-        " p.p_predicted, p.margin, p.loss"
-        " FROM predictions p JOIN evaluations e ON e.key = p.evaluation_key JOIN runs r ON r.key = e.run_key"
-        " JOIN dataset_rows w ON w.dataset_key = r.dataset_key AND w.split = e.split AND w.position = p.position"
-        " JOIN examples x ON x.key = w.example_key"
-        f" WHERE {' AND '.join(where)} ORDER BY {_ORDERS[order]}, p.position LIMIT ? OFFSET ?",
+        # The page is chosen first: texts are read for its rows only.
+        "SELECT p.position, lower(hex(x.id)) AS example_id, x.text, given, predicted, p_given, p_predicted, margin,"
+        " loss FROM (SELECT p.position, w.example_key, w.target AS given, p.predicted, p.p_given, p.p_predicted,"
+        "  p.margin, p.loss"
+        "  FROM predictions p JOIN evaluations e ON e.key = p.evaluation_key JOIN runs r ON r.key = e.run_key"
+        "  JOIN dataset_rows w ON w.dataset_key = r.dataset_key AND w.split = e.split AND w.position = p.position"
+        f"  WHERE {' AND '.join(where)} ORDER BY {_ORDERS[order]}, p.position LIMIT ? OFFSET ?) p"
+        f" JOIN examples x ON x.key = p.example_key ORDER BY {_ORDERS[order]}, p.position",
         (*values, limit, offset),
     )
 

@@ -13,6 +13,7 @@ import psutil
 
 from store.connection import Store
 from store.datasets import delete_stale_drafts
+from store.errors import RunHeld
 from store.records import Lease, Run, Status
 from store.runs import end_run, get_run, record_event
 
@@ -22,21 +23,24 @@ _CLOCK_SLACK_SECONDS = 2.0
 
 
 def take_lease(store: Store, run: Run) -> None:
-    """This process holds the run from now on."""
+    """This process holds the run from now on, and it is running. Raises RunHeld where another living process does."""
     process = psutil.Process()
+    started_at = process.create_time()
     with store.write(run.key) as db:
+        holder = get_lease(store, run.key)
+        is_ours = holder is not None and (holder.pid, holder.process_started_at) == (process.pid, started_at)
+        if holder and not is_ours and _cause_of_death(holder) is None:
+            raise RunHeld(f"run {run.id} ({run.name}) is being recorded by process {holder.pid} on {holder.host}.")
+        now = time.time()
         db.execute(
             "INSERT OR REPLACE INTO leases (run_key, host, boot_id, pid, process_started_at, heartbeat_at, oom_kills)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                run.key,
-                platform.node(),
-                _boot_id(),
-                process.pid,
-                process.create_time(),
-                time.time(),
-                oom_kill_count(),
-            ),
+            (run.key, platform.node(), _boot_id(), process.pid, started_at, now, oom_kill_count()),
+        )
+        db.execute(
+            "UPDATE runs SET status = 'running', cause = NULL, ended_at = NULL,"
+            " started_at = coalesce(started_at, ?) WHERE key = ?",
+            (now, run.key),
         )
 
 

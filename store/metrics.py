@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from store.connection import Store
-from store.frames import read_frame
+from store.frames import read_frame, read_numbers
 
 
 class Column(NamedTuple):
@@ -40,6 +39,10 @@ def metric_key(db: sqlite3.Connection, name: str) -> int:
 
 def write_metrics(db: sqlite3.Connection, run_key: int, segment: int, columns: Mapping[str, Column]) -> None:
     """Insert values and bring the summaries up to date. A step that was there before takes the new value."""
+    # In a segment that is visible to its end, a step beyond the latest cannot have a row yet. (A missing one: None.)
+    is_open = db.execute(
+        "SELECT visible_until IS NULL FROM segments WHERE run_key = ? AND number = ?", (run_key, segment)
+    ).fetchone() == (1,)
     for name, column in columns.items():
         if not len(column.steps):
             continue
@@ -47,26 +50,25 @@ def write_metrics(db: sqlite3.Connection, run_key: int, segment: int, columns: M
         latest = db.execute(
             "SELECT latest_step FROM metric_latest WHERE run_key = ? AND metric_key = ?", (run_key, key)
         ).fetchone()
-        finite = np.isfinite(column.values)
-        prefix = (run_key, key, segment)
+        is_ahead = is_open and (latest is None or int(column.steps[0]) > latest[0])
+        verb = "INSERT" if is_ahead else "INSERT OR REPLACE"
+        constants = f"{int(run_key)}, {key}, {int(segment)}"
+        steps, values, finite = column.steps.tolist(), column.values.tolist(), np.isfinite(column.values)
         if finite.all():
             db.executemany(
-                f"INSERT OR REPLACE INTO metrics (run_key, metric_key, segment, step, value)"
-                f" VALUES ({run_key}, {key}, {segment}, ?, ?)",
-                zip(column.steps.tolist(), column.values.tolist(), strict=True),
+                f"{verb} INTO metrics (run_key, metric_key, segment, step, value) VALUES ({constants}, ?, ?)",
+                zip(steps, values, strict=True),
             )
         else:
             db.executemany(
-                "INSERT OR REPLACE INTO metrics (run_key, metric_key, segment, step, value, not_finite)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                f"{verb} INTO metrics (run_key, metric_key, segment, step, value, not_finite)"
+                f" VALUES ({constants}, ?, ?, ?)",
                 (
-                    (*prefix, step, value if ok else None, None if ok else str(value))
-                    for step, value, ok in zip(
-                        column.steps.tolist(), column.values.tolist(), finite.tolist(), strict=True
-                    )
+                    (step, value, None) if ok else (step, None, str(value))
+                    for step, value, ok in zip(steps, values, finite.tolist(), strict=True)
                 ),
             )
-        if latest is None or int(column.steps[0]) > latest[0]:
+        if is_ahead:
             _add_to_summary(db, run_key, key, column, finite)
         else:
             refresh_summary(db, run_key, key)
@@ -107,9 +109,10 @@ def refresh_summary(db: sqlite3.Connection, run_key: int, key: int) -> None:
     db.execute(
         "INSERT INTO metric_latest"
         " SELECT :run, :key, count(*), max(step),"
-        " (SELECT value FROM visible_metrics WHERE run_key = :run AND metric_key = :key ORDER BY step DESC LIMIT 1),"
+        " (SELECT value FROM visible_metrics WHERE run_key = :run AND metric_key = :key"
+        "  ORDER BY step DESC, segment DESC LIMIT 1),"
         " (SELECT not_finite FROM visible_metrics WHERE run_key = :run AND metric_key = :key"
-        "  ORDER BY step DESC LIMIT 1),"
+        "  ORDER BY step DESC, segment DESC LIMIT 1),"
         " (SELECT step FROM visible_metrics WHERE run_key = :run AND metric_key = :key AND value IS NOT NULL"
         "  ORDER BY value, step LIMIT 1), min(value),"
         " (SELECT step FROM visible_metrics WHERE run_key = :run AND metric_key = :key AND value IS NOT NULL"
@@ -149,40 +152,71 @@ def list_metrics(
     Only visible rows, by run, metric, step. `after_step` reads just what is new since then.
     """
     db = store.db
-    keys = dict(
-        db.execute(
-            "SELECT key, name FROM metric_keys WHERE name IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(names)),),
-        ).fetchall()
+    keys = db.execute(
+        "SELECT key, name FROM metric_keys WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name",
+        (json.dumps(list(names)),),
+    ).fetchall()
+    after = -(2**63) if after_step is None else after_step
+    blocks = [(run_key, name, _read_curve(db, run_key, key, after)) for run_key in run_keys for key, name in keys]
+    blocks = [block for block in blocks if block[2].size]
+    step, value, segment = (np.concatenate([np.empty(0), *(curve[i] for _, _, curve in blocks)]) for i in range(3))
+    is_finite = np.isfinite(value)
+    not_finite = np.full(len(value), None, dtype=object)
+    not_finite[~is_finite] = value[~is_finite].astype(str)
+    lengths = [curve.shape[1] for _, _, curve in blocks]
+    frame = pd.DataFrame(
+        {
+            "run_key": np.repeat(np.array([run_key for run_key, _, _ in blocks], dtype=np.int64), lengths),
+            "metric": np.repeat(np.array([name for _, name, _ in blocks], dtype=object), lengths),
+            "step": step.astype(np.int64),
+            "value": np.where(is_finite, value, np.nan),
+            "not_finite": not_finite,
+            "segment": segment.astype(np.int64),
+        }
     )
-    columns: list[tuple[list[object], ...]] = []
-    for run_key in run_keys:
-        for key, name in sorted(keys.items(), key=lambda item: str(item[1])):
-            rows = db.execute(
-                "SELECT m.step, m.value, m.not_finite, t.seconds, t.epoch, t.tokens FROM visible_metrics m"
-                " LEFT JOIN steps t ON t.run_key = m.run_key AND t.segment = m.segment AND t.step = m.step"
-                " WHERE m.run_key = ? AND m.metric_key = ? AND m.step > ? ORDER BY m.step",
-                (run_key, key, -1 if after_step is None else after_step),
-            ).fetchall()
-            if rows:
-                n = len(rows)
-                columns.append(([run_key] * n, [name] * n, *(list(c) for c in zip(*rows, strict=True))))
-    names_out = ["run_key", "metric", "step", "value", "not_finite", "seconds", "epoch", "tokens"]
-    merged = [list(chain.from_iterable(block[i] for block in columns)) for i in range(len(names_out))]
-    frame = pd.DataFrame(dict(zip(names_out, merged, strict=True)), columns=names_out)
-    return frame.astype(
-        {"run_key": "int64", "step": "int64", "value": "float64", "seconds": "float64", "epoch": "float64"}
-    ).astype({"tokens": "float64"})
+    axes = np.concatenate([np.empty((6, 0)), *(_read_axes(db, run_key, after) for run_key in run_keys)], axis=1)
+    columns = dict(zip(["run_key", "segment", "step", "seconds", "epoch", "tokens"], axes, strict=True))
+    integers = dict.fromkeys(["run_key", "segment", "step"], np.int64)
+    merged = frame.merge(pd.DataFrame(columns).astype(integers), how="left", on=list(integers))
+    return merged.drop(columns="segment")
+
+
+def _read_curve(db: sqlite3.Connection, run_key: int, key: int, after_step: int) -> NDArray[np.float64]:
+    """Visible `(step, value, segment)` of one metric as `(3, n)` by step; values that are not finite as what they are.
+
+    The segments lead (a CROSS JOIN keeps its order), so that rows come in the order of their key, unsorted.
+    """
+    curve = read_numbers(
+        db,
+        "SELECT m.step, coalesce(m.value, CASE m.not_finite WHEN 'inf' THEN 9e999 WHEN '-inf' THEN -9e999 END),"
+        " m.segment FROM segments s CROSS JOIN metrics m"
+        " WHERE s.run_key = ?1 AND m.run_key = ?1 AND m.metric_key = ?2 AND m.segment = s.number AND m.step > ?3"
+        " AND (s.visible_until IS NULL OR m.step <= s.visible_until) ORDER BY m.segment, m.step",
+        (run_key, key, after_step),
+    )
+    steps = curve[0]
+    return curve if (np.diff(steps) >= 0).all() else curve[:, np.argsort(steps, kind="stable")]
+
+
+def _read_axes(db: sqlite3.Connection, run_key: int, after_step: int) -> NDArray[np.float64]:
+    """`(run_key, segment, step, seconds, epoch, tokens)` of a run's steps, `(6, n)`."""
+    return read_numbers(
+        db,
+        "SELECT run_key, segment, step, seconds, epoch, tokens FROM steps WHERE run_key = ? AND step > ?",
+        (run_key, after_step),
+    )
 
 
 def list_sparklines(store: Store, run_keys: Sequence[int], name: str, *, n_points: int = 30) -> dict[int, list[float]]:
     """A coarse curve of one metric a run: up to `n_points` means of equal stretches of its steps."""
     lines: dict[int, list[float]] = {}
     rows = store.db.execute(
-        "SELECT m.run_key, avg(m.value) FROM visible_metrics m JOIN metric_keys k ON k.key = m.metric_key"
-        " JOIN metric_latest l ON l.run_key = m.run_key AND l.metric_key = m.metric_key"
-        " WHERE k.name = ? AND m.run_key IN (SELECT value FROM json_each(?)) AND m.value IS NOT NULL"
-        " GROUP BY m.run_key, m.step * ? / (l.latest_step + 1) ORDER BY m.run_key, min(m.step)",
+        "SELECT l.run_key, avg(m.value) FROM metric_latest l CROSS JOIN segments s ON s.run_key = l.run_key"
+        " CROSS JOIN metrics m ON m.run_key = l.run_key AND m.metric_key = l.metric_key AND m.segment = s.number"
+        " WHERE l.run_key IN (SELECT value FROM json_each(?2))"
+        " AND l.metric_key = (SELECT key FROM metric_keys WHERE name = ?1)"
+        " AND (s.visible_until IS NULL OR m.step <= s.visible_until) AND m.value IS NOT NULL"
+        " GROUP BY l.run_key, m.step * ?3 / (l.latest_step + 1) ORDER BY l.run_key, min(m.step)",
         (name, json.dumps([int(key) for key in run_keys]), n_points),
     )
     for run_key, value in rows:

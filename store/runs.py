@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from store.connection import Store
-from store.errors import RunAmbiguous, RunNotFound
+from store.errors import RunAmbiguous, RunNotFound, StoreUnreadable
 from store.frames import read_frame
 from store.ids import new_run_id
 from store.records import Checkpoint, NewRun, Run, RunCost, RunId, Status
@@ -84,15 +84,6 @@ def _known_runs(db: sqlite3.Connection) -> str:
     return "The newest are " + ", ".join(f"{name} ({identity})" for name, identity in newest) + "; see `runner ls`."
 
 
-def start_run(store: Store, run: Run) -> None:
-    """From queued to running."""
-    with store.write(run.key) as db:
-        db.execute(
-            "UPDATE runs SET status = 'running', cause = NULL, started_at = coalesce(started_at, ?) WHERE key = ?",
-            (time.time(), run.key),
-        )
-
-
 def finish_run(store: Store, run_key: int, status: Status, cause: str | None = None) -> None:
     """Give a run its final status and let go of its lease."""
     with store.write(run_key) as db:
@@ -118,7 +109,7 @@ _SORTABLE = {
     "name": "r.name COLLATE NOCASE",
     "status": "r.status",
     "method": "r.method",
-    "value": "value",
+    "value": "s.value",
     "wall_seconds": "c.wall_seconds",
     "examples_per_second": "c.examples_per_second",
     "peak_host_bytes": "c.peak_host_bytes",
@@ -149,6 +140,69 @@ def list_runs(
     """
     if sort not in _SORTABLE:
         raise ValueError(f"cannot sort by {sort!r}; choose one of {', '.join(_SORTABLE)}.")
+    where, values = _matching(search, status, task, method, dataset, tag)
+    costs = ", ".join(f"c.{field.name}" for field in fields(RunCost))
+    direction = "DESC" if descending else "ASC"
+    return read_frame(
+        store.db,
+        "SELECT r.key, r.id, r.name, r.task, r.method, r.base_model, d.name || '@' || d.version AS dataset, r.status,"
+        " r.cause, r.created_at, r.started_at, r.ended_at, l.heartbeat_at, l.rows_pending, l.rows_lost,"
+        " r.select_metric, s.value, s.low, s.high, s.n, e.step, e.epoch, s0.value AS base_value,"
+        f" {costs}, r.tags, r.note, r.version"
+        " FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key LEFT JOIN leases l ON l.run_key = r.key"
+        " LEFT JOIN run_costs c ON c.run_key = r.key"
+        " LEFT JOIN metric_keys k ON k.name = substr(r.select_metric, instr(r.select_metric, '/') + 1)"
+        " LEFT JOIN visible_evaluations e ON e.run_key = r.key AND e.is_best"
+        "  AND e.split = substr(r.select_metric, 1, instr(r.select_metric, '/') - 1)"
+        " LEFT JOIN scores s ON s.evaluation_key = e.key AND s.metric_key = k.key"
+        " LEFT JOIN scores s0 ON s0.metric_key = k.key AND s0.evaluation_key = (SELECT max(e0.key)"
+        "  FROM visible_evaluations e0 WHERE e0.run_key = r.key AND e0.step = 0 AND e0.split = e.split)"
+        f" WHERE {where}"
+        f" ORDER BY {_SORTABLE[sort]} IS NULL, {_SORTABLE[sort]} {direction}, r.key DESC LIMIT ? OFFSET ?",
+        (*values, -1 if limit is None else limit, offset),
+    )
+
+
+def count_matching_runs(
+    store: Store,
+    *,
+    search: str | None = None,
+    status: Sequence[str] = (),
+    task: Sequence[str] = (),
+    method: Sequence[str] = (),
+    dataset: str | None = None,
+    tag: str | None = None,
+) -> int:
+    """How many runs `list_runs` finds with the same filters and no limit."""
+    where, values = _matching(search, status, task, method, dataset, tag)
+    sql = f"SELECT count(*) FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key WHERE {where}"
+    return int(store.db.execute(sql, values).fetchone()[0])
+
+
+def list_run_facets(store: Store) -> dict[str, list[str]]:
+    """The values that occur among runs, sorted: status, task, method, dataset (`name@version`)."""
+    columns = {"status": "r.status", "task": "r.task", "method": "r.method", "dataset": "d.name || '@' || d.version"}
+    return {
+        name: [
+            value
+            for (value,) in store.db.execute(
+                f"SELECT DISTINCT {column} AS value FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key"
+                " WHERE value IS NOT NULL ORDER BY value"
+            )
+        ]
+        for name, column in columns.items()
+    }
+
+
+def _matching(
+    search: str | None,
+    status: Sequence[str],
+    task: Sequence[str],
+    method: Sequence[str],
+    dataset: str | None,
+    tag: str | None,
+) -> tuple[str, list[object]]:
+    """The condition and its values for the filters of `list_runs`; needs runs as r and datasets as d."""
     where, values = ["1"], list[object]()
     if search:
         where.append(
@@ -166,26 +220,7 @@ def list_runs(
     if tag:
         where.append("EXISTS (SELECT 1 FROM json_each(r.tags) WHERE value = ?)")
         values.append(tag)
-    costs = ", ".join(f"c.{field.name}" for field in fields(RunCost))
-    direction = "DESC" if descending else "ASC"
-    return read_frame(
-        store.db,
-        "SELECT r.key, r.id, r.name, r.task, r.method, r.base_model, d.name || '@' || d.version AS dataset, r.status,"
-        " r.cause, r.created_at, r.started_at, r.ended_at, l.heartbeat_at, l.rows_pending, l.rows_lost,"
-        " r.select_metric, s.value, s.low, s.high, s.n, e.step, e.epoch, s0.value AS base_value,"
-        f" {costs}, r.tags, r.note, r.version"
-        " FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key LEFT JOIN leases l ON l.run_key = r.key"
-        " LEFT JOIN run_costs c ON c.run_key = r.key"
-        " LEFT JOIN metric_keys k ON k.name = substr(r.select_metric, instr(r.select_metric, '/') + 1)"
-        " LEFT JOIN visible_evaluations e ON e.run_key = r.key AND e.is_best"
-        "  AND e.split = substr(r.select_metric, 1, instr(r.select_metric, '/') - 1)"
-        " LEFT JOIN scores s ON s.evaluation_key = e.key AND s.metric_key = k.key"
-        " LEFT JOIN visible_evaluations e0 ON e0.run_key = r.key AND e0.step = 0 AND e0.split = e.split"
-        " LEFT JOIN scores s0 ON s0.evaluation_key = e0.key AND s0.metric_key = k.key"
-        f" WHERE {' AND '.join(where)}"
-        f" ORDER BY {_SORTABLE[sort]} IS NULL, {_SORTABLE[sort]} {direction}, r.key DESC LIMIT ? OFFSET ?",
-        (*values, -1 if limit is None else limit, offset),
-    )
+    return " AND ".join(where), values
 
 
 def count_runs(store: Store) -> dict[str, int]:
@@ -257,6 +292,8 @@ def list_checkpoints(store: Store, run_key: int, *, existing: bool = False) -> l
 
 def run_files(store: Store, run: Run) -> Path:
     """The folder of everything the run keeps outside the store. Built from the run's id alone."""
+    if not (run.id.isascii() and run.id.isalnum()):  # a file that somebody else made may say anything
+        raise StoreUnreadable(f"the run {run.name!r} in {store.path} has an id that Assay never gives: {run.id!r}.")
     return store.files / "runs" / run.id
 
 
@@ -276,10 +313,11 @@ def run_size(store: Store, run: Run) -> int:
 
 def delete_run(store: Store, run: Run) -> None:
     """Remove a run, everything recorded about it, and its files. Datasets and examples stay."""
+    files = run_files(store, run)
     with store.write() as db:
         db.execute("DELETE FROM runs WHERE key = ?", (run.key,))
         db.execute("DELETE FROM embedding_sets WHERE key NOT IN (SELECT set_key FROM run_embeddings)")
-    shutil.rmtree(run_files(store, run), ignore_errors=True)
+    shutil.rmtree(files, ignore_errors=True)
 
 
 def _select(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

@@ -1,0 +1,205 @@
+"""Backbones: finding, checking and loading a model and its tokenizer, and how its token vectors become one vector."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from runner.hub import require_hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from runner.recipe import Model
+
+Pooling = Literal["mean", "cls", "last"]
+
+
+class ModelError(Exception):
+    """The model cannot be used; its text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded encoder or decoder without its task head, in float32, and its tokenizer."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    pooling: Pooling
+    max_length: int
+    """Tokens: the recipe's limit, or less where the model has fewer positions."""
+    location: str
+    """Folder or hub name it was loaded from."""
+
+    @property
+    def n_dimensions(self) -> int:
+        return int(self.model.config.hidden_size)
+
+
+def load_backbone(spec: "Model") -> Backbone:
+    """Load what `[model]` names. Raises ModelError; a hub that cannot be reached is said at once."""
+    from transformers import AutoConfig, AutoModel
+
+    name = _location(spec.base)
+    tokenizer = load_tokenizer(_location(spec.tokenizer) if spec.tokenizer else name, spec)
+    if name.startswith("scratch:"):
+        model_type = name.removeprefix("scratch:")
+        settings = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **spec.config}
+        try:
+            config = AutoConfig.for_model(model_type, **settings)
+            model = AutoModel.from_config(config)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"model.base = {spec.base!r} with [model.config] {dict(spec.config)}: {error}") from error
+    else:
+        try:
+            model = AutoModel.from_pretrained(
+                name,
+                revision=spec.revision or "main",
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=spec.trust_remote_code,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(f"model.base = {spec.base!r} cannot be loaded: {_first_lines(error)}") from error
+    if isinstance(getattr(model, "pooler", None), nn.Module):
+        model.pooler = None  # we pool ourselves; an unused layer would count as trained parameters
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    pooling = spec.pooling if spec.pooling != "auto" else natural_pooling(model.config, name)
+    return Backbone(model, tokenizer, pooling, _usable_length(model.config, tokenizer, spec.max_length), name)
+
+
+def load_tokenizer(name: str, spec: "Model") -> "PreTrainedTokenizerBase":
+    """The tokenizer, with a pad token: where it has none, its end-of-sequence token pads."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            name, revision=spec.revision or "main", trust_remote_code=spec.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"no tokenizer can be loaded from {name!r}: {_first_lines(error)}") from error
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(f"the tokenizer of {name!r} has neither a pad token nor an end-of-sequence token to pad with.")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def natural_pooling(config: Any, location: str) -> Pooling:
+    """What the backbone was made for: the mode that a sentence encoder states, the last token of a decoder, or CLS."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    stated = _sentence_encoder_pooling(location)
+    if stated:
+        return stated
+    kind = config.model_type
+    is_decoder = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return "last" if is_decoder or getattr(config, "is_decoder", False) else "cls"
+
+
+def _sentence_encoder_pooling(location: str) -> Pooling | None:
+    """The pooling of a model saved by sentence-transformers (`modules.json` and `1_Pooling/config.json`)."""
+    from transformers.utils import cached_file
+
+    def read(name: str) -> Any:
+        path = Path(location) / name
+        if not Path(location).is_dir():
+            if location.startswith("scratch:"):
+                return None
+            found = cached_file(location, name, _raise_exceptions_for_missing_entries=False)
+            path = Path(found) if found else path
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    if read("modules.json") is None:
+        return None
+    config = read("1_Pooling/config.json") or {}
+    if config.get("pooling_mode_cls_token"):
+        return "cls"
+    return "last" if config.get("pooling_mode_lasttoken") else "mean"
+
+
+def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """Token vectors (batch, tokens, d) and mask (batch, tokens) → text vectors (batch, d), whatever side is padded."""
+    if pooling == "mean":
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    if pooling == "cls":
+        chosen = torch.where(mask.bool(), positions, mask.shape[1]).amin(1).clamp(max=mask.shape[1] - 1)
+    else:
+        chosen = torch.where(mask.bool(), positions, -1).amax(1).clamp(min=0)
+    return hidden[torch.arange(len(hidden), device=hidden.device), chosen]
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Hex blake2b-128 of all weights: the same backbone under any name gives the same."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def transformer_layers(model: nn.Module) -> nn.ModuleList:
+    """The stack of transformer blocks: the longest list of modules there is. Raises ModelError if there is none."""
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    if not stacks:
+        raise ModelError(f"{type(model).__name__} has no list of layers; method top-layers cannot tell the last ones.")
+    return max(stacks, key=len)
+
+
+def _location(name: str) -> str:
+    """Where to load from: a folder that was checked, a hub name that was reached, or `scratch:TYPE`."""
+    if name.startswith("builtin:"):
+        from runner.builtin import BUILTINS, BuiltinMissing
+
+        try:
+            return str(BUILTINS[name.removeprefix("builtin:")]())
+        except BuiltinMissing as error:
+            raise ModelError(str(error)) from error
+    if name.startswith("scratch:"):
+        return name
+    folder = Path(name)
+    if folder.is_absolute():
+        _check_folder(folder)
+        return name
+    require_hub(name, "model")
+    return name
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ModelError(f"there is no model folder {folder}. Name a folder, a hub model, or builtin:minilm.")
+    files = {path.name for path in folder.iterdir()}
+    is_tokenizer = bool(files & {"tokenizer.json", "tokenizer_config.json", "vocab.txt"})
+    if "config.json" not in files and not is_tokenizer:
+        shown = ", ".join(sorted(files)[:5]) or "nothing"
+        raise ModelError(f"{folder} is not a model folder: it has no config.json (it holds {shown}).")
+    has_pickle = any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in files)
+    if has_pickle and not any(name.endswith(".safetensors") for name in files):
+        raise ModelError(
+            f"{folder} holds its weights as pickled files, which can run code when loaded. Only safetensors are read: "
+            "convert them once with `model.save_pretrained(folder)` where you trust them."
+        )
+
+
+def _usable_length(config: Any, tokenizer: "PreTrainedTokenizerBase", wanted: int) -> int:
+    """Tokens that fit: RoBERTa-like models reserve the positions up to their pad token."""
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if not positions:
+        return wanted
+    if config.model_type in {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}:
+        positions -= (tokenizer.pad_token_id or 0) + 1
+    return min(wanted, int(positions))
+
+
+def _first_lines(error: BaseException) -> str:
+    return " ".join(str(error).split("\n\n")[0].split())[:600]

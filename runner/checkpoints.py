@@ -1,0 +1,109 @@
+"""Checkpoints on disk: written beside their place and moved there whole, hashed, and kept as the recipe says."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from store import Recorder
+from store.runs import run_files
+
+# Free space that stays free: a file system without any left breaks more than this run.
+_SPARE_BYTES = 64 * 1024 * 1024
+
+
+class DiskFull(Exception):
+    """There is no room for the next checkpoint; its text says how much is missing where."""
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: `runs/<id>/checkpoints/step-<n>/` in the store's files folder."""
+
+    def __init__(self, recorder: Recorder, keep: str) -> None:
+        self._recorder = recorder
+        self._root = recorder.store.files
+        self._folder = run_files(recorder.store, recorder.run) / "checkpoints"
+        self._keep = keep
+        self._size = 0
+        self.steps: list[int] = []
+
+    def path(self, step: int) -> Path:
+        return self._folder / f"step-{step:08d}"
+
+    def require_room(self, n_bytes: int) -> None:
+        """Raise DiskFull unless `n_bytes` and some spare fit on the disk."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._folder).free
+        needed = n_bytes + _SPARE_BYTES
+        if free < needed:
+            raise DiskFull(
+                f"disk nearly full: the next checkpoint needs {needed / 1e6:,.0f} MB in {self._folder}, where "
+                f"{free / 1e6:,.0f} MB are free. Free some space (`runner rm` shows what runs take), or set "
+                'checkpoints.keep = "best" or "none".'
+            )
+
+    def save(self, step: int, epoch: float | None, write: Callable[[Path], None], *, expected_bytes: int) -> Path:
+        """Have `write` fill a new folder, then put it in place and record it. Nothing half-written is ever in place."""
+        self.require_room(max(expected_bytes, self._size))
+        target = self.path(step)
+        partial = target.with_name(target.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            write(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        manifest = file_hashes(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+        self._size = folder_bytes(target)
+        self._recorder.checkpoint(
+            step,
+            epoch=epoch,
+            path=target.relative_to(self._root).as_posix(),
+            size_bytes=self._size,
+            sha256=hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
+            manifest=manifest,
+        )
+        self.steps.append(step)
+        return target
+
+    def prune(self, best_step: int | None) -> None:
+        """Remove what `keep` does not keep, and say so in the store."""
+        last = max(self.steps, default=None)
+        kept = {
+            "best+last": {best_step, last},
+            "best": {best_step if best_step is not None else last},
+            "last": {last, best_step},  # the best is loaded at the end; `finish` removes it
+            "all": set(self.steps),
+        }.get(self._keep, set())
+        self._remove([step for step in self.steps if step not in kept])
+
+    def finish(self, best_step: int | None) -> None:
+        """At the end of the run: exactly what `keep` names."""
+        if self._keep == "last":
+            self._remove(self.steps[:-1])
+        else:
+            self.prune(best_step)
+
+    def _remove(self, steps: list[int]) -> None:
+        for step in list(steps):
+            shutil.rmtree(self.path(step), ignore_errors=True)
+            self._recorder.checkpoint_deleted(step)
+            self.steps.remove(step)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Relative path → sha256 of every file, in name order."""
+    hashes: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

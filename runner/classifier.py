@@ -1,0 +1,218 @@
+"""The text classifier: a backbone, pooling, and one linear layer; how each method trains it; how it is saved.
+
+A checkpoint folder holds
+    assay.json          what it is: format, run id, task, method, base, labels, pooling, max length, step
+    head.safetensors    the classification layer (and the feature scaling of method head)
+    backbone/           full, top-layers: `save_pretrained` of the backbone
+    adapter/            lora: `save_pretrained` of the adapter, as peft does it
+    tokenizer/          `save_pretrained` of the tokenizer
+so that each part loads with the library that made it. Weights are safetensors only.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from runner.backbone import Backbone, ModelError, Pooling, pool, transformer_layers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from runner.recipe import Model
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What `assay.json` says of a checkpoint folder, wherever it is found."""
+
+    run_id: str
+    task: str
+    method: str
+    base: str
+    labels: tuple[str, ...]
+    pooling: Pooling
+    max_length: int
+    step: int
+    epoch: float | None
+    format: int = FORMAT
+
+
+class ClassifierHead(nn.Module):
+    """Scaling, dropout, one linear layer: features (batch, d) → logits (batch, k).
+
+    The scaling (x - mean) / deviation is the identity until `fit_scaling` sees the features of a frozen backbone.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, n_dimensions: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_dimensions))
+        self.register_buffer("deviation", torch.ones(n_dimensions))
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(n_dimensions, n_classes)
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def fit_scaling(self, features: Tensor) -> None:
+        """Centre and scale to the mean and deviation of training features `(n, d)`."""
+        self.mean.copy_(features.mean(0))
+        self.deviation.copy_(features.std(0).clamp(min=1e-6))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear(self.dropout((features - self.mean) / self.deviation))  # type: ignore[no-any-return]  # torch types modules' calls as Any
+
+
+class TextClassifier(nn.Module):
+    """Backbone → pooling → head. `forward` gives logits (batch, k)."""
+
+    def __init__(self, backbone: nn.Module, head: ClassifierHead, pooling: Pooling) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.pooling = pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.head(pool(self.hidden(input_ids, attention_mask), attention_mask, self.pooling))  # type: ignore[no-any-return]  # torch types modules' calls as Any
+
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Last hidden state (batch, tokens, d)."""
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        return output.last_hidden_state  # type: ignore[no-any-return]  # transformers outputs are untyped here
+
+
+def build_classifier(backbone: Backbone, n_classes: int, spec: "Model") -> TextClassifier:
+    """Put a fresh head on the backbone and let exactly those weights train that the method names."""
+    head = ClassifierHead(backbone.n_dimensions, n_classes, spec.dropout)
+    body: nn.Module = backbone.model
+    if spec.method == "lora":
+        body = _with_adapters(backbone, spec)
+    elif spec.method in ("head", "top-layers"):
+        body.requires_grad_(False)
+        if spec.method == "top-layers":
+            _unfreeze_top(body, spec.top_layers)
+    return TextClassifier(body, head, backbone.pooling)
+
+
+def _with_adapters(backbone: Backbone, spec: "Model") -> nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    targets = spec.lora.target_modules
+    config = LoraConfig(
+        r=spec.lora.r,
+        lora_alpha=spec.lora.alpha,
+        lora_dropout=spec.lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+    )
+    try:
+        model: nn.Module = get_peft_model(backbone.model, config)
+    except ValueError as error:
+        linear = sorted({n.rsplit(".", 1)[-1] for n, m in backbone.model.named_modules() if isinstance(m, nn.Linear)})
+        raise ModelError(
+            f"model.lora.target_modules = {targets!r} fits no module of this model ({error}). "
+            f"Use \"all-linear\", or some of: {', '.join(linear) or 'none of its layers is linear'}."
+        ) from error
+    return model
+
+
+def _unfreeze_top(model: nn.Module, n_layers: int) -> None:
+    layers = transformer_layers(model)
+    if n_layers > len(layers):
+        raise ModelError(f"model.top_layers = {n_layers}, but the model has {len(layers)} layers; choose 1 to {len(layers)}.")
+    for layer in list(layers)[-n_layers:]:
+        layer.requires_grad_(True)
+    for name, module in model.named_children():  # the norm after the last layer belongs to the top
+        if name in ("ln_f", "final_layer_norm", "norm", "final_norm"):
+            module.requires_grad_(True)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, total) parameters."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
+
+
+def save_classifier(
+    folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo
+) -> None:
+    """Write a checkpoint folder. `model` is a TextClassifier, or its head alone for method head."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    head = model.head if isinstance(model, TextClassifier) else model
+    save_file({name: t.detach().cpu().contiguous() for name, t in head.state_dict().items()}, folder / "head.safetensors")
+    if isinstance(model, TextClassifier):
+        part = "adapter" if info.method == "lora" else "backbone"
+        body: Any = model.backbone
+        body.save_pretrained(folder / part, safe_serialization=True)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    (folder / "assay.json").write_text(json.dumps(asdict(info), indent=2, ensure_ascii=False))
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    """Whose checkpoint a folder is. Raises ModelError when it is none."""
+    path = folder / "assay.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} is not an Assay checkpoint: it has no assay.json.")
+    values: dict[str, Any] = json.loads(path.read_text())
+    if values.get("format", 0) > FORMAT:
+        raise ModelError(f"the checkpoint {folder} was written by a newer Assay (format {values['format']}).")
+    return CheckpointInfo(**{**values, "labels": tuple(values["labels"])})
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Put a checkpoint's weights into the model it was saved from."""
+    from safetensors.torch import load_file
+
+    head = model.head if isinstance(model, TextClassifier) else model
+    head.load_state_dict(load_file(folder / "head.safetensors"))
+    if not isinstance(model, TextClassifier):
+        return
+    body = model.backbone
+    if (folder / "adapter").is_dir():
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(body, load_file(folder / "adapter" / "adapter_model.safetensors"))
+    else:
+        state: dict[str, Tensor] = {}
+        for file in sorted((folder / "backbone").glob("*.safetensors")):
+            state |= load_file(file)
+        missing, unexpected = body.load_state_dict(state, strict=False)
+        tied = {name for name in missing if name not in dict(body.named_parameters())}
+        if unexpected or set(missing) - tied:
+            raise ModelError(f"the weights in {folder} do not fit the model: {[*missing, *unexpected][:3]}.")
+
+
+def load_classifier(folder: Path, spec: "Model | None" = None) -> tuple[TextClassifier, "PreTrainedTokenizerBase", CheckpointInfo]:
+    """Rebuild a classifier from its checkpoint folder alone (and its base, for head and lora), ready to predict."""
+    from transformers import AutoModel, AutoTokenizer
+
+    from runner.backbone import load_backbone
+    from runner.recipe import Model
+
+    info = read_info(folder)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    if (folder / "backbone").is_dir():
+        body: nn.Module = AutoModel.from_pretrained(folder / "backbone", use_safetensors=True)
+        if isinstance(getattr(body, "pooler", None), nn.Module):
+            body.pooler = None
+    else:
+        body = load_backbone(spec or Model(base=info.base, pooling=info.pooling)).model
+        if (folder / "adapter").is_dir():
+            from peft import PeftModel
+
+            body = PeftModel.from_pretrained(body, folder / "adapter")
+    config: Any = body.config
+    head = ClassifierHead(int(config.hidden_size), len(info.labels), 0.0)
+    model = TextClassifier(body, head, info.pooling)
+    load_weights(folder, model)
+    return model.eval(), tokenizer, info
+
+

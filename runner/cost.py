@@ -1,0 +1,301 @@
+"""What a run cost: time, memory, throughput, energy."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from runner.system import (
+    Gpus,
+    SystemSample,
+    SystemSampler,
+    cuda_devices,
+    max_rss_bytes,
+    oom_kill_count,
+)
+
+__all__ = ["Cost", "CostMeter", "SystemSample", "SystemSampler", "cuda_devices", "oom_kill_count"]
+
+PEAK_SAMPLE_SECONDS = 0.5
+"""How often a meter looks at memory, utilisation and power."""
+
+Phase = Literal["train", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a run cost this process. None: not measured."""
+
+    wall_seconds: float
+    """From start to stop."""
+    train_seconds: float | None
+    """Wall time inside `training()`, without the evaluations in between."""
+    eval_seconds: float | None
+    """Wall time inside `evaluating()`."""
+    device_seconds: float
+    """CUDA and other accelerators: wall seconds × devices held, busy or not. CPU: CPU seconds of this process
+    and of the children that have ended."""
+    peak_host_bytes: int | None
+    """Largest resident memory of this process and its children during the run."""
+    peak_device_bytes: int | None
+    """Largest memory that torch had allocated on any one CUDA device during the run."""
+    trainable_parameters: int | None
+    total_parameters: int | None
+    examples_seen: int | None
+    """Training examples, each epoch counted again."""
+    tokens_seen: int | None
+    """Training tokens as the model got them."""
+    examples_per_second: float | None
+    """Over `train_seconds`."""
+    tokens_per_second: float | None
+    """Over `train_seconds`."""
+    data_wait_share: float | None
+    """Share of `train_seconds` spent waiting for batches, in [0, 1]."""
+    gpu_utilisation: float | None
+    """Mean over samples and GPUs, in [0, 1]."""
+    energy_joules: float | None
+    """Energy of the GPUs from start to stop: NVML's counter, or else sampled power integrated over time."""
+    oom_kills: int | None
+    """The control group's out-of-memory kills *before* the run; see `oom_kill_count`."""
+
+
+class CostMeter:
+    """Measures one run in this process, from `start` to `stop` (or as a context manager).
+
+    Args:
+        device_type: where the model runs: "cpu", "cuda", "mps", ...
+        n_devices: how many of them this process uses.
+        trainable_parameters, total_parameters: of the model; may be set later as attributes.
+
+    Call everything from one thread.
+
+    >>> with CostMeter() as meter:
+    ...     with meter.training():
+    ...         with meter.waiting():
+    ...             batch = ["one", "two"]
+    ...         meter.add_batch(n_examples=2, n_tokens=2)
+    >>> meter.result().examples_seen
+    2
+    """
+
+    def __init__(
+        self,
+        *,
+        device_type: str = "cpu",
+        n_devices: int = 1,
+        trainable_parameters: int | None = None,
+        total_parameters: int | None = None,
+        sample_seconds: float = PEAK_SAMPLE_SECONDS,
+    ) -> None:
+        if n_devices < 1:
+            raise ValueError(f"n_devices is {n_devices}; it must be at least 1")
+        self.trainable_parameters = trainable_parameters
+        self.total_parameters = total_parameters
+        self.oom_kills: int | None = None
+        """Out-of-memory kills before the run, known from `start` on: record it at once, not at the end."""
+        self._device_type = device_type
+        self._n_devices = n_devices
+        self._cuda: tuple[int, ...] = ()
+        self._sampler = SystemSampler(self._observe, seconds=sample_seconds)
+        self._sample_seconds = sample_seconds
+        self._samples = _Samples()
+        self._gpus = Gpus(())
+        self._start: _Clock | None = None
+        self._stop: _Clock | None = None
+        self._phases: list[Phase] = []
+        self._phase_began = 0.0
+        self._seconds: dict[Phase, float] = {}
+        self._wait_seconds = 0.0
+        self._n_examples: int | None = None
+        self._n_tokens: int | None = None
+
+    def start(self) -> None:
+        """Begin measuring.
+
+        Raises:
+            RuntimeError: it has been started before.
+        """
+        if self._start is not None:
+            raise RuntimeError("this CostMeter has been started before; a run takes a new one")
+        if self._device_type == "cuda":
+            self._cuda = cuda_devices(self._n_devices)
+        if self._cuda:
+            import torch
+
+            for device in self._cuda:
+                torch.cuda.reset_peak_memory_stats(device)
+        self.oom_kills = oom_kill_count()
+        self._gpus = Gpus(self._cuda)
+        self._sampler = SystemSampler(self._observe, seconds=self._sample_seconds, cuda_devices=self._cuda)
+        self._start = _Clock.now(self._gpus)
+        self._sampler.start()
+
+    def stop(self) -> None:
+        """End measuring; safe to call twice, and without `start` having been called."""
+        if self._start is None or self._stop is not None:
+            return
+        self._sampler.stop()
+        self._stop = _Clock.now(self._gpus)
+        self._gpus.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Time spent inside is training, apart from any `evaluating()` within it."""
+        with self._phase("train"):
+            yield
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Time spent inside is evaluation, also in the middle of `training()`."""
+        with self._phase("evaluate"):
+            yield
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside is waiting for the next batch."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add_wait(time.perf_counter() - began)
+
+    def add_wait(self, seconds: float) -> None:
+        """Add time spent waiting for a training batch; during an evaluation it isn't counted."""
+        if not self._phases or self._phases[-1] == "train":
+            self._wait_seconds += seconds
+
+    def add_batch(self, *, n_examples: int, n_tokens: int | None = None) -> None:
+        """Count a training batch."""
+        self._n_examples = (self._n_examples or 0) + n_examples
+        if n_tokens is not None:
+            self._n_tokens = (self._n_tokens or 0) + n_tokens
+
+    def result(self) -> Cost:
+        """Return the cost up to `stop`, or up to now.
+
+        Raises:
+            RuntimeError: the meter was never started.
+        """
+        if self._start is None:
+            raise RuntimeError("this CostMeter was never started; call start() before the work")
+        end = self._stop or _Clock.now(self._gpus)
+        self._settle()
+        wall = end.wall - self._start.wall
+        train = self._seconds.get("train")
+        is_cpu = self._device_type == "cpu"
+        return Cost(
+            wall_seconds=wall,
+            train_seconds=train,
+            eval_seconds=self._seconds.get("evaluate"),
+            device_seconds=end.cpu - self._start.cpu if is_cpu else wall * self._n_devices,
+            peak_host_bytes=self._peak_host_bytes(self._start, end),
+            peak_device_bytes=self._peak_device_bytes(),
+            trainable_parameters=self.trainable_parameters,
+            total_parameters=self.total_parameters,
+            examples_seen=self._n_examples,
+            tokens_seen=self._n_tokens,
+            examples_per_second=_rate(self._n_examples, train),
+            tokens_per_second=_rate(self._n_tokens, train),
+            data_wait_share=min(1.0, self._wait_seconds / train) if train else None,
+            gpu_utilisation=self._samples.mean_utilisation(),
+            energy_joules=_difference(end.energy, self._start.energy, self._samples.joules),
+            oom_kills=self.oom_kills,
+        )
+
+    @contextlib.contextmanager
+    def _phase(self, phase: Phase) -> Iterator[None]:
+        self._settle()
+        self._phases.append(phase)
+        self._seconds.setdefault(phase, 0.0)
+        try:
+            yield
+        finally:
+            self._settle()
+            self._phases.pop()
+
+    def _settle(self) -> None:
+        """Give the time since the last change of phase to the innermost phase."""
+        now = time.perf_counter()
+        if self._phases:
+            self._seconds[self._phases[-1]] += now - self._phase_began
+        self._phase_began = now
+
+    def _observe(self, sample: SystemSample) -> None:
+        self._samples.add(sample)
+
+    def _peak_host_bytes(self, start: "_Clock", end: "_Clock") -> int | None:
+        """Return the sampled peak, raised to the kernel's own mark where that was set during the run."""
+        peaks = [] if self._samples.peak_host_bytes is None else [self._samples.peak_host_bytes]
+        if start.max_rss is not None and end.max_rss is not None and end.max_rss > start.max_rss:
+            peaks.append(end.max_rss)
+        return max(peaks, default=None)
+
+    def _peak_device_bytes(self) -> int | None:
+        if not self._cuda:
+            return None
+        import torch
+
+        return max(int(torch.cuda.max_memory_allocated(device)) for device in self._cuda)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """The counters whose differences are costs."""
+
+    wall: float
+    cpu: float
+    max_rss: int | None
+    energy: float | None
+
+    @classmethod
+    def now(cls, gpus: Gpus) -> Self:
+        times = os.times()
+        cpu = times.user + times.system + times.children_user + times.children_system
+        return cls(time.perf_counter(), cpu, max_rss_bytes(), gpus.energy_joules())
+
+
+class _Samples:
+    """What the samples of a run add up to."""
+
+    def __init__(self) -> None:
+        self.peak_host_bytes: int | None = None
+        self.joules: float | None = None
+        self._utilisation_sum = 0.0
+        self._n_utilisation = 0
+        self._last: SystemSample | None = None
+
+    def add(self, sample: SystemSample) -> None:
+        """Take in the next sample in time."""
+        if sample.host_bytes is not None:
+            self.peak_host_bytes = max(self.peak_host_bytes or 0, sample.host_bytes)
+        if sample.device_utilisation is not None:
+            self._utilisation_sum += sample.device_utilisation
+            self._n_utilisation += 1
+        last, self._last = self._last, sample
+        if last is not None and last.power_watts is not None and sample.power_watts is not None:
+            seconds = max(0.0, sample.at - last.at)
+            self.joules = (self.joules or 0.0) + seconds * (last.power_watts + sample.power_watts) / 2
+
+    def mean_utilisation(self) -> float | None:
+        """Return the mean over the samples that have one."""
+        return self._utilisation_sum / self._n_utilisation if self._n_utilisation else None
+
+
+def _rate(count: int | None, seconds: float | None) -> float | None:
+    return count / seconds if count is not None and seconds else None
+
+
+def _difference(end: float | None, start: float | None, otherwise: float | None) -> float | None:
+    return end - start if end is not None and start is not None else otherwise

@@ -1,0 +1,54 @@
+"""Catching training dynamics in the training forward pass: logits that are there anyway, kept by example.
+
+The words written are those of `evals.dynamics.encode`, packed on the device so that a step costs no transfer.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evals.dynamics import DENSE_CLASSES, NAN_WORD, TOP, row_bytes
+
+_FLOAT16_MAX = 65504.0
+
+
+def pack(logits: Tensor, given: Tensor) -> Tensor:
+    """Logits (batch, k) and labels (batch,), -1 = none → words (batch, width) int16, as `evals.dynamics.encode`."""
+    logits = logits.detach().float()
+    highest = logits.amax(1, keepdim=True)
+    exact = logits - highest
+    centred = exact.clamp(min=-_FLOAT16_MAX)
+    if logits.shape[1] <= DENSE_CLASSES:
+        words = centred.half().view(torch.int16)
+    else:
+        top, classes = centred.topk(TOP, dim=1)
+        given_logit = torch.where(given >= 0, centred.gather(1, given.clamp(min=0)[:, None])[:, 0], torch.nan)
+        floats = torch.cat([top, given_logit[:, None], torch.logsumexp(centred, 1, keepdim=True)], dim=1)
+        signed = torch.where(classes >= 1 << 15, classes - (1 << 16), classes)
+        words = torch.cat([floats.half().view(torch.int16), signed.to(torch.int16)], dim=1)
+    return torch.where(highest.isfinite(), words, NAN_WORD)
+
+
+class DynamicsCatcher:
+    """The words of one epoch, by position; what an epoch has not seen (yet) stays unseen."""
+
+    def __init__(self, n_examples: int, n_classes: int, device: torch.device) -> None:
+        self.n_classes = n_classes
+        self._words = torch.empty((n_examples, row_bytes(n_classes) // 2), dtype=torch.int16, device=device)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._words.fill_(NAN_WORD)
+        self.has_seen = False
+
+    def catch(self, positions: Tensor, logits: Tensor, given: Tensor) -> None:
+        """Keep what a training batch said."""
+        self._words[positions] = pack(logits, given)
+        self.has_seen = True
+
+    def take(self) -> NDArray[np.uint16]:
+        """The epoch's words (n_examples, width), and start the next epoch."""
+        words = self._words.cpu().numpy().view(np.uint16).copy()
+        self._forget()
+        return words

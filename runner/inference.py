@@ -1,0 +1,141 @@
+"""Passing a split through a model once, without gradients: logits, text vectors, and cached features."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from runner.backbone import Backbone, fingerprint, pool
+from runner.classifier import TextClassifier
+from runner.encoding import EncodedSplit, TokenCollator, batches_by_length, to_device
+from store import Dataset
+
+Report = Callable[[str, int], None]
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator[torch.device]:
+    """Evaluation mode, no gradients, autocast where the run trains in half precision; gives the model's device."""
+    was_training = model.training
+    device = next(model.parameters()).device
+    autocast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast:
+            yield device
+    finally:
+        model.train(was_training)
+
+
+def predict_logits(
+    model: TextClassifier, split: EncodedSplit, pad_token_id: int, batch_size: int, dtype: torch.dtype | None = None
+) -> NDArray[np.float32]:
+    """Logits `(n, k)` in position order."""
+    rows: list[Tensor] = []
+    order: list[NDArray[np.int64]] = []
+    collate = TokenCollator(split, pad_token_id)
+    with evaluating(model, dtype) as device:
+        for positions in batches_by_length(split.lengths, batch_size):
+            batch = to_device(collate(positions.tolist()), device)
+            rows.append(model(batch["input_ids"], batch["attention_mask"]).float())
+            order.append(positions)
+        return _in_order(rows, order)
+
+
+def predict_features(
+    model: nn.Module, features: Tensor, batch_size: int = 65_536
+) -> NDArray[np.float32]:
+    """Logits `(n, k)` of a head over features `(n, d)`."""
+    with evaluating(model) as device:
+        pieces = [model(chunk.to(device)).float().cpu() for chunk in features.split(batch_size)]
+        return torch.cat(pieces).numpy()
+
+
+class Vectors(NamedTuple):
+    """Text vectors `(n, d)`: pooled as the classifier pools, and as the mean of the last hidden state."""
+
+    pooled: Tensor
+    mean: Tensor
+
+
+def embed_split(
+    model: TextClassifier,
+    split: EncodedSplit,
+    pad_token_id: int,
+    batch_size: int,
+    dtype: torch.dtype | None = None,
+    report: Report | None = None,
+) -> Vectors:
+    """Both kinds of text vector of a split, float32, in position order."""
+    pooled: list[Tensor] = []
+    means: list[Tensor] = []
+    order: list[NDArray[np.int64]] = []
+    collate = TokenCollator(split, pad_token_id)
+    n_done = 0
+    with evaluating(model, dtype) as device:
+        for positions in batches_by_length(split.lengths, batch_size):
+            batch = to_device(collate(positions.tolist()), device)
+            hidden = model.hidden(batch["input_ids"], batch["attention_mask"])
+            pooled.append(pool(hidden, batch["attention_mask"], model.pooling).float())
+            if model.pooling != "mean":
+                means.append(pool(hidden, batch["attention_mask"], "mean").float())
+            order.append(positions)
+            n_done += len(positions)
+            if report:
+                report("embedding", n_done)
+        first = torch.from_numpy(_in_order(pooled, order))
+        return Vectors(first, torch.from_numpy(_in_order(means, order)) if means else first)
+
+
+def cached_features(
+    folder: Path,
+    backbone: Backbone,
+    model: TextClassifier,
+    dataset: Dataset,
+    splits: dict[str, EncodedSplit],
+    batch_size: int,
+    report: Report | None = None,
+) -> tuple[dict[str, Vectors], str]:
+    """Features of a frozen backbone for every split, computed once per backbone × data, and their fingerprint.
+
+    Cached as safetensors under `folder`, named by a hash of the weights, the tokens and the pooling.
+    """
+    from safetensors.torch import load_file, save_file
+
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{fingerprint(backbone.model)} {dataset.fingerprint} {backbone.pooling}".encode())
+    for name in sorted(splits):
+        digest.update(name.encode() + splits[name].offsets.tobytes() + splits[name].ids.tobytes())
+    key = digest.hexdigest()
+    path = folder / f"{key}.safetensors"
+    if path.is_file():
+        stored = load_file(path)
+        return {
+            name: Vectors(stored[f"{name}.pooled"], stored.get(f"{name}.mean", stored[f"{name}.pooled"])) for name in splits
+        }, key
+    vectors = {
+        name: embed_split(model, split, backbone.tokenizer.pad_token_id, batch_size, report=report)
+        for name, split in splits.items()
+    }
+    tensors = {f"{name}.pooled": v.pooled for name, v in vectors.items()}
+    if backbone.pooling != "mean":
+        tensors |= {f"{name}.mean": v.mean for name, v in vectors.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(path)
+    return vectors, key
+
+
+def _in_order(rows: list[Tensor], order: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    stacked = torch.cat(rows).cpu().numpy()
+    result = np.empty_like(stacked)
+    result[np.concatenate(order)] = stacked
+    return result

@@ -1,0 +1,160 @@
+"""The value types of recipe fields: bounds, shapes and the words of their complaints."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+BUILTIN_MODELS: Final = ("minilm",)
+BUILTIN_DATA: Final = ("docstrings",)
+
+CHOICE: Final = "choice"
+"""Prefix of the tags of unions, as in `choice:string`; pydantic puts tags into error locations."""
+
+
+def words(text: str) -> dict[str, Any]:
+    """What to call the allowed values in messages and tables, where the schema alone reads badly."""
+    return {"x-words": text}
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """The error to raise in a validator; `message` follows the field and its value ("must be ...")."""
+    return PydanticCustomError("recipe", "{message}", {"message": message})
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return f"{CHOICE}:boolean"
+        case str():
+            return f"{CHOICE}:string"
+        case int() | float():
+            return f"{CHOICE}:number"
+        case list() | tuple():
+            return f"{CHOICE}:list"
+        case _:
+            return f"{CHOICE}:table"
+
+
+# A union is chosen by the kind of the TOML value, so that a typo inside a table is reported as that typo
+# and not as one failure for each member of the union.
+STRING, NUMBER, LIST, TABLE = (Tag(f"{CHOICE}:{kind}") for kind in ("string", "number", "list", "table"))
+BY_KIND = Discriminator(_kind)
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise refuse(f"must be different from each other; given twice: {', '.join(twice)}")
+    return values
+
+
+def _prefixed(known: Mapping[str, Callable[[str], str | None]]) -> Callable[[str], str]:
+    """A validator for strings such as `hub:NAME`: the part after a known prefix has to have its shape."""
+
+    def check(value: str) -> str:
+        prefix, colon, rest = value.partition(":")
+        complaint = known[prefix](rest) if colon and prefix in known else None
+        if complaint:
+            raise refuse(complaint)
+        return value
+
+    return check
+
+
+def _builtin(names: tuple[str, ...]) -> Callable[[str], str | None]:
+    allowed = " or ".join(f"builtin:{name}" for name in names)
+    return lambda rest: None if rest in names else f"must be {allowed}"
+
+
+def _hub(rest: str) -> str | None:
+    name, colon, config = rest.partition(":")
+    return None if name.strip() and (config.strip() or not colon) else "must be hub:NAME or hub:NAME:config"
+
+
+def _dataset(rest: str) -> str | None:
+    name, _, version = rest.rpartition("@")
+    return None if name.strip() and version.strip() else "must be dataset:NAME@VERSION"
+
+
+def _scratch(rest: str) -> str | None:
+    is_type = rest.replace("-", "").replace("_", "").isalnum()
+    return None if is_type else "must be scratch:TYPE, a transformers model type such as bert or gpt2"
+
+
+def _no_url(value: str) -> str:
+    if "://" in value:
+        raise refuse("is a URL, which is not read; download the file, or write hub:NAME")
+    return value
+
+
+def toml_value(value: Any) -> Any:
+    """Dates, nan and nothing are refused: a recipe has to survive the way into JSON and back to TOML."""
+    match value:
+        case bool() | int() | str():
+            pass
+        case float() if math.isfinite(value):
+            pass
+        case list() | tuple():
+            for item in value:
+                toml_value(item)
+        case dict():
+            for key, item in value.items():
+                toml_value(key)
+                toml_value(item)
+        case _:  # dates, nan, infinity, None
+            raise refuse("must hold strings, finite numbers, true or false, lists and tables only")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[
+    tuple[Text, ...], Field(strict=False, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)
+]
+Labels = Annotated[
+    tuple[Text, ...],
+    Field(strict=False, min_length=2, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_unique),
+]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        # No control characters, no blanks at either end.
+        pattern=r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$",
+        json_schema_extra=words("1 to 100 characters, no control characters, no blanks at the ends"),
+    ),
+]
+Device = Annotated[
+    str,
+    Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", json_schema_extra=words("auto, cpu, cuda, cuda:N or mps")),
+]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Number = Annotated[int | float, Field(json_schema_extra=words("a number"))]
+Step = Annotated[int | float, Field(gt=0, json_schema_extra=words("a number > 0"))]
+TomlValue = Annotated[Any, AfterValidator(toml_value)]
+TomlTable = Annotated[dict[str, Any], AfterValidator(toml_value)]
+Source = Annotated[
+    Text,
+    AfterValidator(_prefixed({"hub": _hub, "dataset": _dataset, "builtin": _builtin(BUILTIN_DATA)})),
+    AfterValidator(_no_url),
+]
+Base = Annotated[
+    Text,
+    AfterValidator(
+        _prefixed(
+            {
+                "builtin": _builtin(BUILTIN_MODELS),
+                "scratch": _scratch,
+                "hub": lambda rest: f"must be the name on the hub alone: {rest or 'NAME'}",
+            }
+        )
+    ),
+]

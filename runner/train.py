@@ -1,0 +1,487 @@
+"""One fine-tune from top to bottom: data, model, run, epoch 0, training, the best checkpoint, embeddings, the end."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
+
+from evals.classification import METRICS
+from runner.backbone import Backbone, load_backbone
+from runner.callback import AssayCallback, is_broken
+from runner.checkpoints import CheckpointFolder, DiskFull
+from runner.classifier import CheckpointInfo, TextClassifier, build_classifier, count_parameters, save_classifier
+from runner.console import ConsoleCapture
+from runner.cost import CostMeter, SystemSampler, cuda_devices
+from runner.cost import SystemSample as Sample
+from runner.data import PreparedData, prepare_data
+from runner.devices import Device, choose_device
+from runner.dynamics import DynamicsCatcher
+from runner.encoding import EncodedSplit, FeatureCollator, TokenCollator, encode_split
+from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
+from runner.progress import Progress
+from runner.provenance import collect_provenance
+from runner.recipe import LoadedRecipe
+from runner.trainer import RecordingTrainer
+from store import NewRun, Recorder, Run, RunCost, Status, Store, SystemSample, get_run, record_run
+from store.runs import run_files
+
+
+class TrainingDiverged(Exception):
+    """The loss stopped being a number."""
+
+
+class Interrupted(BaseException):
+    """Somebody asked the process to end (Ctrl-C, SIGTERM)."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything a run needs, made and checked before the run exists, so that bad input leaves nothing behind."""
+
+    loaded: LoadedRecipe
+    data: PreparedData
+    device: Device
+    backbone: Backbone
+    model: TextClassifier
+    splits: Mapping[str, EncodedSplit]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.data.dataset.label_names or ()
+
+    @property
+    def trains_features(self) -> bool:
+        return self.loaded.recipe.model.method == "head"
+
+
+def train(loaded: LoadedRecipe, store: Store, progress: Progress, *, command: Sequence[str] | None = None) -> Run:
+    """Fine-tune what the recipe says and record it. Returns the run, whatever became of it.
+
+    Raises the error of bad input (RecipeError, DataError, ModelError, DeviceError, HubUnreachable, DiskFull) before
+    there is a run; from then on what goes wrong is the run's status and cause.
+    """
+    experiment = prepare(loaded, store, progress)
+    run = record_run(store, _new_run(experiment, command or sys.argv), status=Status.RUNNING)
+    recorder = Recorder(store, run)
+    status, cause = Status.FINISHED, None
+    with ConsoleCapture(recorder.text) as console, progress:
+        try:
+            with _interruptible(), _sampler(recorder, experiment.device, loaded.recipe.recording.system_seconds):
+                _train(experiment, recorder, progress)
+        except Interrupted as interruption:
+            status, cause = Status.KILLED, f"interrupted ({interruption})"
+        except BaseException as error:
+            status, cause = Status.FAILED, cause_of(error)
+            trace = "".join(traceback.format_exception(error)[-8:])
+            recorder.event("failed", cause, {"traceback": trace, "last_lines": console.tail(20)})
+    recorder.finish(status, cause)
+    return get_run(store, run.key)
+
+
+def prepare(loaded: LoadedRecipe, store: Store, progress: Progress) -> Experiment:
+    """Data, device, model and tokens of a recipe; raises before anything but the dataset was written."""
+    recipe = loaded.recipe
+    device = choose_device(recipe.training)
+    set_seed(recipe.training.seed)
+    if recipe.training.deterministic:
+        torch.use_deterministic_algorithms(True)
+    backbone = load_backbone(recipe.model)
+    data = prepare_data(store, recipe, progress=progress.reading)
+    for text in data.warnings:
+        progress.warning(text)
+    names = data.dataset.label_names or ()
+    model = build_classifier(backbone, len(names), recipe.model)
+    if recipe.training.gradient_checkpointing and recipe.model.method != "head":
+        _checkpoint_gradients(model)
+    splits = {
+        split: encode_split(store, data.dataset, split, backbone.tokenizer, backbone.max_length, progress.reading)
+        for split in ("train", "validation", "test")
+        if data.dataset.n_rows.get(split)
+    }
+    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
+    _class_weights(experiment)  # a weight for a label that is not there is bad input too
+    return experiment
+
+
+def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> None:
+    recipe, store = experiment.loaded.recipe, recorder.store
+    _note_start(experiment, recorder, progress)
+    trainable, total = count_parameters(experiment.model)
+    if experiment.trains_features:
+        trainable = count_parameters(experiment.model.head)[0]
+    meter = CostMeter(
+        device_type=experiment.device.type, trainable_parameters=trainable, total_parameters=total
+    )
+    meter.start()
+    try:
+        features, feature_key = _features(experiment, store, progress)
+        checkpoints = CheckpointFolder(recorder, recipe.checkpoints.keep) if recipe.checkpoints.keep != "none" else None
+        trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress)
+        progress.start(_total_steps(trainer), recorder.run.name)
+        trainer.evaluate()  # epoch 0: what the untrained model says
+        try:
+            with meter.training():
+                trainer.train()
+        finally:
+            trainer.take_dynamics()
+        if checkpoints is not None:
+            checkpoints.finish(trainer.best_step)
+        if recipe.recording.embeddings:
+            _record_embeddings(experiment, features, feature_key, recorder, progress)
+    finally:
+        meter.stop()
+        recorder.cost(_run_cost(meter))
+
+
+# the parts ---------------------------------------------------------------------------------------------------------
+
+
+def _features(experiment: Experiment, store: Store, progress: Progress) -> tuple[dict[str, Vectors], str]:
+    """For method head: the frozen backbone's features of every split. Else nothing."""
+    if not experiment.trains_features:
+        return {}, ""
+    features, key = cached_features(
+        store.files / "cache" / "features",
+        experiment.backbone,
+        experiment.model,
+        experiment.data.dataset,
+        dict(experiment.splits),
+        experiment.loaded.recipe.evaluation.batch_size,
+        report=progress.reading,
+    )
+    experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
+    return features, key
+
+
+def _trainer(
+    experiment: Experiment,
+    features: Mapping[str, Vectors],
+    recorder: Recorder,
+    meter: CostMeter,
+    checkpoints: CheckpointFolder | None,
+    progress: Progress,
+) -> RecordingTrainer:
+    recipe, splits = experiment.loaded.recipe, experiment.splits
+    tokenizer, model, dtype = experiment.backbone.tokenizer, experiment.model, experiment.device.dtype
+    batch_size = recipe.evaluation.batch_size
+    trained: nn.Module = model.head if experiment.trains_features else model
+
+    def predict(split: str) -> NDArray[np.float32]:
+        if features:
+            return predict_features(trained, features[split].pooled)
+        return predict_logits(model, splits[split], tokenizer.pad_token_id, batch_size, dtype)
+
+    def save(folder: Path, step: int, epoch: float | None) -> None:
+        save_classifier(folder, trained, tokenizer, _checkpoint_info(experiment, recorder.run, step, epoch))
+
+    collator = (
+        FeatureCollator(features["train"].pooled, splits["train"])
+        if features
+        else TokenCollator(splits["train"], tokenizer.pad_token_id)
+    )
+    expected_bytes = sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
+    if recipe.model.method == "top-layers":
+        expected_bytes = sum(p.numel() * p.element_size() for p in trained.parameters())
+    if checkpoints is not None:
+        checkpoints.require_room(expected_bytes)
+    catcher = (
+        DynamicsCatcher(len(splits["train"]), len(experiment.label_names), torch.device(experiment.device.type))
+        if recipe.recording.dynamics
+        else None
+    )
+    watcher = _Watcher(progress)
+    callbacks: list[TrainerCallback] = [AssayCallback(recorder=recorder), watcher]
+    if recipe.training.early_stopping:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.training.early_stopping))
+    trainer = RecordingTrainer(
+        model=trained,
+        args=_arguments(experiment, run_files(recorder.store, recorder.run), checkpoints is not None),
+        train=splits["train"],
+        collator=collator,
+        evaluated={name: split for name, split in splits.items() if name != "train"},
+        predict=predict,
+        recorder=recorder,
+        meter=meter,
+        select=recipe.evaluation.select,
+        record_predictions=recipe.recording.predictions,
+        catcher=catcher,
+        checkpoints=checkpoints,
+        save=save,
+        expected_bytes=expected_bytes,
+        class_weights=_class_weights(experiment),
+        label_smoothing=recipe.training.label_smoothing,
+        head_learning_rate=_head_learning_rate(experiment),
+        group_by_length=recipe.training.length_grouping and not features,
+        callbacks=callbacks,
+        on_evaluation=lambda split, step, values: progress.evaluation(split, values, step=step),
+    )
+    watcher.trainer = trainer
+    return trainer
+
+
+def _arguments(experiment: Experiment, folder: Path, saves: bool) -> TrainingArguments:
+    """The recipe in the Trainer's words."""
+    recipe = experiment.loaded.recipe
+    spec, every = recipe.training, recipe.evaluation.every
+    strategy: dict[str, Any] = {"eval_strategy": "epoch"} if every == "epoch" else {
+        "eval_strategy": "steps", "eval_steps": every, "save_steps": every,
+    }
+    metric = recipe.evaluation.select
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=spec.epochs or 1,
+        max_steps=spec.max_steps or -1,
+        learning_rate=spec.learning_rate or 0.0,
+        per_device_train_batch_size=spec.batch_size,
+        gradient_accumulation_steps=spec.gradient_accumulation,
+        optim=spec.optimizer,
+        weight_decay=spec.weight_decay,
+        warmup_steps=spec.warmup,
+        lr_scheduler_type=spec.schedule if spec.schedule != "constant" else "constant_with_warmup",
+        max_grad_norm=spec.max_grad_norm,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        bf16=experiment.device.dtype is torch.bfloat16,
+        fp16=experiment.device.dtype is torch.float16,
+        use_cpu=experiment.device.type == "cpu",
+        logging_steps=recipe.recording.log_every,
+        logging_nan_inf_filter=False,  # a loss that is not a number is news, not noise
+        logging_first_step=True,
+        save_strategy=strategy["eval_strategy"] if saves else "no",
+        save_only_model=True,
+        load_best_model_at_end=saves,
+        metric_for_best_model=metric,
+        greater_is_better=METRICS[metric.split("/")[1]].higher_is_better,
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_pin_memory=experiment.device.type == "cuda",
+        **strategy,
+    )
+    if "WORLD_SIZE" not in os.environ:
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs must not mean DataParallel
+    return arguments
+
+
+class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers ships no types that mypy accepts
+    """Shows progress, records epochs' dynamics as they end, and stops a training whose loss is no number."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.trainer: RecordingTrainer | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        seen = self.trainer.collator.n_examples if self.trainer else None
+        self._progress.step(state.global_step, float(state.epoch or 0.0), examples_seen=seen)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer is not None:
+            self.trainer.take_dynamics()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        shown = {"loss": float(loss), "lr": (logs or {}).get("learning_rate")}
+        self._progress.step(state.global_step, float(state.epoch or 0.0), shown)
+        if is_broken(loss):
+            word = "NaN" if np.isnan(loss) else "infinite"
+            raise TrainingDiverged(
+                f"loss became {word} at step {state.global_step}; try a lower training.learning_rate "
+                f"(it is {args.learning_rate:g}) or training.max_grad_norm"
+            )
+
+
+def _note_start(experiment: Experiment, recorder: Recorder, progress: Progress) -> None:
+    """What a person should know of before it begins."""
+    for text in experiment.data.warnings:
+        recorder.event("warning", text)
+    for name, split in experiment.splits.items():
+        if split.n_truncated:
+            text = (
+                f"{split.n_truncated:,} of {len(split):,} {name} texts are longer than model.max_length = "
+                f"{experiment.backbone.max_length} tokens and are cut"
+            )
+            progress.warning(text)
+            recorder.event("warning", text)
+    if experiment.loaded.recipe.sweep is not None:
+        progress.message("this recipe has a [sweep]; train runs its own values and leaves the sweep alone")
+
+
+def _record_embeddings(
+    experiment: Experiment, features: Mapping[str, Vectors], key: str, recorder: Recorder, progress: Progress
+) -> None:
+    dataset, device = experiment.data.dataset, experiment.device
+    vectors = features or {
+        name: embed_split(
+            experiment.model,
+            split,
+            experiment.backbone.tokenizer.pad_token_id,
+            experiment.loaded.recipe.evaluation.batch_size,
+            device.dtype,
+            report=progress.reading,
+        )
+        for name, split in experiment.splits.items()
+    }
+    recorder.embeddings(
+        {name: both.mean.numpy().astype(np.float16) for name, both in vectors.items()},
+        dataset_key=dataset.key,
+        fingerprint=f"{key or recorder.run.id}-{dataset.key}",
+        pooling="mean",
+    )
+
+
+def _class_weights(experiment: Experiment) -> Tensor | None:
+    """Weights (k,) of the labels in the loss; balanced is n / (k × count), as scikit-learn has it."""
+    spec, names = experiment.loaded.recipe.training.class_weights, experiment.label_names
+    if spec == "none":
+        return None
+    if spec == "balanced":
+        counts = np.bincount(experiment.splits["train"].labels, minlength=len(names)).clip(min=1)
+        return torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
+    assert not isinstance(spec, str)
+    if unknown := sorted(set(spec) - set(names)):
+        from runner.problems import DataError
+
+        raise DataError([f"training.class_weights names {unknown[0]!r}; the labels are {', '.join(names[:20])}."])
+    return torch.tensor([float(spec.get(name, 1.0)) for name in names])
+
+
+def _head_learning_rate(experiment: Experiment) -> float:
+    return experiment.loaded.recipe.training.head_learning_rate or 0.0  # resolved recipes always have one
+
+
+def _checkpoint_gradients(model: TextClassifier) -> None:
+    body: Any = model.backbone
+    body.gradient_checkpointing_enable()
+    if hasattr(body, "enable_input_require_grads"):
+        body.enable_input_require_grads()
+
+
+def _total_steps(trainer: RecordingTrainer) -> int:
+    args = trainer.args
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    batches = -(-len(trainer.train_dataset) // args.train_batch_size)
+    return int(np.ceil(batches / args.gradient_accumulation_steps) * args.num_train_epochs)
+
+
+def _checkpoint_info(experiment: Experiment, run: Run, step: int, epoch: float | None) -> CheckpointInfo:
+    recipe = experiment.loaded.recipe
+    return CheckpointInfo(
+        run_id=run.id,
+        task=recipe.task,
+        method=recipe.model.method,
+        base=recipe.model.base,
+        labels=experiment.label_names,
+        pooling=experiment.backbone.pooling,
+        max_length=experiment.backbone.max_length,
+        step=step,
+        epoch=epoch,
+    )
+
+
+def _new_run(experiment: Experiment, command: Sequence[str]) -> NewRun:
+    loaded, dataset = experiment.loaded, experiment.data.dataset
+    recipe = loaded.recipe
+    provenance = collect_provenance(
+        Path.cwd(),
+        command=list(command),
+        seeds={"training": recipe.training.seed, "split": recipe.data.split.seed},
+        determinism={
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "precision": experiment.device.precision,
+            "threads": torch.get_num_threads(),
+        },
+    )
+    provenance["data"] = {"dataset": str(dataset), "fingerprint": dataset.fingerprint, "rows": dict(dataset.n_rows)}
+    provenance["overrides"] = list(loaded.overrides)
+    return NewRun(
+        name=recipe.name,
+        task=recipe.task,
+        method=recipe.model.method,
+        base_model=recipe.model.base,
+        recipe_text=loaded.text,
+        recipe=loaded.resolved,
+        recipe_hash=loaded.hash,
+        dataset_key=dataset.key,
+        provenance=provenance,
+        tags=recipe.tags,
+        note=recipe.notes,
+        select_metric=recipe.evaluation.select,
+    )
+
+
+def _run_cost(meter: CostMeter) -> RunCost:
+    cost = meter.result()
+    return RunCost(
+        wall_seconds=cost.wall_seconds,
+        train_seconds=cost.train_seconds,
+        eval_seconds=cost.eval_seconds,
+        device_seconds=cost.device_seconds,
+        peak_host_bytes=cost.peak_host_bytes,
+        peak_device_bytes=cost.peak_device_bytes,
+        trainable_parameters=cost.trainable_parameters,
+        total_parameters=cost.total_parameters,
+        tokens_seen=cost.tokens_seen or None,
+        examples_seen=cost.examples_seen,
+        tokens_per_second=cost.tokens_per_second or None,
+        examples_per_second=cost.examples_per_second,
+        data_wait_share=cost.data_wait_share,
+        device_utilisation=cost.gpu_utilisation,
+        energy_joules=cost.energy_joules,
+    )
+
+
+def cause_of(error: BaseException) -> str:
+    """Why a run failed, in a sentence."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"out of memory on the device: {' '.join(str(error).split())[:300]}"
+    if isinstance(error, MemoryError):
+        return "out of memory on the host"
+    if isinstance(error, (TrainingDiverged, DiskFull)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the training cleanly, with everything written so far."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted({signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)])
+
+    previous: dict[int, Any] = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _sampler(recorder: Recorder, device: Device, seconds: float) -> SystemSampler:
+    """Looks at the machine while the run lasts."""
+
+    def keep(s: Sample) -> None:
+        recorder.sample(
+            SystemSample(s.at, s.cpu_percent, s.host_bytes, s.device_utilisation, s.device_bytes, s.power_watts)
+        )
+
+    return SystemSampler(keep, seconds=seconds, cuda_devices=cuda_devices(1) if device.type == "cuda" else ())

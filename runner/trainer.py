@@ -1,0 +1,210 @@
+"""A `transformers.Trainer` that records: dynamics from its forward passes, an evaluation of every split, checkpoints.
+
+Nothing of the training itself is changed: loss, optimizer, schedule and order are the Trainer's.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from evals.classification import METRICS, prediction_columns, score_classification
+from runner.checkpoints import CheckpointFolder
+from runner.classifier import TextClassifier, load_weights
+from runner.cost import CostMeter
+from runner.dynamics import DynamicsCatcher
+from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
+from store import Predictions, Recorder, ScoreRow
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+Predict = Callable[[str], NDArray[np.float32]]  # split name → logits (n, k)
+Save = Callable[[Path, int, float | None], None]  # (folder, step, epoch)
+
+
+class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy accepts
+    """Trains a TextClassifier on tokens, or its head on cached features, and records what happens."""
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        args: TrainingArguments,
+        train: EncodedSplit,
+        collator: Collator,
+        evaluated: Mapping[str, EncodedSplit],
+        predict: Predict,
+        recorder: Recorder,
+        meter: CostMeter,
+        select: str,
+        record_predictions: bool,
+        catcher: DynamicsCatcher | None,
+        checkpoints: CheckpointFolder | None,
+        save: Save,
+        expected_bytes: int,
+        class_weights: Tensor | None,
+        label_smoothing: float,
+        head_learning_rate: float,
+        group_by_length: bool,
+        callbacks: Sequence["TrainerCallback"],
+        on_evaluation: Callable[[str, int, Mapping[str, float | None]], None],
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=IndexDataset(len(train)),
+            eval_dataset=IndexDataset(1),  # `evaluate` below looks at `evaluated` instead
+            data_collator=collator,
+            callbacks=list(callbacks),
+        )
+        self.model_accepts_loss_kwargs = False
+        self.collator = collator
+        self.best_step: int | None = None
+        self._train, self._evaluated, self._predict = train, evaluated, predict
+        self._recorder, self._meter, self._catcher = recorder, meter, catcher
+        self._select, self._record_predictions = select, record_predictions
+        self._checkpoints, self._save_to, self._expected_bytes = checkpoints, save, expected_bytes
+        self._class_weights = None if class_weights is None else class_weights.to(args.device)
+        self._label_smoothing, self._head_learning_rate = label_smoothing, head_learning_rate
+        self._group_by_length = group_by_length
+        self._on_evaluation = on_evaluation
+        self._best_value: float | None = None
+
+    # the training forward pass -------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Weighted, smoothed cross-entropy of a batch; the logits are kept as dynamics on the way."""
+        labels, positions = inputs["labels"], inputs["positions"]
+        if "features" in inputs:
+            logits = model(inputs["features"])
+        else:
+            logits = model(inputs["input_ids"], inputs["attention_mask"])
+        if self._catcher is not None and model.training:
+            self._catcher.catch(positions, logits, labels)
+        loss = functional.cross_entropy(
+            logits.float(), labels, weight=self._class_weights, label_smoothing=self._label_smoothing
+        )
+        return (loss, logits) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """As the Trainer's; the time it takes is time waiting for data."""
+        began = time.perf_counter()
+        before = self.collator.n_examples, self.collator.n_tokens
+        samples = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._meter.add_wait(time.perf_counter() - began)
+        self._meter.add_batch(
+            n_examples=self.collator.n_examples - before[0], n_tokens=self.collator.n_tokens - before[1]
+        )
+        return samples
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> "Sampler[int] | None":
+        if self._group_by_length:
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return LengthGroupedSampler(batch, lengths=self._train.lengths.tolist())  # type: ignore[no-any-return]  # untyped
+        return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]  # untyped
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The Trainer's optimizer class, with a learning rate of its own for the fresh head."""
+        decayed = set(self.get_decay_parameter_names(self.model))
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                is_head = not isinstance(self.model, TextClassifier) or name.startswith("head.")
+                groups.setdefault((is_head, name in decayed), []).append(parameter)
+        optimizer_class, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        self.optimizer = optimizer_class(
+            [
+                {
+                    "params": parameters,
+                    "weight_decay": self.args.weight_decay if is_decayed else 0.0,
+                    "lr": self._head_learning_rate if is_head else self.args.learning_rate,
+                }
+                for (is_head, is_decayed), parameters in groups.items()
+            ],
+            **settings,
+        )
+        return cast(torch.optim.Optimizer, self.optimizer)
+
+    def take_dynamics(self) -> None:
+        """Record the epoch that has just ended, whole or in part."""
+        if self._catcher is not None and self._catcher.has_seen:
+            epoch = max(1, int(np.ceil(self.state.epoch or 0.0)))
+            self._recorder.dynamics(
+                epoch, self.state.global_step, n_classes=self._catcher.n_classes, words=self._catcher.take()
+            )
+
+    # evaluation ----------------------------------------------------------------------------------------------------
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Score and record every evaluated split; returns `eval_SPLIT/METRIC` as the Trainer wants it."""
+        step, epoch = self.state.global_step, float(self.state.epoch or 0.0)
+        found: dict[str, float] = {}
+        with self._meter.evaluating():
+            for split, encoded in self._evaluated.items():
+                logits = torch.from_numpy(self._predict(split))
+                log_probs = functional.log_softmax(logits, dim=1).numpy()
+                scores = [
+                    ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n)
+                    for s in score_classification(encoded.labels, log_probs)
+                ]
+                columns = prediction_columns(encoded.labels, log_probs) if self._record_predictions else None
+                self._recorder.evaluation(
+                    split,
+                    step,
+                    epoch=epoch,
+                    n_examples=len(encoded),
+                    scores=scores,
+                    predictions=Predictions(*columns) if columns else None,
+                )
+                values = {score.metric: score.value for score in scores}
+                found |= {f"eval_{split}/{name}": value for name, value in values.items() if value is not None}
+                self._on_evaluation(split, step, values)
+        self._note_best(found.get(f"eval_{self._select}"), step)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+    def _note_best(self, value: float | None, step: int) -> None:
+        """Untrained models are never best: step 0 is there to be compared with."""
+        if value is None or step == 0:
+            return
+        is_higher_better = METRICS[self._select.split("/")[1]].higher_is_better
+        if self._best_value is None or (value > self._best_value if is_higher_better else value < self._best_value):
+            self._best_value, self.best_step = value, step
+            self._recorder.best(step)
+
+    # checkpoints ---------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self._checkpoints is None:
+            return
+        step, epoch = self.state.global_step, self.state.epoch
+        self._checkpoints.save(
+            step, epoch, lambda folder: self._save_to(folder, step, epoch), expected_bytes=self._expected_bytes
+        )
+        if step == self.best_step:
+            self._recorder.best(step)
+            self.state.best_model_checkpoint = str(self._checkpoints.path(step))
+        self._checkpoints.prune(self.best_step)
+
+    def _load_best_model(self) -> None:
+        load_weights(Path(self.state.best_model_checkpoint), self.model)
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)

@@ -1,0 +1,42 @@
+"""Every public function of evals has a doctest, and every doctest holds."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import evals
+
+MODULES = [f"evals.{module.name}" for module in pkgutil.iter_modules(evals.__path__)]
+
+
+def test_all_modules_are_found() -> None:
+    assert set(MODULES) == {
+        f"evals.{name}"
+        for name in (
+            "calibration",
+            "classification",
+            "curves",
+            "dynamics",
+            "f1",
+            "intervals",
+            "paired",
+            "verdict",
+        )
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name: str) -> None:
+    module = importlib.import_module(name)
+    result = doctest.testmod(module)
+    assert result.failed == 0
+    public = [
+        function
+        for function_name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == name and not function_name.startswith("_")
+    ]
+    assert public
+    assert [function.__name__ for function in public if ">>>" not in (function.__doc__ or "")] == []

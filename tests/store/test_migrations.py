@@ -1,0 +1,89 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from store import (
+    NewRun,
+    Recorder,
+    ScoreRow,
+    Status,
+    check_store,
+    find_dataset,
+    get_cost,
+    get_dataset,
+    get_evaluation,
+    get_run,
+    iter_dynamics,
+    list_checkpoints,
+    list_events,
+    list_example_history,
+    list_flips,
+    list_latest,
+    list_metrics,
+    list_predictions,
+    list_runs,
+    list_samples,
+    open_store,
+    read_embeddings,
+    read_log,
+    record_run,
+)
+from store.migrations import migrations
+from tests.store.builders import predict
+
+ASSETS = Path(__file__).parent / "assets"
+FILES = sorted(ASSETS.glob("m*.db"))
+
+
+def test_there_is_a_file_of_every_schema() -> None:
+    from sqlite_utils import Database
+
+    names = [migration.name for migration in migrations.pending(Database(memory=True))]
+    assert [path.stem for path in FILES] == names
+
+
+@pytest.mark.parametrize("asset", FILES, ids=lambda path: path.stem)
+def test_an_old_file_is_read_and_worked_on(asset: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
+    assert check_store(store).problems == ()
+
+    run = get_run(store, "old")
+    assert (run.status, run.method, run.tags) == (Status.FINISHED, "head", ("kept",))
+    curve = list_metrics(store, [run.key], ["train/loss"])
+    assert curve["step"].tolist() == list(range(11))
+    np.testing.assert_allclose(curve["value"].tolist()[:10], [1 / (step + 1) for step in range(10)])
+    assert curve["not_finite"].dropna().to_dict() == {10: "nan"}
+    assert curve["tokens"].tolist()[:3] == [0, 100, 200]
+    evaluation = get_evaluation(store, run.key, "test")
+    assert evaluation is not None
+    assert evaluation.is_best
+    assert list_predictions(store, evaluation, wrong_only=True)["text"].tolist() == ["sun at last"]
+    (row,) = iter_dynamics(store, run.key)
+    assert row.words.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    embeddings = read_embeddings(store, run.key, "test")
+    assert embeddings is not None
+    assert embeddings[3].tolist() == [9, 10, 11]
+    assert [checkpoint.is_best for checkpoint in list_checkpoints(store, run.key)] == [True]
+    assert list_events(store, run.key)["message"].tolist() == ["made for the tests"]
+    assert read_log(store, run.key) == "one line of the log\n"
+    assert list_samples(store, run.key)["host_bytes"].tolist() == [2**30]
+    assert get_cost(store, run.key).wall_seconds == 1.5
+
+    dataset = get_dataset(store, "weather@1")
+    assert find_dataset(store, "weather", dataset.fingerprint) == dataset
+    new = record_run(store, NewRun("new", dataset_key=dataset.key, select_metric="test/accuracy"))
+    with Recorder(store, new) as recorder:
+        recorder.log({"train/loss": 0.5}, 1)
+        scores = [ScoreRow("accuracy", 1.0, 0.5, 1.0, 4)]
+        recorder.evaluation("test", 1, epoch=1.0, n_examples=4, scores=scores, predictions=predict([1, 0, 1, 0]))
+        recorder.best(1)
+    later = get_evaluation(store, new.key, "test")
+    assert later is not None
+    flips = list_flips(store, evaluation, later, kind="fixed")
+    assert flips["text"].tolist() == ["sun at last"]
+    assert list_example_history(store, flips["example_id"][0])["run"].tolist() == ["new", "old"]
+    assert list_runs(store)["value"].tolist()[0] == 1.0
+    assert list_latest(store, [new.key])["metric"].tolist() == ["test/accuracy", "train/loss"]
+    store.close()
