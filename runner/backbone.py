@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from runner.errors import UserError
 from runner.hub import require_hub
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Pooling = Literal["mean", "cls", "last"]
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """The model cannot be used; its text says why and what to do."""
 
 
@@ -85,7 +86,9 @@ def load_tokenizer(name: str, spec: "Model") -> "PreTrainedTokenizerBase":
         raise ModelError(f"no tokenizer can be loaded from {name!r}: {_first_lines(error)}") from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise ModelError(f"the tokenizer of {name!r} has neither a pad token nor an end-of-sequence token to pad with.")
+            raise ModelError(
+                f"the tokenizer of {name!r} has neither a pad token nor an end-of-sequence token to pad with."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 

@@ -127,5 +127,3 @@ def is_broken(value: float | None) -> bool:
     (True, False, False)
     """
     return value is not None and not math.isfinite(value)
-
-

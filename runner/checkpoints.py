@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from runner.errors import UserError
 from store import Recorder
 from store.runs import run_files
 
@@ -14,7 +15,7 @@ from store.runs import run_files
 _SPARE_BYTES = 64 * 1024 * 1024
 
 
-class DiskFull(Exception):
+class DiskFull(UserError):
     """There is no room for the next checkpoint; its text says how much is missing where."""
 
 
@@ -73,12 +74,9 @@ class CheckpointFolder:
     def prune(self, best_step: int | None) -> None:
         """Remove what `keep` does not keep, and say so in the store."""
         last = max(self.steps, default=None)
-        kept = {
-            "best+last": {best_step, last},
-            "best": {best_step if best_step is not None else last},
-            "last": {last, best_step},  # the best is loaded at the end; `finish` removes it
-            "all": set(self.steps),
-        }.get(self._keep, set())
+        best = last if best_step is None else best_step
+        # With "last" the best stays until `finish`: it is loaded at the end of training.
+        kept = {"best": {best}, "all": set(self.steps)}.get(self._keep, {best, last})
         self._remove([step for step in self.steps if step not in kept])
 
     def finish(self, best_step: int | None) -> None:

@@ -117,7 +117,7 @@ def _with_adapters(backbone: Backbone, spec: "Model") -> nn.Module:
         linear = sorted({n.rsplit(".", 1)[-1] for n, m in backbone.model.named_modules() if isinstance(m, nn.Linear)})
         raise ModelError(
             f"model.lora.target_modules = {targets!r} fits no module of this model ({error}). "
-            f"Use \"all-linear\", or some of: {', '.join(linear) or 'none of its layers is linear'}."
+            f'Use "all-linear", or some of: {", ".join(linear) or "none of its layers is linear"}.'
         ) from error
     return model
 
@@ -125,7 +125,9 @@ def _with_adapters(backbone: Backbone, spec: "Model") -> nn.Module:
 def _unfreeze_top(model: nn.Module, n_layers: int) -> None:
     layers = transformer_layers(model)
     if n_layers > len(layers):
-        raise ModelError(f"model.top_layers = {n_layers}, but the model has {len(layers)} layers; choose 1 to {len(layers)}.")
+        raise ModelError(
+            f"model.top_layers = {n_layers}, but the model has {len(layers)} layers; choose 1 to {len(layers)}."
+        )
     for layer in list(layers)[-n_layers:]:
         layer.requires_grad_(True)
     for name, module in model.named_children():  # the norm after the last layer belongs to the top
@@ -139,15 +141,15 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
 
 
-def save_classifier(
-    folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo
-) -> None:
+def save_classifier(folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo) -> None:
     """Write a checkpoint folder. `model` is a TextClassifier, or its head alone for method head."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
     head = model.head if isinstance(model, TextClassifier) else model
-    save_file({name: t.detach().cpu().contiguous() for name, t in head.state_dict().items()}, folder / "head.safetensors")
+    save_file(
+        {name: t.detach().cpu().contiguous() for name, t in head.state_dict().items()}, folder / "head.safetensors"
+    )
     if isinstance(model, TextClassifier):
         part = "adapter" if info.method == "lora" else "backbone"
         body: Any = model.backbone
@@ -190,7 +192,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
             raise ModelError(f"the weights in {folder} do not fit the model: {[*missing, *unexpected][:3]}.")
 
 
-def load_classifier(folder: Path, spec: "Model | None" = None) -> tuple[TextClassifier, "PreTrainedTokenizerBase", CheckpointInfo]:
+def load_classifier(
+    folder: Path, spec: "Model | None" = None
+) -> tuple[TextClassifier, "PreTrainedTokenizerBase", CheckpointInfo]:
     """Rebuild a classifier from its checkpoint folder alone (and its base, for head and lora), ready to predict."""
     from transformers import AutoModel, AutoTokenizer
 
@@ -202,7 +206,7 @@ def load_classifier(folder: Path, spec: "Model | None" = None) -> tuple[TextClas
     if (folder / "backbone").is_dir():
         body: nn.Module = AutoModel.from_pretrained(folder / "backbone", use_safetensors=True)
         if isinstance(getattr(body, "pooler", None), nn.Module):
-            body.pooler = None
+            body.pooler = None  # type: ignore[assignment]  # modules may hold None in place of a submodule
     else:
         body = load_backbone(spec or Model(base=info.base, pooling=info.pooling)).model
         if (folder / "adapter").is_dir():
@@ -214,5 +218,3 @@ def load_classifier(folder: Path, spec: "Model | None" = None) -> tuple[TextClas
     model = TextClassifier(body, head, info.pooling)
     load_weights(folder, model)
     return model.eval(), tokenizer, info
-
-

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from runner.errors import UserError
+
 if TYPE_CHECKING:
     from runner.recipe import Training
 
 
-class DeviceError(Exception):
+class DeviceError(UserError):
     """The device or number format cannot be had here; its text says what can."""
 
 

@@ -3,10 +3,12 @@
 import threading
 from typing import Literal
 
+from runner.errors import UserError
+
 CONNECT_SECONDS = 3.0
 
 
-class HubUnreachable(Exception):
+class HubUnreachable(UserError):
     """The hub cannot be asked; the text says why and what to do instead."""
 
 

@@ -49,12 +49,11 @@ def predict_logits(
         return _in_order(rows, order)
 
 
-def predict_features(
-    model: nn.Module, features: Tensor, batch_size: int = 65_536
-) -> NDArray[np.float32]:
+def predict_features(model: nn.Module, features: Tensor, batch_size: int = 65_536) -> NDArray[np.float32]:
     """Logits `(n, k)` of a head over features `(n, d)`."""
+    starts = range(0, len(features), batch_size)
     with evaluating(model) as device:
-        pieces = [model(chunk.to(device)).float().cpu() for chunk in features.split(batch_size)]
+        pieces = [model(features[i : i + batch_size].to(device)).float().cpu() for i in starts]
         return torch.cat(pieces).numpy()
 
 
@@ -118,7 +117,8 @@ def cached_features(
     if path.is_file():
         stored = load_file(path)
         return {
-            name: Vectors(stored[f"{name}.pooled"], stored.get(f"{name}.mean", stored[f"{name}.pooled"])) for name in splits
+            name: Vectors(stored[f"{name}.pooled"], stored.get(f"{name}.mean", stored[f"{name}.pooled"]))
+            for name in splits
         }, key
     vectors = {
         name: embed_split(model, split, backbone.tokenizer.pad_token_id, batch_size, report=report)

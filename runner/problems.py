@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from runner.errors import UserError
+
 SHOWN = 5  # examples named per problem; the rest are counted
 
 
-class DataError(Exception):
+class DataError(UserError):
     """The data cannot be used as the recipe says; `problems` has one statement for each thing to put right."""
 
     def __init__(self, problems: Iterable[str]) -> None:

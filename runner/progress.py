@@ -154,7 +154,7 @@ class Progress:
     def _end_reading(self) -> None:
         name, self._reading_name = self._reading_name, None
         if name is not None:
-            self._line(f"read {one_line(name)}: {self._n_rows_read:,} rows")
+            self._line(f"{one_line(name)}: {self._n_rows_read:,} rows")
 
     def _line(self, text: str) -> None:
         keep_only(self.stream, text)

@@ -109,7 +109,7 @@ def parse_recipe(text: str, *, folder: Path, overrides: Sequence[str] = (), sour
     ... data = { source = "builtin:docstrings" }
     ... ''', folder=Path("."))
     >>> loaded.recipe.training.epochs, loaded.recipe.training.learning_rate
-    (30, 0.01)
+    (30, 0.001)
     """
     return _load(text, folder.absolute(), overrides, source, None)
 

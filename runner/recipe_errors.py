@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from runner.errors import UserError
+
 Keys = tuple[str | int, ...]
 """Where a value stands: table names, keys and list positions."""
 
@@ -79,7 +81,7 @@ class Problem:
         }
 
 
-class RecipeError(Exception):
+class RecipeError(UserError):
     """A recipe that cannot be run; `str()` is a neat list of all its problems."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:

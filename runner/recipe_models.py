@@ -40,7 +40,7 @@ METHOD_DEFAULTS: Final[Mapping[str, tuple[int, float]]] = {
     "full": (3, 5e-5),
     "top-layers": (3, 1e-4),
     "lora": (3, 5e-4),
-    "head": (30, 1e-2),
+    "head": (30, 1e-3),
 }
 """Epochs and learning rate of each method where the recipe gives none."""
 
@@ -168,7 +168,7 @@ class Training(Table):
         default=None, description="Passes over the training split; by default full, top-layers and lora 3, head 30."
     )
     learning_rate: Positive | None = Field(
-        default=None, description="Peak learning rate; by default full 5e-5, top-layers 1e-4, lora 5e-4, head 1e-2."
+        default=None, description="Peak learning rate; by default full 5e-5, top-layers 1e-4, lora 5e-4, head 1e-3."
     )
     head_learning_rate: Positive | None = Field(
         default=None,

@@ -1,10 +1,10 @@
 """Recording any training loop:
 
-    from runner import start_run
+from runner import start_run
 
-    with start_run("my loop", config={"lr": 0.1}) as run:
-        for step in range(100):
-            run.log({"train/loss": 1 / (step + 1)})
+with start_run("my loop", config={"lr": 0.1}) as run:
+    for step in range(100):
+        run.log({"train/loss": 1 / (step + 1)})
 """
 
 import sys

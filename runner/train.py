@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
 from evals.classification import METRICS
 from runner.backbone import Backbone, load_backbone
@@ -122,9 +122,7 @@ def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> No
     trainable, total = count_parameters(experiment.model)
     if experiment.trains_features:
         trainable = count_parameters(experiment.model.head)[0]
-    meter = CostMeter(
-        device_type=experiment.device.type, trainable_parameters=trainable, total_parameters=total
-    )
+    meter = CostMeter(device_type=experiment.device.type, trainable_parameters=trainable, total_parameters=total)
     meter.start()
     try:
         features, feature_key = _features(experiment, store, progress)
@@ -228,6 +226,7 @@ def _trainer(
         callbacks=callbacks,
         on_evaluation=lambda split, step, values: progress.evaluation(split, values, step=step),
     )
+    trainer.remove_callback(PrinterCallback)  # it prints what Progress shows
     watcher.trainer = trainer
     return trainer
 
@@ -236,9 +235,15 @@ def _arguments(experiment: Experiment, folder: Path, saves: bool) -> TrainingArg
     """The recipe in the Trainer's words."""
     recipe = experiment.loaded.recipe
     spec, every = recipe.training, recipe.evaluation.every
-    strategy: dict[str, Any] = {"eval_strategy": "epoch"} if every == "epoch" else {
-        "eval_strategy": "steps", "eval_steps": every, "save_steps": every,
-    }
+    strategy: dict[str, Any] = (
+        {"eval_strategy": "epoch"}
+        if every == "epoch"
+        else {
+            "eval_strategy": "steps",
+            "eval_steps": every,
+            "save_steps": every,
+        }
+    )
     metric = recipe.evaluation.select
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -352,7 +357,6 @@ def _class_weights(experiment: Experiment) -> Tensor | None:
     if spec == "balanced":
         counts = np.bincount(experiment.splits["train"].labels, minlength=len(names)).clip(min=1)
         return torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
-    assert not isinstance(spec, str)
     if unknown := sorted(set(spec) - set(names)):
         from runner.problems import DataError
 

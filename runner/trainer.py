@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerControl, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from evals.classification import METRICS, prediction_columns, score_classification
@@ -176,7 +176,7 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
                 found |= {f"eval_{split}/{name}": value for name, value in values.items() if value is not None}
                 self._on_evaluation(split, step, values)
         self._note_best(found.get(f"eval_{self._select}"), step)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
     def _note_best(self, value: float | None, step: int) -> None:

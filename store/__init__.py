@@ -6,8 +6,9 @@ records      frozen records handed out       ids      content hashes, ULIDs, fin
 datasets     examples and dataset versions   runs     runs, events, logs, costs, checkpoints
 leases       who holds a run; reconcile      metrics  curves and their summaries
 evaluations  scores and predictions          blocks   packed dynamics and embeddings
-comparisons  runs side by side, by example   recorder all writing while a run runs
-health       integrity and sizes             errors   what can go wrong, in words
+comparisons  runs side by side, by example   recorder what can be recorded while a run runs
+writer       its queue and its one thread    health   integrity and sizes
+errors       what can go wrong, in words     frames   query results as frames and arrays
 """
 
 from store.blocks import (

@@ -119,7 +119,7 @@ def open_store(path: str | Path, *, create: bool = True) -> Store:
         raise StoreUnreadable(f"the store {path} is not writable; check its owner and mode, or copy it.")
     store = Store(path, readonly=False)
     try:
-        with _explained(path):
+        with explained(path):
             _migrate(store)
     except BaseException:
         store.close()
@@ -134,7 +134,7 @@ def open_readonly(path: str | Path) -> Store:
         raise StoreNotFound(_no_store_text(path))
     store = Store(path, readonly=True)
     try:
-        with _explained(path):
+        with explained(path):
             is_current = _is_current(store.db, path)
     except BaseException:
         store.close()
@@ -156,7 +156,7 @@ def reading(path: str | Path) -> Iterator[Store]:
     """
     store = open_readonly(path)
     try:
-        with _explained(store.path):
+        with explained(store.path):
             yield store
     finally:
         store.close()
@@ -236,7 +236,8 @@ def _enter_wal(db: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's complaints into StoreUnreadable, in words a user can act on."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -247,9 +248,10 @@ def _explained(path: Path) -> Iterator[None]:
             ) from error
         if "malformed" in text or "corrupt" in text:
             raise StoreUnreadable(
-                f"the store {path} is damaged ({text}). Run `runner doctor --store {path}`."
+                f"the store {path} is damaged ({text}). Restore a copy of it, or save what is left: "
+                f"`sqlite3 {path} .recover | sqlite3 saved.db`."
             ) from error
-        raise StoreUnreadable(f"the store {path} cannot be opened: {text}.") from error
+        raise StoreUnreadable(f"the store {path} cannot be used: {text}.") from error
 
 
 def _no_store_text(path: Path) -> str:

@@ -206,7 +206,7 @@ def read_rows(
         (*values, len(positions) if positions is not None else limit),
     )
     names = dataset.label_names
-    frame.insert(4, "label", [names[t] if names and t is not None else t for t in frame["target"]])
+    frame.insert(4, "label", [names[int(t)] if names and pd.notna(t) else t for t in frame["target"]])
     frame["metadata"] = [json.loads(m) if m else {} for m in frame["metadata"]]
     return frame
 

@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 
-from store.connection import Store
+from store.connection import Store, explained
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,15 @@ class StoreHealth:
 
 
 def check_store(store: Store, *, thorough: bool = True) -> StoreHealth:
-    """Look the store over. Thorough reads every page (`integrity_check`, seconds a gigabyte), else `quick_check`."""
+    """Look the store over. Thorough reads every page (`integrity_check`, seconds a gigabyte), else `quick_check`.
+
+    Raises StoreUnreadable where the damage is such that not even the runs can be counted.
+    """
+    with explained(store.path):
+        return _check(store, thorough=thorough)
+
+
+def _check(store: Store, *, thorough: bool) -> StoreHealth:
     db = store.db
     problems: list[str] = []
     pragma = "integrity_check" if thorough else "quick_check"

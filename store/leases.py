@@ -28,8 +28,9 @@ def take_lease(store: Store, run: Run) -> None:
     started_at = process.create_time()
     with store.write(run.key) as db:
         holder = get_lease(store, run.key)
-        is_ours = holder is not None and (holder.pid, holder.process_started_at) == (process.pid, started_at)
-        if holder and not is_ours and _cause_of_death(holder) is None:
+        us = (platform.node(), process.pid, started_at)
+        is_other = holder is not None and (holder.host, holder.pid, holder.process_started_at) != us
+        if holder is not None and is_other and _cause_of_death(holder) is None:
             raise RunHeld(f"run {run.id} ({run.name}) is being recorded by process {holder.pid} on {holder.host}.")
         now = time.time()
         db.execute(

@@ -113,9 +113,9 @@ def test_reading_says_each_file_once_and_slow_ones_more_often(clock):
             progress.reading("test.csv", n_rows * 100)
         progress.start(10, "head")
     assert stream.getvalue().splitlines() == [
-        "read train.csv: 3,000 rows",
+        "train.csv: 3,000 rows",
         "reading test.csv: 600 rows",
-        "read test.csv: 1,000 rows",
+        "test.csv: 1,000 rows",
         "head · 10 steps",
     ]
 
@@ -136,7 +136,7 @@ def test_quiet_shows_warnings_and_the_end_and_logs_the_rest(monkeypatch):
         progress.finish("done")
     assert err.getvalue() == "warning: one class has one example\ndone\n"
     assert kept == [
-        "read train.csv: 5 rows",
+        "train.csv: 5 rows",
         "a message",
         "test · f1 0.5",
         "warning: one class has one example",
@@ -244,7 +244,7 @@ def test_the_live_bar_and_the_captured_log_do_not_fight(tmp_path):
         assert lines.count(line) == 1
     assert shown.count("\x1b[?25h") == shown.count("\x1b[?25l") == 1  # the cursor is hidden once, then back
     assert (tmp_path / "log").read_text().splitlines() == [
-        "read train.csv: 1,234,567 rows",
+        "train.csv: 1,234,567 rows",
         "printed",
         "no end yet",
         "logged",

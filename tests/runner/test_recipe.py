@@ -95,7 +95,7 @@ def test_the_worked_example_parses_as_a_whole() -> None:
 
 @pytest.mark.parametrize(
     ("method", "epochs", "learning_rate"),
-    [("full", 3, 5e-5), ("top-layers", 3, 1e-4), ("lora", 3, 5e-4), ("head", 30, 1e-2)],
+    [("full", 3, 5e-5), ("top-layers", 3, 1e-4), ("lora", 3, 5e-4), ("head", 30, 1e-3)],
 )
 def test_epochs_and_learning_rate_follow_the_method(method: str, epochs: int, learning_rate: float) -> None:
     loaded = parse(SMALL, f"model.method={method}")
@@ -107,7 +107,7 @@ def test_epochs_and_learning_rate_follow_the_method(method: str, epochs: int, le
 
 def test_what_is_written_wins_over_the_default_of_the_method() -> None:
     training = parse(SMALL, "model.method=head", "training.epochs=2").recipe.training
-    assert (training.epochs, training.learning_rate) == (2, 1e-2)
+    assert (training.epochs, training.learning_rate) == (2, 1e-3)
 
 
 def test_the_resolved_form_has_every_default_and_no_table_that_is_not_used() -> None:

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-import sqlite_utils  # noqa: F401  # loaded before the forks, so that the children meet at the file and not in the import
+import sqlite_utils  # loaded before the forks, so that the children meet at the file and not in the import
 
 from store import (
     NewRun,
@@ -77,7 +77,7 @@ def test_foreign_sqlite_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     sqlite3.connect(path).execute("CREATE TABLE songs (name)")
     for opener in (open_store, open_readonly):
-        with pytest.raises(StoreUnreadable, match="not an Assay store.*'songs'"):
+        with pytest.raises(StoreUnreadable, match=r"not an Assay store.*'songs'"):
             opener(path)
     assert [n for (n,) in sqlite3.connect(path).execute("SELECT name FROM sqlite_master")] == ["songs"]
 
@@ -159,7 +159,7 @@ def test_read_only_store_refuses_writes_and_sees_new_rows(store: Store) -> None:
 def test_write_rolls_back_and_moves_the_version_only_when_it_happened(store: Store) -> None:
     run = record_run(store, NewRun("a"))
     before = store.version()
-    with pytest.raises(RuntimeError, match="half way"), store.write(run.key) as db:
+    with pytest.raises(RuntimeError, match="half way"), store.write(run.key) as db:  # noqa: PT012  # the block is the thing tested
         db.execute("UPDATE runs SET name = 'b'")
         raise RuntimeError("half way")
     assert (store.version(), get_run(store, run.key).name, get_run(store, run.key).version) == (before, "a", 0)

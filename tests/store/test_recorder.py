@@ -30,14 +30,14 @@ from store import (
     read_log,
     record_run,
 )
-from store import recorder as recorder_module
+from store import writer as writer_module
 from tests.store.builders import locked, predict
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "LOCK_SECONDS", 0.05)
-    monkeypatch.setattr(recorder_module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(writer_module, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.02)
 
 
 def start(store: Store, name: str = "run") -> Recorder:
@@ -78,9 +78,9 @@ def test_values_axes_and_what_is_not_finite(store: Store) -> None:
 
 @pytest.mark.parametrize("wrong", ["1.5", None, [1.0, 2.0], "text", 1j, 10**400])
 def test_log_refuses_what_is_no_number_and_records_none_of_the_call(store: Store, wrong: object) -> None:
-    with start(store) as recorder:
-        with pytest.raises(TypeError, match=r"'bad'.*is not a number; log text with event\(\)"):
-            recorder.log({"good": 1.0, "bad": wrong}, 1)  # type: ignore[dict-item]  # that is the test
+    message = r"'bad'.*is not a number; log text with event\(\)"
+    with start(store) as recorder, pytest.raises(TypeError, match=message):
+        recorder.log({"good": 1.0, "bad": wrong}, 1)  # type: ignore[dict-item]  # that is the test
     assert curve(store, recorder, "good") == {}
 
 
@@ -101,9 +101,9 @@ def test_of_one_step_logged_twice_the_later_stays_in_whatever_way(store: Store) 
 
 def test_bad_columns_are_refused_by_name(store: Store) -> None:
     with start(store) as recorder:
-        with pytest.raises(ValueError, match="'a'.*one length"):
+        with pytest.raises(ValueError, match=r"'a'.*one length"):
             recorder.log_columns({"a": ([1, 2], [1.0])})
-        with pytest.raises(ValueError, match="'a'.*whole numbers"):
+        with pytest.raises(ValueError, match=r"'a'.*whole numbers"):
             recorder.log_columns({"a": ([1.5], [1.0])})
         with pytest.raises(ValueError, match="3 examples expected"):
             recorder.evaluation("test", 1, epoch=None, n_examples=3, scores=[], predictions=predict([1, 0]))
@@ -165,7 +165,7 @@ def test_eight_processes_lose_nothing(store: Store) -> None:
 
 def test_a_locked_store_makes_rows_wait_and_says_so(store: Store) -> None:
     recorder = start(store)
-    with pytest.warns(UserWarning, match="locked.*rows wait"), locked(store):
+    with pytest.warns(UserWarning, match=r"locked.*rows wait"), locked(store):  # noqa: PT031  # the warning comes from another thread, at some point of these
         recorder.log({"loss": 1.0}, 1)
         recorder.event("note", "while locked")
         with pytest.raises(RowsLost, match="3 rows could not be written"):
@@ -191,7 +191,7 @@ def test_finish_while_locked_raises_goes_on_and_can_be_called_again(store: Store
 
 def test_a_full_disk_makes_rows_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = start(store)
-    real = recorder_module.write_metrics
+    real = writer_module.write_metrics
     is_full = True
 
     def write(*arguments: object) -> None:
@@ -199,9 +199,9 @@ def test_a_full_disk_makes_rows_wait(store: Store, monkeypatch: pytest.MonkeyPat
         if is_full:
             raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(recorder_module, "write_metrics", write)
+    monkeypatch.setattr(writer_module, "write_metrics", write)
     recorder.log({"loss": 1.0}, 1)
-    with pytest.warns(UserWarning, match="disk is full.*rows wait"), pytest.raises(RowsLost, match="disk is full"):
+    with pytest.warns(UserWarning, match=r"disk is full.*rows wait"), pytest.raises(RowsLost, match="disk is full"):
         recorder.flush(timeout=0.1)
     assert curve(store, recorder, "loss") == {}
     is_full = False
@@ -225,7 +225,7 @@ def test_a_disk_that_is_really_full(store: Store) -> None:
     (pages,) = store.db.execute("PRAGMA page_count").fetchone()
     small.max_pages = pages + 4
     recorder.log_columns({"a": (np.arange(20_000), np.random.default_rng(0).random(20_000))})
-    with pytest.warns(UserWarning, match="full.*rows wait"), pytest.raises(RowsLost, match="full"):
+    with pytest.warns(UserWarning, match=r"full.*rows wait"), pytest.raises(RowsLost, match="full"):
         recorder.flush(timeout=0.1)
     small.max_pages = 2**30
     recorder.finish()
@@ -261,7 +261,7 @@ def test_what_can_never_be_written_loses_only_itself(store: Store) -> None:
 def test_a_lock_in_the_middle_of_sorting_out_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = start(store)
     n_calls = 0
-    real = recorder_module.record_event
+    real = writer_module.record_event
 
     def event(*arguments: object) -> None:
         nonlocal n_calls
@@ -270,7 +270,7 @@ def test_a_lock_in_the_middle_of_sorting_out_loses_nothing(store: Store, monkeyp
             raise sqlite3.OperationalError("database is locked")
         real(*arguments)  # type: ignore[arg-type]  # passed on as they are
 
-    monkeypatch.setattr(recorder_module, "record_event", event)
+    monkeypatch.setattr(writer_module, "record_event", event)
     with warnings.catch_warnings(action="ignore"):
         with locked(store):
             for number in range(6):
@@ -284,7 +284,7 @@ def test_a_lock_in_the_middle_of_sorting_out_loses_nothing(store: Store, monkeyp
 
 
 def test_memory_is_bounded_and_the_loss_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "_CAPACITY_ROWS", 10)
+    monkeypatch.setattr(writer_module, "_CAPACITY_ROWS", 10)
     recorder = start(store)
     with warnings.catch_warnings(action="ignore"), locked(store):
         recorder.log({"a": 1.0}, 0)
@@ -301,7 +301,7 @@ def test_memory_is_bounded_and_the_loss_is_told(store: Store, monkeypatch: pytes
 
 
 def test_a_caller_who_is_too_fast_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "_BACKPRESSURE_ROWS", 100)
+    monkeypatch.setattr(writer_module, "_BACKPRESSURE_ROWS", 100)
     with start(store) as recorder:
         for step in range(2_000):
             recorder.log({"a": step}, step)
@@ -313,7 +313,7 @@ def test_a_run_deleted_under_the_recorder(store: Store) -> None:
     recorder = start(store)
     other = start(store, "other")
     delete_run(store, recorder.run)
-    with pytest.warns(UserWarning, match="the run was deleted"):
+    with pytest.warns(UserWarning, match="the run was deleted"):  # noqa: PT031  # the warning comes from another thread, at some point of these
         for step in range(1_000):
             recorder.log({"a": 1.0}, step)
         recorder.flush()
@@ -344,6 +344,7 @@ def test_how_a_block_ends_is_how_the_run_ends(
     store: Store, error: BaseException | None, status: Status, cause: str | None
 ) -> None:
     run = record_run(store, NewRun("x"))
+    same = error is None
     try:
         with Recorder(store, run) as recorder:
             assert get_run(store, run.key).status == Status.RUNNING
@@ -351,7 +352,8 @@ def test_how_a_block_ends_is_how_the_run_ends(
             if error is not None:
                 raise error
     except BaseException as raised:
-        assert raised is error
+        same = raised is error
+    assert same
     ended = get_run(store, run.key)
     assert (ended.status, ended.cause) == (status, cause)
     assert ended.ended_at is not None
@@ -359,7 +361,8 @@ def test_how_a_block_ends_is_how_the_run_ends(
 
 
 def test_the_error_of_the_block_is_not_hidden_by_rows_lost(store: Store) -> None:
-    with warnings.catch_warnings(action="ignore"), pytest.raises(ZeroDivisionError) as caught, start(store) as recorder:
+    recorder = start(store)
+    with warnings.catch_warnings(action="ignore"), pytest.raises(ZeroDivisionError) as caught, recorder:  # noqa: PT012  # the block is the thing tested
         recorder.log({"a": 1.0}, 2**70)
         raise ZeroDivisionError
     assert "rows of run" in caught.value.__notes__[0]
@@ -369,7 +372,7 @@ def test_a_run_is_recorded_by_one_process_at_a_time(store: Store) -> None:
     recorder = start(store)
     with store.write() as db:
         db.execute("UPDATE leases SET host = 'elsewhere'")
-    with pytest.raises(RunHeld, match="is being recorded by process .* on elsewhere"):
+    with pytest.raises(RunHeld, match=r"is being recorded by process .* on elsewhere"):
         Recorder(store, recorder.run)
     recorder.finish()
     with Recorder(store, recorder.run) as again:  # it was let go
@@ -379,7 +382,7 @@ def test_a_run_is_recorded_by_one_process_at_a_time(store: Store) -> None:
 
 
 def test_heartbeat_tells_what_waits_and_what_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr(writer_module, "HEARTBEAT_SECONDS", 0.0)
     recorder = start(store)
     lease = get_lease(store, recorder.run.key)
     assert lease is not None
@@ -419,4 +422,35 @@ def test_a_script_that_forgets_to_finish_leaves_its_rows(tmp_path: Path) -> None
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.db")], check=True)
     store = open_store(tmp_path / "a.db")
     assert list_latest(store, [get_run(store, "forgot").key])["n"].tolist() == [1]
+    store.close()
+
+
+def test_ctrl_c_ends_a_run_with_everything_it_had_logged(tmp_path: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; from store import *\n"
+        "store = open_store(sys.argv[1]); n = 0\n"
+        "try:\n"
+        "    with Recorder(store, record_run(store, NewRun('long'))) as recorder:\n"
+        "        print('started', flush=True)\n"
+        "        while True:\n"
+        "            recorder.log({'a': n}, n); n += 1\n"
+        "            if n % 100 == 0: recorder.flush()\n"
+        "except KeyboardInterrupt: print(n)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "a.db")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    n_logged = int(process.stdout.read())
+    store = open_store(tmp_path / "a.db")
+    run = get_run(store, "long")
+    assert (run.status, run.cause) == (Status.KILLED, "interrupted (Ctrl-C)")
+    assert int(list_latest(store, [run.key])["n"][0]) in (n_logged, n_logged + 1)  # caught between log and count
     store.close()

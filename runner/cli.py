@@ -1,0 +1,78 @@
+"""The command line. Each command loads what it needs when it runs, so `runner --help` loads next to nothing.
+
+Exit codes: 0 done · 1 the run failed, or doctor found a problem · 2 bad input or usage · 130 interrupted.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from runner.errors import UserError
+
+# Commands in the order of --help: name, module under runner.commands, one line of help.
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("train", "train", "Fine-tune what a recipe says and record it."),
+    ("ls", "ls", "List runs."),
+    ("show", "show", "Show one run: scores, cost, provenance, checkpoints, log."),
+    ("diff", "diff", "What differs between two runs: recipe, code, environment, data."),
+    ("rm", "rm", "Remove runs and their files (shows the bytes first)."),
+    ("recipe", "recipe", "Check a recipe, or print the schema for editors."),
+    ("doctor", "doctor", "Look over machine and store: what is broken, and what will be slow."),
+    ("dashboard", "dashboard", "Open the dashboard in the browser."),
+    ("demo", "demo", "Train two small models on built-in data and fill a store."),
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; its help needs none of them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return [name for name, _, _ in COMMANDS]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        for known, module, _ in COMMANDS:
+            if known == name:
+                command: click.Command = importlib.import_module(f"runner.commands.{module}").command
+                return command
+        return None
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, _, text in COMMANDS])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="assay", prog_name="runner")
+def cli() -> None:
+    """Assay: fine-tune transformers, and keep every number about every run in one SQLite store.
+
+    RUN may be a run's id, a prefix of it (4 characters or more), a name (the newest run of that name) or @latest.
+    The store is --store FILE, else ASSAY_STORE, else assay.db in this folder.
+
+    Exit codes: 0 done, 1 the run failed or doctor found a problem, 2 bad input or usage, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; what the user can mend is shown as text, without a traceback."""
+    # Waiting threads must sleep, not spin: on a shared machine that is 5 to 8 times faster. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        return cli.main(arguments, standalone_mode=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if not _is_for_the_user(error):
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    store_errors = sys.modules.get("store.errors")  # if it was never loaded, this is not one of its errors
+    return isinstance(error, UserError) or (store_errors is not None and isinstance(error, store_errors.StoreError))

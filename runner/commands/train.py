@@ -1,0 +1,42 @@
+"""`runner train RECIPE`."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from runner.commands.options import echo_json, open_reconciled, store_option
+
+
+@click.command("train")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a value, such as training.epochs=3.")
+@click.option("--quiet", is_flag=True, help="Show warnings and the last line only.")
+@click.option("--plain", is_flag=True, help="Lines instead of a progress bar (the default when not a terminal).")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON at the end (and nothing else on stdout).")
+@store_option
+def command(
+    recipe: Path, overrides: tuple[str, ...], quiet: bool, plain: bool, as_json: bool, store_path: Path | None
+) -> None:
+    """Fine-tune what RECIPE says and record it. See `runner recipe check` and docs/recipes.md."""
+    from runner.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides)  # before torch is loaded: a typo is said at once
+    store = open_reconciled(store_path, create=True)
+    from runner.progress import make_progress
+    from runner.quiet import quiet_libraries
+
+    quiet_libraries()
+    from runner.train import train
+
+    mode: Literal["auto", "plain", "quiet"] = "quiet" if quiet else "plain" if plain else "auto"
+    run = train(loaded, store, make_progress(mode))
+    if as_json:
+        from runner.commands.show import as_dict
+
+        echo_json(as_dict(store, run))
+    if run.status == "killed":
+        sys.exit(130)
+    if run.status != "finished":
+        sys.exit(1)

@@ -1,0 +1,146 @@
+"""What is broken on this machine or in this store, and what will be slow and why."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from store import Store, check_store
+
+Level = Literal["good", "note", "slow", "broken"]
+
+_LOW_DISK_BYTES = 5e9
+_PACKAGES = ("torch", "transformers", "peft", "datasets", "bitsandbytes", "sqlite-utils", "streamlit")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `slow` works but takes longer than it must; `broken` does not work."""
+
+    subject: str
+    level: Level
+    text: str
+
+
+def examine_machine(folder: Path) -> list[Finding]:
+    """Python, packages, devices, threads, memory and disk, for a store in `folder`."""
+    return [*_python(), *_packages(), *_devices(), *_threads(), *_memory(), *_disk(folder)]
+
+
+def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
+    """Integrity, size, waiting and lost rows."""
+    health = check_store(store, thorough=thorough)
+    text = (
+        f"{store.path}: {health.size_bytes / 1e6:,.1f} MB, {health.n_runs:,} runs ({health.n_live} live), "
+        f"{health.n_examples:,} examples, {health.n_metric_values:,} metric values"
+    )
+    findings = [Finding("store", "good" if not health.problems else "broken", text)]
+    findings += [Finding("store", "broken", problem) for problem in health.problems]
+    if health.rows_pending:
+        findings.append(Finding("store", "note", f"{health.rows_pending:,} rows of live runs wait to be written"))
+    if health.rows_lost:
+        findings.append(
+            Finding("store", "broken", f"{health.rows_lost:,} rows of live runs were lost; see their events")
+        )
+    if health.wal_bytes > 1e9:
+        findings.append(
+            Finding(
+                "store",
+                "slow",
+                f"the write-ahead log has grown to {health.wal_bytes / 1e9:.1f} GB: some program "
+                "holds the store open in one long read; close it",
+            )
+        )
+    return findings
+
+
+def _python() -> list[Finding]:
+    text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return [Finding("python", "good", text)]
+
+
+def _packages() -> list[Finding]:
+    found, missing = [], []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    findings = [Finding("packages", "good", ", ".join(found))]
+    if missing:
+        findings.append(
+            Finding("packages", "broken", f"{', '.join(missing)} missing: pip install -e . -c constraints.txt")
+        )
+    return findings
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        names = []
+        for i in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(i)
+            names.append(f"{torch.cuda.get_device_name(i)}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free")
+        bf16 = "bf16" if torch.cuda.is_bf16_supported() else "fp16 (no bf16)"
+        return [Finding("device", "good", f"{'; '.join(names)}; half precision: {bf16}")]
+    if torch.backends.mps.is_available():
+        return [Finding("device", "good", "Apple GPU (mps), float32")]
+    return [
+        Finding(
+            "device",
+            "slow",
+            'no GPU: small encoders train in minutes here; prefer model.method = "head" or "lora", '
+            "and leave training.precision alone (half precision is slower than none on a CPU)",
+        )
+    ]
+
+
+def _threads() -> list[Finding]:
+    findings = []
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 1.5 * cores:
+        findings.append(
+            Finding("processor", "slow", f"load {load:.1f} on {cores} cores: other programs take their share")
+        )
+    else:
+        findings.append(Finding("processor", "good", f"{cores} cores, load {load:.1f}"))
+    if os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
+        findings.append(
+            Finding(
+                "threads",
+                "slow",
+                "OMP_WAIT_POLICY=ACTIVE: waiting threads spin, 5 to 8 times slower on a shared "
+                "machine; set it to PASSIVE",
+            )
+        )
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads and threads.isdigit() and int(threads) > cores:
+        findings.append(Finding("threads", "slow", f"OMP_NUM_THREADS={threads} on {cores} cores"))
+    return findings
+
+
+def _memory() -> list[Finding]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    level: Level = "slow" if memory.available < 2e9 else "good"
+    text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    return [Finding("memory", level, text + ("; little for a model and its optimizer" if level == "slow" else ""))]
+
+
+def _disk(folder: Path) -> list[Finding]:
+    if not folder.is_dir():
+        return [Finding("disk", "broken", f"there is no folder {folder} for the store")]
+    if not os.access(folder, os.W_OK):
+        return [Finding("disk", "broken", f"{folder} is not writable")]
+    free = shutil.disk_usage(folder).free
+    if free < _LOW_DISK_BYTES:
+        return [
+            Finding("disk", "slow", f"{free / 1e9:.1f} GB free in {folder}: checkpoints may not fit; see `runner rm`")
+        ]
+    return [Finding("disk", "good", f"{free / 1e9:,.0f} GB free in {folder}")]

@@ -1,0 +1,5 @@
+"""What the user can mend: shown as text, without a traceback, with exit code 2."""
+
+
+class UserError(Exception):
+    """Base of every error that is about the input or the machine, not about our code."""

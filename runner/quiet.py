@@ -1,0 +1,16 @@
+"""Keeping libraries from talking over our own progress and log."""
+
+import logging
+import warnings
+
+
+def quiet_libraries() -> None:
+    """Call before torch and transformers are imported: their bars and notices are not news to the user."""
+    # bitsandbytes says at import that an optional kernel package is missing; we use none of it on a CPU.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # int8 layers on a CPU say at every step that they cast their input.
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
