@@ -76,8 +76,8 @@ class CheckpointFolder:
         last = max(self.steps, default=None)
         best = last if best_step is None else best_step
         # With "last" the best stays until `finish`: it is loaded at the end of training.
-        kept = {"best": {best}, "all": set(self.steps)}.get(self._keep, {best, last})
-        self._remove([step for step in self.steps if step not in kept])
+        kept = {best} if self._keep == "best" else {best, last}
+        self._remove([] if self._keep == "all" else [step for step in self.steps if step not in kept])
 
     def finish(self, best_step: int | None) -> None:
         """At the end of the run: exactly what `keep` names."""

@@ -56,7 +56,7 @@ def prepare_data(
     from store.datasets import find_dataset, record_dataset
 
     data = recipe.data
-    selector = source_files(data).get("", "")
+    (selector,) = source_files(data).get("", ("",))
     if selector.startswith("dataset:"):
         return _stored(store, selector.removeprefix("dataset:"), data)
 

@@ -221,7 +221,7 @@ class PlainProgress(Progress):
             self._shown_at = time.monotonic()  # a file that is read at once gets one line, at its end
         super().reading(name, n_rows)
         if self._is_due():
-            self._line(f"reading {one_line(name)}: {n_rows:,} rows")
+            self._line(f"{one_line(name)}: {n_rows:,} rows")
 
     def _is_due(self) -> bool:
         now = time.monotonic()

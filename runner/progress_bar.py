@@ -74,7 +74,7 @@ class RichProgress(Progress):
         self._shown_at = now
         bar = self._open()
         if self._reading_task is None:
-            self._reading_task = bar.add_task(f"reading {one_line(name)}", total=None, status="")
+            self._reading_task = bar.add_task(one_line(name), total=None, status="")
         bar.update(self._reading_task, status=f"{n_rows:,} rows")
 
     def close(self) -> None:

@@ -113,12 +113,18 @@ class Model(Table):
     lora: Lora = Field(default=Lora(), description="With method `lora` only: the adapters.")
 
 
-class Files(Table):
-    """`data.source` as a table: one source for each split; what is missing is split off from `train`."""
+Parts = Annotated[
+    Annotated[Source, STRING] | Annotated[tuple[Source, ...], Field(strict=False, min_length=1), LIST], BY_KIND
+]
 
-    train: Source = Field(description="Source of the training split.")
-    validation: Source | None = Field(default=None, description="Source of the validation split.")
-    test: Source | None = Field(default=None, description="Source of the test split.")
+
+class Files(Table):
+    """`data.source` as a table: a source, or a list of them that are read one after the other, for each split; what
+    is missing is split off from `train`."""
+
+    train: Parts = Field(description="Source or sources of the training split.")
+    validation: Parts | None = Field(default=None, description="Source or sources of the validation split.")
+    test: Parts | None = Field(default=None, description="Source or sources of the test split.")
 
 
 class Columns(Table):

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from runner.recipe_errors import Keys, Problem
 from runner.recipe_file import Layers, parse_keys
@@ -97,15 +97,26 @@ def locate(
     problems: list[Problem] = []
     for keys, field in list(_places(raw)):
         value = value_at(raw, keys)
-        if not isinstance(value, str) or not value:
-            continue
-        expanded = expand(value, environment)
-        if expanded.unset or "${" in expanded.text:
-            problems.append(_unfilled(value, expanded, keys, source))
-            continue
-        folder = Path.cwd() if expanded.starts_in_environment else layers.layers[layers.writer(keys)].folder
-        raw = with_value(raw, keys, _LOCATORS[field](expanded.text, folder))
+        parts = value if isinstance(value, list) else [value]
+        located = [_located(part, keys, field, layers, environment, source) for part in parts]
+        problems += [part for part in located if isinstance(part, Problem)]
+        if value is not None:
+            kept = [old if isinstance(new, Problem) else new for old, new in zip(parts, located, strict=True)]
+            raw = with_value(raw, keys, kept if isinstance(value, list) else kept[0])
     return raw, problems
+
+
+def _located(
+    value: Any, keys: Keys, field: tuple[str, ...], layers: Layers, environment: Mapping[str, str], source: str
+) -> Any:
+    """One value filled and made absolute; a Problem where it could not be; what is no text as it is."""
+    if not isinstance(value, str) or not value:
+        return value
+    expanded = expand(value, environment)
+    if expanded.unset or "${" in expanded.text:
+        return _unfilled(value, expanded, keys, source)
+    folder = Path.cwd() if expanded.starts_in_environment else layers.layers[layers.writer(keys)].folder
+    return _LOCATORS[field](expanded.text, folder)
 
 
 def _places(raw: RawTable) -> Iterator[tuple[Keys, tuple[str, ...]]]:

@@ -67,10 +67,10 @@ def open_source(data: "Data", problems: Problems) -> Source:
         problems.add(f'data.name = "{data.name}": use up to 100 letters, digits, ".", "_" and "-", and no others.')
     files = source_files(data)
     whole = files.get("")
-    if whole == "builtin:docstrings":
+    if whole == ("builtin:docstrings",):
         return _open_docstrings(data, problems)
     opened = (
-        _open_files(files, data.encoding, problems) if whole is None else _open_whole(whole, data.encoding, problems)
+        _open_files(files, data.encoding, problems) if whole is None else _open_whole(whole[0], data.encoding, problems)
     )
     tables = tuple(table for table in opened.tables if _has_columns(table, columns, problems))
     return Source(dataset_name(data), columns, tables, opened.warnings)
@@ -81,21 +81,19 @@ class _Opened(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def _open_files(files: Mapping[Split | Literal[""], str], encoding: str, problems: Problems) -> _Opened:
-    """A file (or a folder of one split) for each split."""
+def _open_files(files: Mapping[Split | Literal[""], Sequence[str]], encoding: str, problems: Problems) -> _Opened:
+    """The files (or folders of one split) of each split, in their order."""
     tables: list[Table] = []
     for split in SPLITS:
-        text = files.get(split)
-        if text is None:
-            continue
-        if text.startswith(_PREFIXES):
-            problems.add(
-                f'data.source.{split} = "{text}": a table of sources takes files only. '
-                f'Write data.source = "{text}"; it brings its own splits.'
-            )
-            continue
-        opened = _open_path(text, encoding, problems, f"data.source.{split}", single=True)
-        tables += [replace(table, split=split) for table in opened.tables]
+        for text in files.get(split, ()):
+            if text.startswith(_PREFIXES):
+                problems.add(
+                    f'data.source.{split} = "{text}": a table of sources takes files only. '
+                    f'Write data.source = "{text}"; it brings its own splits.'
+                )
+                continue
+            opened = _open_path(text, encoding, problems, f"data.source.{split}", single=True)
+            tables += [replace(table, split=split) for table in opened.tables]
     return _Opened(tables)
 
 
@@ -109,11 +107,12 @@ def _open_whole(source: str, encoding: str, problems: Problems) -> _Opened:
     return _open_path(source, encoding, problems, "data.source", single=False)
 
 
-def source_files(data: "Data") -> dict[Split | Literal[""], str]:
-    """Split → source; a source that is one string has the empty split name."""
+def source_files(data: "Data") -> dict[Split | Literal[""], tuple[str, ...]]:
+    """Split → sources, read one after the other; a source that is one string has the empty split name."""
     if isinstance(data.source, str):
-        return {"": data.source}
-    return {split: text for split in SPLITS if (text := getattr(data.source, split)) is not None}
+        return {"": (data.source,)}
+    given = {split: getattr(data.source, split) for split in SPLITS}
+    return {split: (parts,) if isinstance(parts, str) else parts for split, parts in given.items() if parts}
 
 
 def dataset_name(data: "Data") -> str:
@@ -121,7 +120,7 @@ def dataset_name(data: "Data") -> str:
     if data.name:
         return data.name
     files = source_files(data)
-    source = files.get("") or files["train"]
+    source = (files.get("") or files["train"])[0]
     if source.startswith(("hub:", "builtin:")):
         stem = source.split(":", 1)[1].replace(":", "-").replace("/", "-")
     else:

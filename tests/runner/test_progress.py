@@ -114,7 +114,7 @@ def test_reading_says_each_file_once_and_slow_ones_more_often(clock):
         progress.start(10, "head")
     assert stream.getvalue().splitlines() == [
         "train.csv: 3,000 rows",
-        "reading test.csv: 600 rows",
+        "test.csv: 600 rows",
         "test.csv: 1,000 rows",
         "head · 10 steps",
     ]
@@ -232,7 +232,7 @@ def test_the_live_bar_and_the_captured_log_do_not_fight(tmp_path):
     code, shown = run_on_terminal(str(tmp_path / "log"))
     assert code == 0
     plain = clean_text(shown)
-    assert "reading train.csv" in plain
+    assert "train.csv" in plain
     assert "1,234,567 rows" in plain
     assert re.search(r"lo\[bold\]ra ━+.* \d+% \d+/40 · epoch \d\.\d\d · [\d,]+ examples/s", plain)
     assert re.search(r"examples/s · 0:0\d left", plain)
