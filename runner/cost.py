@@ -14,10 +14,9 @@ from runner.system import (
     SystemSampler,
     cuda_devices,
     max_rss_bytes,
-    oom_kill_count,
 )
 
-__all__ = ["Cost", "CostMeter", "SystemSample", "SystemSampler", "cuda_devices", "oom_kill_count"]
+__all__ = ["Cost", "CostMeter", "SystemSample", "SystemSampler", "cuda_devices"]
 
 PEAK_SAMPLE_SECONDS = 0.5
 """How often a meter looks at memory, utilisation and power."""
@@ -58,8 +57,6 @@ class Cost:
     """Mean over samples and GPUs, in [0, 1]."""
     energy_joules: float | None
     """Energy of the GPUs from start to stop: NVML's counter, or else sampled power integrated over time."""
-    oom_kills: int | None
-    """The control group's out-of-memory kills *before* the run; see `oom_kill_count`."""
 
 
 class CostMeter:
@@ -94,8 +91,6 @@ class CostMeter:
             raise ValueError(f"n_devices is {n_devices}; it must be at least 1")
         self.trainable_parameters = trainable_parameters
         self.total_parameters = total_parameters
-        self.oom_kills: int | None = None
-        """Out-of-memory kills before the run, known from `start` on: record it at once, not at the end."""
         self._device_type = device_type
         self._n_devices = n_devices
         self._cuda: tuple[int, ...] = ()
@@ -127,7 +122,6 @@ class CostMeter:
 
             for device in self._cuda:
                 torch.cuda.reset_peak_memory_stats(device)
-        self.oom_kills = oom_kill_count()
         self._gpus = Gpus(self._cuda)
         self._sampler = SystemSampler(self._observe, seconds=self._sample_seconds, cuda_devices=self._cuda)
         self._start = _Clock.now(self._gpus)
@@ -211,7 +205,6 @@ class CostMeter:
             data_wait_share=min(1.0, self._wait_seconds / train) if train else None,
             gpu_utilisation=self._samples.mean_utilisation(),
             energy_joules=_difference(end.energy, self._start.energy, self._samples.joules),
-            oom_kills=self.oom_kills,
         )
 
     @contextlib.contextmanager

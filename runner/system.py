@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -241,38 +240,6 @@ def cuda_devices(n_devices: int) -> tuple[int, ...]:
     if torch is None or n_devices < 1 or not torch.cuda.is_available():
         return ()
     return (torch.cuda.current_device(),) if n_devices == 1 else tuple(range(n_devices))
-
-
-def oom_kill_count(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
-    """Return how many processes of this process's control group the kernel has killed for want of memory.
-
-    A count that grew while a run ended without a word says why it ended. Reads the `oom_kill` counter of
-    `memory.events` (cgroup v2) or `memory.oom_control` (v1); None where neither can be read, which includes
-    v2's root group. Formats: Linux kernel documentation, admin-guide/cgroup-v2 and cgroup-v1/memory.
-    """
-    for path in _oom_files(cgroups, membership):
-        with contextlib.suppress(OSError, ValueError):
-            for line in path.read_text().splitlines():
-                name, _, count = line.partition(" ")
-                if name == "oom_kill":
-                    return int(count)
-    return None
-
-
-def _oom_files(cgroups: Path, membership: Path) -> Iterator[Path]:
-    """Where the counter may be; inside a container its own group appears at the mount's root."""
-    groups: dict[str, str] = {}
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in membership.read_text(errors="surrogateescape").splitlines():
-            _, _, rest = line.partition(":")
-            controllers, _, group = rest.partition(":")
-            groups.update(dict.fromkeys(controllers.split(","), group.lstrip("/")))
-    if "memory" in groups:
-        yield cgroups / "memory" / groups["memory"] / "memory.oom_control"
-        yield cgroups / "memory" / "memory.oom_control"
-    if "" in groups:
-        yield cgroups / groups[""] / "memory.events"
-    yield cgroups / "memory.events"
 
 
 def max_rss_bytes() -> int | None:

@@ -14,6 +14,7 @@ import psutil
 from store.connection import Store
 from store.datasets import delete_stale_drafts
 from store.errors import RunHeld
+from store.oom import oom_kill_count
 from store.records import Lease, Run, Status
 from store.runs import end_run, get_run, record_event
 
@@ -97,7 +98,7 @@ def _cause_of_death(lease: Lease | None) -> str | None:
         return None
     kills = oom_kill_count()
     if kills is not None and lease.oom_kills is not None and kills > lease.oom_kills:
-        return f"out of memory: the kernel killed process {lease.pid} for memory; {seen}"
+        return f"out of memory: the kernel killed for memory while process {lease.pid} ended without a word; {seen}"
     return f"killed: process {lease.pid} ended without a word (kill -9, a crash or a lost container); {seen}"
 
 
@@ -118,20 +119,3 @@ def _boot_id() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-
-
-def oom_kill_count() -> int | None:
-    """How often the kernel has killed a process of this control group for memory; None where it does not say."""
-    for path, key in (
-        (Path("/sys/fs/cgroup/memory.events"), "oom_kill"),
-        (Path("/sys/fs/cgroup/memory/memory.oom_control"), "oom_kill"),
-        (Path("/proc/vmstat"), "oom_kill"),
-    ):
-        try:
-            for line in path.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == key:
-                    return int(value)
-        except (OSError, ValueError):
-            continue
-    return None

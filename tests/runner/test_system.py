@@ -16,7 +16,6 @@ from runner.system import (
     SystemSampler,
     cuda_devices,
     max_rss_bytes,
-    oom_kill_count,
 )
 
 
@@ -232,39 +231,6 @@ def test_sampler_may_be_stopped_from_its_sink_and_unstarted():
     with pytest.raises(ValueError, match="seconds is 0; it must be greater than 0"):
         SystemSampler(print, seconds=0)
 
-
-EVENTS = "low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n"
-CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"
-
-
-@pytest.mark.parametrize(
-    ("membership", "files", "count"),
-    [
-        ("0::/user/a:b\n", {"user/a:b/memory.events": EVENTS}, 2),
-        ("0::/\n", {"memory.events": EVENTS}, 2),
-        ("0::/seen/from/the/host\n", {"memory.events": EVENTS}, 2),
-        ("4:memory:/job/1\n0::/\n", {"memory/job/1/memory.oom_control": CONTROL}, 5),
-        ("4:cpu,memory:/job/1\n0::/\n", {"memory/memory.oom_control": CONTROL}, 5),
-        ("4:memory:/job\n", {"memory/job/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\n"}, None),
-        ("0::/\n", {"memory.events": "oom_kill many\n"}, None),
-        ("0::/\n", {}, None),
-        (None, {}, None),
-        ("nonsense\n", {}, None),
-    ],
-)
-def test_oom_kill_count(tmp_path, membership, files, count):
-    cgroups = tmp_path / "cgroup"
-    for name, text in files.items():
-        (cgroups / name).parent.mkdir(parents=True, exist_ok=True)
-        (cgroups / name).write_text(text)
-    if membership is not None:
-        (tmp_path / "membership").write_text(membership)
-    assert oom_kill_count(cgroups, tmp_path / "membership") == count
-
-
-def test_oom_kill_count_of_this_machine_is_a_count_or_unknown():
-    count = oom_kill_count()
-    assert count is None or count >= 0
 
 
 def test_max_rss_is_in_bytes():
