@@ -98,7 +98,7 @@ def _cause_of_death(lease: Lease | None) -> str | None:
         return None
     kills = oom_kill_count()
     if kills is not None and lease.oom_kills is not None and kills > lease.oom_kills:
-        return f"out of memory: the kernel killed for memory while process {lease.pid} ended without a word; {seen}"
+        return f"out of memory: the kernel killed process {lease.pid} for memory, by its count; {seen}"
     return f"killed: process {lease.pid} ended without a word (kill -9, a crash or a lost container); {seen}"
 
 
