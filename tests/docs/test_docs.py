@@ -1,0 +1,142 @@
+"""Docs are tests: every command in them is run, every example executed, every reference page is fresh.
+
+The commands run in reading order in one folder, on the store that a real `runner demo` fills.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "docs/tutorial.md", ROOT / "docs/recipes.md"]
+BIN = Path(sys.executable).parent
+
+# Not run here, each with its reason.
+NOT_RUN = {
+    "make demo": "`runner demo` is what it does after setting up",
+    "make test": "this is it",
+    "runner dashboard": "a server that does not end: the browser tests start it",
+}
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """The fenced blocks of one kind, in order."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    return [line for block in blocks(page, "console") for line in block.splitlines() if line and line[0] != "#"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder as a reader would have it: the recipes, tiny stand-ins for the data sets, and the demo's store."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    (folder / "docs").symlink_to(ROOT / "docs")
+    write_stand_ins(folder / "data")
+    tutorial = ROOT / "docs/tutorial.md"
+    (folder / "mood.csv").write_text(blocks(tutorial, "csv")[0])
+    (folder / "mood.toml").write_text(blocks(tutorial, "toml")[0])
+    result = run("runner demo", folder)
+    assert result.returncode == 0, result.stderr
+    assert "flipped" in result.stdout
+    return folder
+
+
+def write_stand_ins(data: Path) -> None:
+    """Sixty rows each, in the format of banking77 and TweetEval."""
+    rows = {"banking77": ("text,category", ["card_arrival", "top_up", "lost_card"]),
+            "tweeteval/sentiment": ("text,label", ["negative", "neutral", "positive"])}  # fmt: skip
+    for name, (header, labels) in rows.items():
+        (data / name).mkdir(parents=True)
+        for file in ("train.csv", "test.csv", "val.csv"):
+            lines = [f"{file} {labels[i % 3].replace('_', ' ')} number {i},{labels[i % 3]}" for i in range(60)]
+            (data / name / file).write_text("\n".join([header, *lines]) + "\n")
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
+    environment.pop("ASSAY_STORE", None)
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+def test_there_is_something_to_test() -> None:
+    assert sum(len(commands(page)) for page in PAGES) >= 20
+
+
+@pytest.mark.timeout(1500)
+def test_every_command_in_the_docs_works(folder: Path) -> None:
+    failures = []
+    for page in PAGES:
+        for command in commands(page):
+            if any(command.startswith(start) for start in NOT_RUN) or command.startswith("runner demo"):
+                continue
+            result = run(command, folder)
+            if result.returncode != 0:
+                failures.append(f"{page.name}: {command}\n{result.stderr[-800:]}")
+    assert not failures, "\n\n".join(failures)
+
+
+def test_every_python_example_in_the_docs_works(folder: Path) -> None:
+    examples = blocks(ROOT / "docs/recording.md", "python")
+    assert len(examples) == 2
+    for i, example in enumerate(examples):
+        (folder / f"example{i}.py").write_text(example)
+        result = run(f"python example{i}.py", folder)
+        assert result.returncode == 0, result.stderr
+        run_id = result.stdout.strip().splitlines()[-1]
+        shown = run(f"runner show {run_id} --json --store scripts.db", folder)
+        assert '"status": "finished"' in shown.stdout
+        assert '"train/loss"' in shown.stdout
+
+
+def test_every_recipe_is_named_in_the_docs_and_good(folder: Path) -> None:
+    recipes = sorted((ROOT / "recipes").glob("**/*.toml"))
+    assert len(recipes) >= 4
+    text = (ROOT / "docs/recipes.md").read_text()
+    environment = "BANKING77=data/banking77 TWEETEVAL=data/tweeteval"
+    for recipe in recipes:
+        assert f"recipes/{recipe.name}" in text
+        result = run(f"{environment} runner recipe check recipes/{recipe.name}", folder)
+        assert result.returncode == 0, result.stderr
+
+
+def test_every_recipe_runs_a_few_steps(folder: Path) -> None:
+    environment = "BANKING77=data/banking77 TWEETEVAL=data/tweeteval"
+    for recipe in sorted((ROOT / "recipes").glob("*.toml")):
+        small = "--set training.max_steps=2 --set model.max_length=16 --quiet --store recipes.db"
+        result = run(f"{environment} runner train recipes/{recipe.name} {small}", folder)
+        assert result.returncode == 0, f"{recipe.name}: {result.stderr[-800:]}"
+
+
+def test_the_reference_is_fresh() -> None:
+    result = run(f"python {ROOT / 'docs/make_reference.py'} --check", ROOT)
+    assert result.returncode == 0, result.stdout
+
+
+def test_every_command_is_in_the_reference() -> None:
+    from runner.cli import COMMANDS
+
+    text = (ROOT / "docs/reference/cli.md").read_text()
+    assert all(f"## runner {name}\n" in text for name, _, _ in COMMANDS)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    n_links = 0
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith(("http:", "https:", "mailto:")):
+                n_links += 1
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    assert n_links >= 5
