@@ -1,0 +1,32 @@
+"""Colours, and the check every chart begins with."""
+
+import pandas as pd
+
+# Okabe & Ito's palette (Color Universal Design, 2008) without black, its blues lightened to show on a dark page and its
+# yellow darkened to show on a white one, then three more. `.streamlit/config.toml` repeats it for Streamlit's charts.
+COLOURS = (
+    "#1A85CF", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#7CC4EE", "#8C8C8C", "#B5A100", "#44AA99", "#9467BD",
+)  # fmt: skip
+RIGHT, WRONG, MUTED = "#1A85CF", "#D55E00", "#8C8C8C"
+DASHES = {"solid": (1, 0), "dashed": (6, 3), "dotted": (2, 2), "dash-dotted": (8, 3, 2, 3)}
+
+# The same for status words and shapes: never by colour alone.
+STATUS_SHAPES = {"queued": "◌", "running": "●", "finished": "✓", "failed": "✕", "killed": "■", "pruned": "◇"}
+STATUS_COLOURS = {
+    "queued": "gray",
+    "running": "blue",
+    "finished": "green",
+    "failed": "orange",
+    "killed": "orange",
+    "pruned": "gray",
+}
+
+
+def require(frame: pd.DataFrame, chart: str, *columns: str) -> None:
+    """Raise ValueError naming every column that is not there: Altair would draw an empty chart instead."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"{chart} needs the columns {', '.join(columns)}; missing: {', '.join(missing)}; "
+            f"there are: {', '.join(map(str, frame.columns)) or 'none'}."
+        )

@@ -1,0 +1,51 @@
+"""Which evaluation of a run is looked at: split and checkpoint."""
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.formats import count
+from dashboard.source import Source
+from store import Evaluation, Run
+
+
+def evaluation_choice(source: Source, run: Run) -> Evaluation | None:
+    """Controls for split and checkpoint; None, with the reason shown, if there is nothing to choose."""
+    all_evaluations = queries.evaluations(source.path, run.key, run.version)
+    if not all_evaluations or run.dataset_key is None:
+        st.info(
+            "No predictions were recorded for this run. `runner train` records them at every evaluation; a script of "
+            "your own does with `recorder.evaluation(…, predictions=…)`.",
+            icon=":material/info:",
+        )
+        return None
+    splits = sorted({e.split for e in all_evaluations}, key=lambda split: (split != "validation", split))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        split = st.segmented_control(
+            "Split",
+            splits,
+            default=splits[0],
+            required=True,
+            key="split",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        fitting = [e for e in all_evaluations if e.split == (split or splits[0])]
+        best = max(fitting, key=lambda e: (e.is_best, e.step))
+        by_step = {e.step: e for e in fitting}
+        step = st.selectbox(
+            "Checkpoint",
+            list(by_step),
+            index=list(by_step).index(best.step),
+            format_func=lambda at: _name(by_step[at]) if at in by_step else str(at),
+            key=f"step-{split}",
+            width=220,
+            label_visibility="collapsed",
+        )
+    return by_step.get(step, best)
+
+
+def _name(evaluation: Evaluation) -> str:
+    when = f"epoch {evaluation.epoch:g}" if evaluation.epoch is not None else f"step {count(evaluation.step)}"
+    if evaluation.step == 0:
+        when += " (untrained)"
+    return when + (" ★ best" if evaluation.is_best else "")

@@ -1,0 +1,48 @@
+"""A table of examples; any row opens the example."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts.palette import require
+from dashboard.formats import UNKNOWN, short
+
+PER_PAGE = 25
+
+
+def open_example(example_id: str) -> None:
+    """Put the example into the URL: the page then shows its card."""
+    st.query_params["example"] = example_id
+
+
+def example_list(frame: pd.DataFrame, columns: Mapping[str, Any], *, key: str) -> None:
+    """Rows of examples with columns example_id, text and those of `columns` (name → Streamlit column config)."""
+    require(frame, "example_list", "example_id", "text", *columns)
+    ids = frame["example_id"].tolist()
+    # A fresh widget for every opened example: its card can then be opened again by the same row.
+    widget = f"{key}-{st.session_state.get('n_closed', 0)}-{hash(tuple(ids))}"
+
+    def clicked() -> None:
+        selection = st.session_state[widget]["selection"]
+        rows = selection["rows"] or [row for row, _ in selection.get("cells", [])]
+        if rows:
+            open_example(ids[rows[0]])
+
+    shown = frame.assign(text=[short(text, 300) for text in frame["text"]])
+    st.dataframe(
+        shown[["text", *columns]],
+        column_config={"text": st.column_config.TextColumn("text", width="large"), **columns},
+        hide_index=True,
+        height="content",
+        placeholder=UNKNOWN,
+        on_select=clicked,
+        selection_mode=["single-row", "single-cell"],
+        key=widget,
+    )
+
+
+def probability(label: str, help: str | None = None) -> Any:
+    """A column of probabilities."""
+    return st.column_config.NumberColumn(label, format="%.3f", width=84, help=help)

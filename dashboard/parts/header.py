@@ -1,0 +1,25 @@
+"""The line under the navigation: which store, how many runs, how fresh."""
+
+import time
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.formats import age, count, escape
+from dashboard.source import Source
+
+
+def freshness_text(counts: queries.Counts, store_name: str, now: float) -> str:
+    """Markdown: the store, its runs, and whether anything waits to be written or was lost."""
+    said = [f"**{escape(store_name)}**", f"{count(counts.n_runs)} {'run' if counts.n_runs == 1 else 'runs'}"]
+    if counts.n_live:
+        said.append(f":blue[●] {counts.n_live} live, heartbeat {age(counts.oldest_heartbeat_at, now)}")
+        said.append(f"{count(counts.rows_pending)} rows pending")
+    if counts.rows_lost:
+        said.append(f":orange[✕ {count(counts.rows_lost)} rows lost]")
+    return " · ".join(said)
+
+
+def freshness_line(source: Source) -> None:
+    """Draw it, right-aligned."""
+    st.caption(freshness_text(queries.counts(source), source.name, time.time()), text_alignment="right")

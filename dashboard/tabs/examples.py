@@ -1,0 +1,116 @@
+"""Examples of a split, the worst first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.formats import UNKNOWN
+from dashboard.parts.behind import behind, opening
+from dashboard.parts.choices import select
+from dashboard.parts.evaluation_choice import evaluation_choice
+from dashboard.parts.example_list import PER_PAGE, example_list, probability
+from dashboard.source import Source
+from store import Evaluation, Run
+
+ORDERS = {
+    "highest loss": "loss",
+    "lowest margin": "margin",
+    "most confident": "confidence",
+    "as in the data": "position",
+}
+
+
+def render(source: Source, run: Run) -> None:
+    """Filters → one page of examples; any row opens the example."""
+    chosen = evaluation_choice(source, run)
+    if chosen is None or run.dataset_key is None:
+        return
+    names = queries.dataset(source.path, run.dataset_key).label_names or ()
+    numbers = range(len(names))
+    columns = st.columns([1.4, 1.4, 2, 1.2, 1], vertical_alignment="center")
+    with columns[0]:
+        given = select("Given", numbers, names, key="given", any_word="given: any")
+    with columns[1]:
+        predicted = select("Predicted", numbers, names, key="predicted", any_word="predicted: any")
+    with columns[2]:
+        search = st.text_input(
+            "Search",
+            key="words",
+            bind="query-params",
+            placeholder="words in the text",
+            label_visibility="collapsed",
+            type="search",
+        )
+    with columns[3]:
+        order = st.selectbox("Order", list(ORDERS), key="order", bind="query-params", label_visibility="collapsed")
+    with columns[4]:
+        wrong_only = st.toggle("Wrong only", key="wrong", bind="query-params")
+    filters = {
+        "given": given,
+        "predicted": predicted,
+        "search": search or None,
+        "wrong_only": wrong_only,
+        "order": ORDERS[order or "highest loss"],
+    }
+    listing(source, chosen, names, filters, key="worst")
+    asked = ", ".join(f"{name}={value!r}" for name, value in filters.items() if value not in (None, False))
+    behind(
+        opening(source.path, "get_evaluation", "get_run", "list_predictions")
+        + f"\nrun = get_run(store, {run.id!r})"
+        + f"\nevaluation = get_evaluation(store, run.key, {chosen.split!r}, {chosen.step})"
+        + f"\npage = list_predictions(store, evaluation, {asked})"
+    )
+
+
+def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filters: dict[str, Any], *, key: str) -> None:
+    """One page of predictions under filters (keyword arguments of `store.list_predictions`)."""
+    page_key = f"{key}-page"
+    offset = (max(1, int(st.session_state.get(page_key, 1))) - 1) * PER_PAGE
+    found = queries.predictions(source.path, evaluation, filters, PER_PAGE + 1, offset)
+    if found.empty and offset == 0:
+        st.info("No example fits these filters.", icon=":material/filter_alt_off:")
+        return
+    page = found.head(PER_PAGE)
+    shown = page.assign(
+        given=[_label(names, i) for i in page["given"]],
+        predicted=[
+            f"{'✓' if g == p else '✕'} {_label(names, p)}"
+            for g, p in zip(page["given"], page["predicted"], strict=True)
+        ],
+    )
+    example_list(
+        shown,
+        {
+            "given": st.column_config.TextColumn("given", width="small"),
+            "predicted": st.column_config.TextColumn("predicted", width="small"),
+            "p_given": probability("p(given)"),
+            "p_predicted": probability("p(predicted)"),
+            "loss": probability("loss", "−ln p(given), in nats"),
+        },
+        key=key,
+    )
+    _pages(page_key, offset, len(page), has_more=len(found) > PER_PAGE)
+
+
+def _pages(key: str, offset: int, n: int, *, has_more: bool) -> None:
+    """Back and forth; how many there are in all is not counted, so the last page is not known."""
+    if offset == 0 and not has_more:
+        return
+
+    def turn(by: int) -> None:
+        st.session_state[key] = max(1, int(st.session_state.get(key, 1)) + by)
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            "Back", icon=":material/chevron_left:", disabled=offset == 0, on_click=turn, args=(-1,), key=f"{key}-back"
+        )
+        st.caption(f"{offset + 1:,} to {offset + n:,}", width="content")
+        st.button(
+            "More", icon=":material/chevron_right:", disabled=not has_more, on_click=turn, args=(1,), key=f"{key}-more"
+        )
+
+
+def _label(names: Sequence[str], index: int | None) -> str:
+    return names[int(index)] if index is not None and index == index and 0 <= index < len(names) else UNKNOWN

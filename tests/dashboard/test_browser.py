@@ -1,0 +1,209 @@
+"""The dashboard in a real browser, against a real server: what only the two together can break."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store import Run
+from tests.dashboard.stores import HOSTILE
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+ROOT = Path(__file__).parents[2]
+ROW_PIXELS = 31  # of a table at the theme's font size
+Page = playwright.Page
+
+
+@pytest.fixture
+def server(store_path: Path) -> Iterator[str]:
+    """A server of the believable store; its address."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--", "--store", str(store_path)], cwd=ROOT, env={**os.environ, "ASSAY_STORE": "/nowhere.db"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://localhost:{port}"
+    try:
+        _wait_for(address)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(address: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+                assert answer.status == 200
+                return
+        except OSError:
+            assert time.monotonic() < deadline, "the dashboard did not start"
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: "playwright.Browser") -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run and nothing is left to draw."""
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
+    )
+    page.wait_for_timeout(400)
+
+
+def click_cell(page: Page, table: int, row: int, x: int) -> None:
+    """Click a row of a table (they are drawn on a canvas) at x pixels from its left."""
+    canvas = page.locator('[data-testid="stDataFrame"]').nth(table)
+    canvas.scroll_into_view_if_needed()
+    canvas.click(position={"x": x, "y": ROW_PIXELS * (row + 1) + ROW_PIXELS // 2})
+    settled(page)
+
+
+def said(page: Page) -> str:
+    return str(page.inner_text('[data-testid="stMain"]'))
+
+
+def test_from_runs_to_an_example_and_back_by_its_link(server: str, page: Page, runs: dict[str, Run]) -> None:
+    page.goto(server)
+    page.get_by_text("8 of 8 runs").wait_for()
+    settled(page)
+    click_cell(page, 0, 7, 15)  # the oldest: tweet-head
+    click_cell(page, 0, 6, 15)  # tweet-lora-r16, its first seed
+    page.get_by_role("button", name="Compare 2").click()
+    page.get_by_text("beats").first.wait_for()
+    settled(page)
+    assert f"runs={runs['head'].id}%2C{runs['lora'].id}" in page.url
+    assert re.search(r"tweet-lora-r16 beats tweet-head by \+\d", said(page))
+
+    page.get_by_text(re.compile(r"^fixed \d+")).click()
+    settled(page)
+    assert "kind=fixed" in page.url
+    page.get_by_placeholder("words in the text").fill("train")
+    page.keyboard.press("Enter")
+    settled(page)
+    assert "words=train" in page.url
+    click_cell(page, 1, 0, 200)
+    drawer = page.get_by_role("dialog")
+    drawer.wait_for()
+    text = drawer.locator("code").first.inner_text()
+    assert "train" in text
+    assert "example=" in page.url
+
+    link = page.url
+    fresh = page.context.browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    fresh.goto(link)
+    fresh.get_by_role("dialog").wait_for()
+    settled(fresh)
+    assert fresh.get_by_role("dialog").locator("code").first.inner_text() == text
+    fresh.keyboard.press("Escape")
+    settled(fresh)
+    assert "example=" not in fresh.url
+    assert fresh.get_by_placeholder("words in the text").input_value() == "train"
+    assert "tweet-head wrong, tweet-lora-r16 right" in said(fresh)
+    fresh.context.close()
+
+
+def test_a_name_opens_its_run_and_a_failed_one_says_why(server: str, page: Page, runs: dict[str, Run]) -> None:
+    page.goto(server)
+    page.get_by_text("8 of 8 runs").wait_for()
+    settled(page)
+    click_cell(page, 0, 4, 200)  # the name of tweet-full-lr1e-2
+    page.get_by_text("loss became NaN at step 84").first.wait_for()
+    assert f"run={runs['tweet-full-lr1e-2'].id}" in page.url
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_examples(server: str, page: Page, runs: dict[str, Run]) -> None:
+    page.goto(f"{server}/run?run={runs['head'].id}&tab=Classes&split=test")
+    page.get_by_text("Examples it got wrong").wait_for()
+    settled(page)
+    page.wait_for_timeout(1000)
+    chart = page.locator('[data-testid="stVegaLiteChart"]').first.bounding_box()
+    assert chart
+    page.mouse.click(chart["x"] + chart["width"] * 0.85, chart["y"] + chart["height"] * 0.3)  # first row, last column
+    page.get_by_text("Examples given negative, predicted positive").wait_for()
+
+
+def test_hostile_text_runs_nothing(server: str, page: Page, runs: dict[str, Run]) -> None:
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{server}/run?run={runs['<b>bold</b> **run** $x$'].id}&tab=Examples&split=test")
+    page.get_by_placeholder("words in the text").wait_for()
+    settled(page)
+    assert page.locator("h3").first.inner_text() == "<b>bold</b> **run** $x$"
+    from store import example_id
+
+    page.goto(f"{server}/run?run={runs['head'].id}&example={example_id({'text': HOSTILE[0]}).hex()}")
+    page.get_by_role("dialog").wait_for()
+    settled(page)
+    assert page.get_by_role("dialog").locator("code").first.inner_text() == HOSTILE[0]
+    assert not alerts
+
+
+@pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
+def test_light_and_dark(server: str, browser: "playwright.Browser", scheme: str, is_dark: bool) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(server)
+    page.get_by_text("8 of 8 runs").wait_for(timeout=30_000)
+    colour = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    red, green, blue = (int(part) for part in re.findall(r"\d+", colour)[:3])
+    assert (red + green + blue < 150) == is_dark
+    context.close()
+
+
+def test_live_runs_page_stays_still_and_up_to_date(server: str, page: Page, store_path: Path) -> None:
+    from store import NewRun, Status, open_store, record_run
+
+    page.goto(server)
+    page.get_by_text("8 of 8 runs").wait_for()
+    settled(page)
+    click_cell(page, 0, 7, 15)
+    top = page.locator('[data-testid="stDataFrame"]').first.bounding_box()
+    with_one = page.get_by_role("button", name="Compare 1")
+    with_one.wait_for()
+    store = open_store(store_path)
+    record_run(store, NewRun(name="just-now"), status=Status.FINISHED)
+    store.close()
+    page.get_by_text("9 of 9 runs").wait_for(timeout=10_000)
+    settled(page)
+    assert with_one.is_visible()  # the same run is still chosen, one row further down
+    page.get_by_test_id("stBaseButton-secondary").filter(has_text="Open").click()
+    page.get_by_text("tweets@1: 0.").first.wait_for()
+    assert page.locator("h3").first.inner_text() == "tweet-head"
+    assert top

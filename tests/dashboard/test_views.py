@@ -1,0 +1,320 @@
+"""Every page in every state, run as Streamlit runs it."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from dashboard import queries
+from dashboard.formats import short
+from dashboard.source import Source
+from store import NewRun, Run, Status, Store, get_evaluation, list_predictions, open_store, read_rows, record_run
+from store import get_dataset as get
+from tests.dashboard.conftest import Show, words
+from tests.dashboard.stores import HOSTILE
+
+TABS = ("Curves", "Classes", "Examples", "Recipe", "Provenance", "Log", "Checkpoints")
+
+
+# the store itself --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["runs", "run", "compare"])
+def test_missing_store_says_the_command(show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str) -> None:
+    monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "nothing.db"))
+    said = words(show(view))
+    assert "No store here yet" in said
+    assert "runner demo" in said
+    assert not (tmp_path / "nothing.db").exists()
+
+
+@pytest.mark.parametrize("view", ["runs", "run", "compare"])
+def test_empty_store_says_the_command(show: Show, empty_path: Path, view: str) -> None:
+    said = words(show(view))
+    assert "runner demo" in said
+    assert "runner train" in said
+
+
+def test_newer_store_says_so(show: Show, empty_path: Path) -> None:
+    store = open_store(empty_path)
+    store.db.execute("PRAGMA user_version = 999")
+    store.close()
+    said = words(show())
+    assert "newer Assay" in said
+    assert "Nothing was changed" in said
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be one " * 40, b""])
+def test_what_is_no_store_says_so(show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    path = tmp_path / "wrong.db"
+    path.write_bytes(content)
+    monkeypatch.setenv("ASSAY_STORE", str(path))
+    said = words(show())
+    if content:
+        assert "not a SQLite file" in said
+        assert f"runner doctor --store '{path}'" in said
+    else:
+        assert "No runs yet" in said  # an empty file is a store that has not begun
+
+
+def test_damaged_store_points_to_the_doctor(show: Show, store_path: Path) -> None:
+    with store_path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (store_path.stat().st_size - 4096))
+    said = words(show())
+    assert "damaged" in said
+    assert "runner doctor" in said
+
+
+# Runs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_shows_all_with_status_in_words(show: Show, store_path: Path) -> None:
+    app = show()
+    (table,) = app.dataframe
+    assert len(table.value) == 8
+    statuses = {status for (status,) in table.value["status"]}
+    assert statuses == {"✓ finished", "✕ failed", "● running"}
+    assert "8 of 8 runs" in words(app)
+    assert "1 live, heartbeat" in words(app)
+    assert [button.disabled for button in app.button] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"status": "failed"}, ["tweet-full-lr1e-2"]),
+        ({"q": "tweet-lora"}, ["tweet-lora-r16", "tweet-lora-r16"]),
+        ({"dataset": "topics@1"}, ["topics-head"]),
+        ({"method": "head", "sort": "name", "dataset": "tweets@1"}, ["<b>bold</b> **run** $x$", "tweet-head"]),
+        ({"q": "no such run"}, []),
+    ],
+)
+def test_runs_filters_live_in_the_url(show: Show, store_path: Path, params: dict[str, str], names: list[str]) -> None:
+    app = show("runs", **params)
+    found = app.dataframe[0].value["name"].tolist() if app.dataframe else []
+    assert found == names
+    assert ("No run fits" in words(app)) == (not names)
+
+
+def test_runs_are_paged_in_the_store(show: Show, store: Store) -> None:
+    for i in range(120):
+        record_run(store, NewRun(name=f"many-{i:03d}"), status=Status.FINISHED)
+    first, third = show("runs"), show("runs", page="3")
+    assert "128 of 128 runs" in words(first)
+    assert first.dataframe[0].value["name"].tolist() == [f"many-{i:03d}" for i in range(119, 69, -1)]
+    assert len(third.dataframe[0].value) == 28
+
+
+# Run -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("name", ["tweet-head", "tweet-full-lr1e-2", "my-script", "tweet-live", "topics-head"])
+def test_every_tab_of_every_kind_of_run(show: Show, runs: dict[str, Run], name: str, tab: str) -> None:
+    app = show("run", run=runs[name].id, tab=tab)
+    assert name in app.subheader[0].value.replace("\\", "")
+
+
+def test_run_sentence_and_tab_contents(show: Show, runs: dict[str, Run]) -> None:
+    said = words(show("run", run=runs["lora2"].id)).replace("\\", "")
+    assert "lora on tweets@1: 0." in said
+    assert "over the untrained model" in said
+    assert "a sign of over-fitting" in said
+    assert "[model]" in words(show("run", run=runs["head"].id, tab="Recipe"))
+    assert "3 epochs of 40 steps" in words(show("run", run=runs["lora"].id, tab="Log"))
+    figures = {m.label: m.value for m in show("run", run=runs["head"].id, tab="Provenance").metric}
+    assert figures["wall time"] == "3 min 20 s"
+    assert figures["energy"] == "–"
+    assert figures["trained parameters"] == "300 k of 23.0 M"
+
+
+def test_failed_run_shows_its_cause_and_a_script_says_what_it_lacks(show: Show, runs: dict[str, Run]) -> None:
+    app = show("run", run="tweet-full-lr1e-2")
+    assert "loss became NaN at step 84" in app.warning[0].value
+    assert "No predictions were recorded" in words(show("run", run="my-script", tab="Classes"))
+    assert "without a recipe" in words(show("run", run="my-script", tab="Recipe"))
+
+
+def test_class_table_counts_what_the_store_counts(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    app = show("run", run=runs["head"].id, tab="Classes", split="test")
+    classes = app.dataframe[0].value
+    assert classes["n"].sum() == 300
+    recall = (classes["recall"] * classes["n"]).sum() / 300
+    evaluation = get_evaluation(store, runs["head"].key, "test")
+    assert evaluation is not None
+    wrong = len(list_predictions(store, evaluation, wrong_only=True, limit=10_000))
+    assert recall == pytest.approx(1 - wrong / 300)
+
+
+def test_examples_filters_live_in_the_url(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    app = show("run", run=runs["head"].id, tab="Examples", split="test", given="0", wrong="true")
+    table = app.dataframe[0].value
+    evaluation = get_evaluation(store, runs["head"].key, "test")
+    assert evaluation is not None
+    expected = list_predictions(store, evaluation, given=0, wrong_only=True, limit=25)
+    assert table["text"].tolist() == [short(text) for text in expected["text"]]
+    assert set(table["given"]) == {"negative"}
+    assert table["loss"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("bad", ["NOSUCHRUN", "<script>alert(1)</script>", "01", "' OR 1=1 --"])
+def test_bad_run_id_is_answered_in_words(show: Show, store_path: Path, bad: str) -> None:
+    said = words(show("run", run=bad))
+    assert "no run" in said
+    assert "<script>" not in said
+
+
+def test_run_without_an_id_is_the_newest(show: Show, store_path: Path) -> None:
+    assert show("run").subheader[0].value.replace("\\", "") == "tweet-live"
+
+
+# Compare -------------------------------------------------------------------------------------------------------------
+
+
+def test_compare_says_who_is_better(show: Show, runs: dict[str, Run]) -> None:
+    app = show("compare", runs=f"{runs['head'].id},{runs['lora'].id}")
+    said = words(app).replace("\\", "")
+    assert "tweet-lora-r16 beats tweet-head by +" in said
+    assert "paired, n = 300" in said
+    assert "model.method head → lora" in said
+    table = app.dataframe[0].value
+    assert table["metric"].tolist() == ["accuracy", "macro F1", "loss"]
+    assert table["answer"].tolist()[0] == "▲ better"
+    assert (table["b"] - table["a"]).to_numpy() == pytest.approx(table["difference"].to_numpy())
+
+
+def test_compare_counts_and_lists_flips(show: Show, runs: dict[str, Run]) -> None:
+    pair = f"{runs['head'].id},{runs['lora'].id}"
+    app = show("compare", runs=pair, kind="fixed")
+    options = [option.content for option in app.button_group(key="tabs-kind").proto.options]
+    assert [option.split(" ")[0] for option in options[:2]] == ["broken", "fixed"]
+    n_fixed = int(options[1].split(" ")[1])
+    assert f"{n_fixed} fixed" in words(app).replace("\\", "")
+    table = app.dataframe[1].value
+    assert len(table) == min(25, n_fixed)
+    assert table["predicted_a"].str.startswith("✕").all()
+    assert table["predicted_b"].str.startswith("✓").all()
+    narrowed = show("compare", runs=pair, kind="fixed", label="0").dataframe[1].value
+    assert set(narrowed["gold"]) == {"negative"}
+
+
+@pytest.mark.parametrize("section", ["Examples", "Curves", "Configuration"])
+def test_compare_of_three_and_its_sections(show: Show, runs: dict[str, Run], section: str) -> None:
+    ids = [runs["head"].id, runs["lora"].id, runs["lora2"].id]
+    app = show("compare", runs=",".join(ids), section=section, b=ids[2])
+    assert f"tweet-lora-r16 ·{ids[2][-4:]} beats tweet-head" in words(app).replace("\\", "")
+    assert len(app.dataframe[0].value) == 6
+
+
+def test_compare_holm_covers_all_rows_shown(show: Show, runs: dict[str, Run]) -> None:
+    two = show("compare", runs=f"{runs['head'].id},{runs['lora'].id}").dataframe[0].value
+    three = show("compare", runs=f"{runs['head'].id},{runs['lora'].id},{runs['lora2'].id}").dataframe[0].value
+    macro_f1 = [float(table["p"].iloc[1].strip("< ")) for table in (two, three)]
+    assert macro_f1[1] > macro_f1[0]  # the bootstrap's smallest p, times more comparisons
+
+
+def test_compare_nothing_one_and_too_many(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    assert "Choose 2 to 10 runs" in words(show("compare"))
+    assert "Choose one more run" in words(show("compare", runs=runs["head"].id))
+    assert "Choose one more run" in words(show("compare", runs=f"{runs['head'].id},{runs['head'].id}"))
+    more = [record_run(store, NewRun(name=f"many-{i}"), status=Status.FINISHED).id for i in range(11)]
+    app = show("compare", runs=",".join([runs["head"].id, *more]))
+    assert "12 runs were asked for; the first 10 are compared" in words(app).replace("\\", "")
+
+
+def test_compare_bad_ids_are_named_and_the_rest_is_shown(show: Show, runs: dict[str, Run]) -> None:
+    app = show("compare", runs=f"{runs['head'].id},NOPE,{runs['lora'].id},<script>")
+    assert len(app.warning) == 2
+    assert "beats tweet-head" in words(app).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [("topics-head", "24 labels"), ("my-script", "without a dataset"), ("tweet-live", "share no evaluated split")],
+)
+def test_compare_says_what_cannot_be_compared(show: Show, runs: dict[str, Run], other: str, reason: str) -> None:
+    app = show("compare", runs=f"{runs['head'].id},{runs[other].id}")
+    assert reason in words(app).replace("\\", "")
+    assert app.get("vega_lite_chart")  # the curves are still there
+
+
+# one example ---------------------------------------------------------------------------------------------------------
+
+
+def test_example_card_over_all_runs(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    evaluation = get_evaluation(store, runs["head"].key, "test")
+    assert evaluation is not None
+    row = list_predictions(store, evaluation).iloc[0]
+    app = show("compare", runs=f"{runs['head'].id},{runs['lora'].id}", example=row["example_id"])
+    assert row["text"] in [code.value for code in app.code]
+    history = next(d.value for d in app.dataframe if "verdict" in d.value)
+    assert set(history["run"]) == {"tweet-head", "tweet-lora-r16", "<b>bold</b> **run** $x$"}
+    assert history["run"].iloc[0] == "tweet-head"
+    assert len(history) == 6 + 4 + 7 + 3
+
+
+def test_example_card_of_a_training_example_shows_dynamics(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    row = read_rows(store, get(store, "tweets"), "train", positions=[5]).iloc[0]
+    seen = queries.dynamics(str(store.path), runs["head"].key, 0, 5, int(row["target"]))
+    assert seen["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert seen["p_given"].between(0, 1).all()
+    app = show("run", run=runs["head"].id, example=row["example_id"])
+    assert "While it was trained on" in words(app)
+
+
+@pytest.mark.parametrize("bad", ["zz", "00" * 16, "<script>"])
+def test_bad_example_id_is_answered_in_words(show: Show, runs: dict[str, Run], bad: str) -> None:
+    assert "There is no example" in words(show("run", run=runs["head"].id, example=bad))
+
+
+@pytest.mark.parametrize("position", range(len(HOSTILE)))
+def test_hostile_text_is_shown_verbatim(show: Show, store: Store, runs: dict[str, Run], position: int) -> None:
+    row = read_rows(store, get(store, "tweets"), "test", positions=[position]).iloc[0]
+    assert row["text"] == HOSTILE[position]
+    app = show("run", run=runs["head"].id, example=row["example_id"])
+    assert HOSTILE[position] in [code.value for code in app.code]
+    assert not any(HOSTILE[position] in element.value for element in [*app.markdown, *app.caption])
+
+
+def test_hostile_name_note_and_tag_are_escaped(show: Show, runs: dict[str, Run]) -> None:
+    app = show("run", run=runs["<b>bold</b> **run** $x$"].id)
+    shown = [*app.markdown, *app.caption, *app.subheader, *app.warning]
+    for text in ("<b>", "**run**", "$x$", ":smile:", ":material/delete:", "[0](x)"):
+        assert not any(text in element.value for element in shown)
+
+
+# caches ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_shows_at_once_and_other_runs_stay_cached(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    app = show()
+    record_run(store, NewRun(name="just-now"), status=Status.FINISHED)
+    app.run()
+    assert app.dataframe[0].value["name"].iloc[0] == "just-now"
+    source = Source(str(store.path), store.version())
+    before = queries.run(source, runs["head"].id).version
+    record_run(store, NewRun(name="another"))
+    assert queries.run(Source(str(store.path), store.version()), runs["head"].id).version == before
+
+
+def test_dead_run_gets_its_cause_when_the_dashboard_starts(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    with store.write() as db:
+        db.execute("UPDATE leases SET pid = 2147483646, heartbeat_at = ?", (time.time() - 60,))
+    table = show().dataframe[0].value.set_index("name")
+    assert table.loc["tweet-live", "status"] == ["✕ failed"]
+    assert "ended without a word" in table.loc["tweet-live", "outcome"]
+
+
+def test_the_call_behind_a_number_gives_that_number(show: Show, runs: dict[str, Run]) -> None:
+    """Every snippet of code on these pages runs as it stands."""
+    pages = [show("run", run=runs["head"].id, tab=tab, split="test") for tab in ("Curves", "Classes", "Examples")]
+    pages += [show("compare", runs=f"{runs['head'].id},{runs['lora'].id}"), show()]
+    snippets = {code.value for app in pages for code in app.code if "open_readonly" in code.value}
+    assert len(snippets) >= 7
+    for snippet in snippets:
+        names: dict[str, object] = {}
+        exec(snippet, names)  # our own code, as a reader would paste it
+        if "compare_pair" in snippet:
+            shown = pages[3].dataframe[0].value
+            assert names["table"]["difference"].tolist() == pytest.approx(shown["difference"].tolist())  # type: ignore[index]  # exec gives objects
