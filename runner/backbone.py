@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import UserError
-from runner.hub import require_hub
+from runner.hub import HubUnreachable, require_hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runner.recipe import Model
 
 Pooling = Literal["mean", "cls", "last"]
+
+_NO_SETTINGS = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
 
 
 class ModelError(UserError):
@@ -43,10 +45,11 @@ class Backbone:
 
 def load_backbone(spec: "Model") -> Backbone:
     """Load what `[model]` names. Raises ModelError; a hub that cannot be reached is said at once."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
 
-    name = _location(spec.base)
-    tokenizer = load_tokenizer(_location(spec.tokenizer) if spec.tokenizer else name, spec)
+    name = _location(spec.base, spec.revision)
+    tokenizer = load_tokenizer(spec)
     if name.startswith("scratch:"):
         model_type = name.removeprefix("scratch:")
         settings = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **spec.config}
@@ -64,23 +67,27 @@ def load_backbone(spec: "Model") -> Backbone:
                 use_safetensors=True,
                 trust_remote_code=spec.trust_remote_code,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"model.base = {spec.base!r} cannot be loaded: {_first_lines(error)}") from error
     if isinstance(getattr(model, "pooler", None), nn.Module):
         model.pooler = None  # we pool ourselves; an unused layer would count as trained parameters
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    pooling = spec.pooling if spec.pooling != "auto" else natural_pooling(model.config, name)
+    pooling = spec.pooling if spec.pooling != "auto" else natural_pooling(model.config, name, spec.revision)
     return Backbone(model, tokenizer, pooling, _usable_length(model.config, tokenizer, spec.max_length), name)
 
 
-def load_tokenizer(name: str, spec: "Model") -> "PreTrainedTokenizerBase":
+def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":
     """The tokenizer, with a pad token: where it has none, its end-of-sequence token pads."""
     from transformers import AutoTokenizer
 
+    revision = None if spec.tokenizer else spec.revision  # a revision of the model is none of another repository
+    name = _location(spec.tokenizer or spec.base, revision)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            name, revision=spec.revision or "main", trust_remote_code=spec.trust_remote_code
+            name,
+            revision=revision or "main",
+            trust_remote_code=spec.trust_remote_code,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"no tokenizer can be loaded from {name!r}: {_first_lines(error)}") from error
@@ -93,14 +100,14 @@ def load_tokenizer(name: str, spec: "Model") -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def natural_pooling(config: Any, location: str) -> Pooling:
+def natural_pooling(config: Any, location: str, revision: str | None = None) -> Pooling:
     """What the backbone was made for: the mode that a sentence encoder states, the last token of a decoder, or CLS."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
-    stated = _sentence_encoder_pooling(location)
+    stated = _sentence_encoder_pooling(location, revision)
     if stated:
         return stated
     kind = config.model_type
@@ -108,7 +115,7 @@ def natural_pooling(config: Any, location: str) -> Pooling:
     return "last" if is_decoder or getattr(config, "is_decoder", False) else "cls"
 
 
-def _sentence_encoder_pooling(location: str) -> Pooling | None:
+def _sentence_encoder_pooling(location: str, revision: str | None) -> Pooling | None:
     """The pooling of a model saved by sentence-transformers (`modules.json` and `1_Pooling/config.json`)."""
     from transformers.utils import cached_file
 
@@ -117,7 +124,9 @@ def _sentence_encoder_pooling(location: str) -> Pooling | None:
         if not Path(location).is_dir():
             if location.startswith("scratch:"):
                 return None
-            found = cached_file(location, name, _raise_exceptions_for_missing_entries=False)
+            found = cached_file(
+                location, name, revision=revision or "main", _raise_exceptions_for_missing_entries=False
+            )
             path = Path(found) if found else path
         return json.loads(path.read_text()) if path.is_file() else None
 
@@ -143,8 +152,12 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Hex blake2b-128 of all weights: the same backbone under any name gives the same."""
+    """Hex blake2b-128 of all weights and settings: the same backbone under any name gives the same."""
     digest = hashlib.blake2b(digest_size=16)
+    config: Any = getattr(model, "config", None)
+    settings = config.to_dict() if config is not None else {}  # equal weights with other settings: another model
+    kept = {key: value for key, value in settings.items() if key not in _NO_SETTINGS}
+    digest.update(f"{type(model).__name__}{json.dumps(kept, sort_keys=True, default=str)}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -159,8 +172,11 @@ def transformer_layers(model: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len)
 
 
-def _location(name: str) -> str:
-    """Where to load from: a folder that was checked, a hub name that was reached, or `scratch:TYPE`."""
+def _location(name: str, revision: str | None) -> str:
+    """Where to load from: a folder that was checked, a hub name that was reached, or `scratch:TYPE`.
+
+    Raises ModelError, or HubUnreachable where it would have to come from a hub that does not answer.
+    """
     if name.startswith("builtin:"):
         from runner.builtin import BUILTINS
 
@@ -171,8 +187,27 @@ def _location(name: str) -> str:
     if folder.is_absolute():
         _check_folder(folder)
         return name
-    require_hub(name, "model")
+    try:
+        require_hub(name, "model")
+    except HubUnreachable:
+        cached = _cached_folder(name, revision)
+        if cached is None:
+            raise
+        return cached
     return name
+
+
+def _cached_folder(name: str, revision: str | None) -> str | None:
+    """The folder of what the hub gave before: loading from it asks nobody, as loading by name always would."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return str(snapshot_download(name, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise ModelError(f"{name!r} is neither a folder nor a hub name: {error}") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ or, after `runner.callback.register()`, `TrainingArguments(report_to="assay")`.
 import atexit
 import math
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from store import Recorder, RowsLost, Status, Store, open_store, record_run
 
 # What the Trainer logs once at the end, about speed; our own cost meter and anybody's clock say it better.
 _SUMMARY = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "train_loss")
+
+_END_SECONDS = 10.0  # so long the end of a script waits for a store that cannot be written
 
 
 def metric_names(logs: Mapping[str, Any]) -> dict[str, float]:
@@ -52,6 +55,7 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         self._name = name
         self._recorder = recorder
         self._is_ours = recorder is None
+        self._is_open = recorder is not None
 
     @property
     def run_id(self) -> str | None:
@@ -63,6 +67,8 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
     ) -> None:
         if not self._is_ours or not state.is_world_process_zero:
             return
+        if self._is_open:
+            self._finish(Status.FAILED, "training began anew")
         from runner.script import new_script_run
 
         store = self._store if isinstance(self._store, Store) else open_store(default_store(self._store))
@@ -74,6 +80,7 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
             base_model=getattr(config, "name_or_path", None) or None,
         )
         self._recorder = Recorder(store, record_run(store, new, status=Status.RUNNING))
+        self._is_open = True
         atexit.register(self._end_by_exit)
 
     def on_log(
@@ -88,15 +95,19 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
             return
         tokens = int(state.num_input_tokens_seen) or None
         values = metric_names(logs)
-        if values:
+        if not values:
+            return
+        if self._is_open:
             self._recorder.log(values, state.global_step, epoch=state.epoch, tokens=tokens)
+        else:  # an evaluation after the training, which had ended the run: it is opened once more
+            with Recorder(self._recorder.store, self._recorder.run) as recorder:
+                recorder.log(values, state.global_step, epoch=state.epoch, tokens=tokens)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._is_ours and self._recorder is not None:
-            self._recorder.finish(Status.FINISHED)
-            atexit.unregister(self._end_by_exit)
+        if self._is_ours and self._is_open:
+            self._finish(Status.FINISHED, None)
 
     def _end_by_exit(self) -> None:
         """The script ended in the middle of training."""
@@ -106,11 +117,17 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         else:
             status = Status.FAILED
             cause = f"{type(error).__name__}: {error}" if error else "the script ended before training did"
+        self._finish(status, cause)
+
+    def _finish(self, status: Status, cause: str | None) -> None:
+        """End the run. Somebody's training must not fail, at its very end, because its record is not complete."""
+        assert self._recorder is not None
+        self._is_open = False
+        atexit.unregister(self._end_by_exit)
         try:
-            if self._recorder is not None:
-                self._recorder.finish(status, cause, timeout=10.0)
+            self._recorder.finish(status, cause, timeout=_END_SECONDS)
         except RowsLost as lost:
-            print(lost, file=sys.stderr)  # noqa: T201 - the interpreter is going down; there is nothing else left
+            warnings.warn(str(lost), stacklevel=2)
 
 
 def register() -> None:

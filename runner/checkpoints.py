@@ -33,42 +33,34 @@ class CheckpointFolder:
     def path(self, step: int) -> Path:
         return self._folder / f"step-{step:08d}"
 
-    def require_room(self, n_bytes: int) -> None:
-        """Raise DiskFull unless `n_bytes` and some spare fit on the disk."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._folder).free
-        needed = n_bytes + _SPARE_BYTES
-        if free < needed:
-            raise DiskFull(
-                f"disk nearly full: the next checkpoint needs {needed / 1e6:,.0f} MB in {self._folder}, where "
-                f"{free / 1e6:,.0f} MB are free. Free some space (`runner rm` shows what runs take), or set "
-                'checkpoints.keep = "best" or "none".'
-            )
-
     def save(self, step: int, epoch: float | None, write: Callable[[Path], None], *, expected_bytes: int) -> Path:
         """Have `write` fill a new folder, then put it in place and record it. Nothing half-written is ever in place."""
-        self.require_room(max(expected_bytes, self._size))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        require_room(self._folder, max(expected_bytes, self._size))
         target = self.path(step)
         partial = target.with_name(target.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
             write(partial)
-        except BaseException:
+            manifest = file_hashes(partial)
+            self._size = folder_bytes(partial)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+            self._recorder.checkpoint(
+                step,
+                epoch=epoch,
+                path=target.relative_to(self._root).as_posix(),
+                size_bytes=self._size,
+                sha256=hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
+                manifest=manifest,
+            )
+            self.steps.append(step)
+        except BaseException:  # an interrupt too: what is in place is whole and recorded, or is not there
             shutil.rmtree(partial, ignore_errors=True)
+            if step not in self.steps:
+                shutil.rmtree(target, ignore_errors=True)
+                self._recorder.checkpoint_deleted(step)
             raise
-        manifest = file_hashes(partial)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-        self._size = folder_bytes(target)
-        self._recorder.checkpoint(
-            step,
-            epoch=epoch,
-            path=target.relative_to(self._root).as_posix(),
-            size_bytes=self._size,
-            sha256=hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
-            manifest=manifest,
-        )
-        self.steps.append(step)
         return target
 
     def prune(self, best_step: int | None) -> None:
@@ -91,6 +83,18 @@ class CheckpointFolder:
             shutil.rmtree(self.path(step), ignore_errors=True)
             self._recorder.checkpoint_deleted(step)
             self.steps.remove(step)
+
+
+def require_room(folder: Path, n_bytes: int) -> None:
+    """Raise DiskFull unless a checkpoint of `n_bytes` and some spare fit on the disk of `folder`."""
+    free = shutil.disk_usage(folder).free
+    needed = n_bytes + _SPARE_BYTES
+    if free < needed:
+        raise DiskFull(
+            f"disk nearly full: the next checkpoint needs {needed / 1e6:,.0f} MB in {folder}, where "
+            f"{free / 1e6:,.0f} MB are free. Free some space (`runner rm` shows what runs take), or set "
+            'checkpoints.keep = "none".'
+        )
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

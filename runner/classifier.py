@@ -40,6 +40,7 @@ class CheckpointInfo:
     max_length: int
     step: int
     epoch: float | None
+    revision: str | None = None
     format: int = FORMAT
 
 
@@ -182,7 +183,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         from peft import set_peft_model_state_dict
 
         set_peft_model_state_dict(body, load_file(folder / "adapter" / "adapter_model.safetensors"))
-    else:
+    elif (folder / "backbone").is_dir():  # a head alone leaves the backbone that is there
         state: dict[str, Tensor] = {}
         for file in sorted((folder / "backbone").glob("*.safetensors")):
             state |= load_file(file)
@@ -198,9 +199,6 @@ def load_classifier(
     """Rebuild a classifier from its checkpoint folder alone (and its base, for head and lora), ready to predict."""
     from transformers import AutoModel, AutoTokenizer
 
-    from runner.backbone import load_backbone
-    from runner.recipe import Model
-
     info = read_info(folder)
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder / "tokenizer")
     if (folder / "backbone").is_dir():
@@ -208,7 +206,7 @@ def load_classifier(
         if isinstance(getattr(body, "pooler", None), nn.Module):
             body.pooler = None  # type: ignore[assignment]  # modules may hold None in place of a submodule
     else:
-        body = load_backbone(spec or Model(base=info.base, pooling=info.pooling)).model
+        body = _load_base(folder, info, spec)
         if (folder / "adapter").is_dir():
             from peft import PeftModel
 
@@ -218,3 +216,17 @@ def load_classifier(
     model = TextClassifier(body, head, info.pooling)
     load_weights(folder, model)
     return model.eval(), tokenizer, info
+
+
+def _load_base(folder: Path, info: CheckpointInfo, spec: "Model | None") -> nn.Module:
+    """The frozen model under a head or an adapter. `spec` says more of it than its name, such as a revision."""
+    from runner.backbone import load_backbone
+    from runner.recipe import Model
+
+    if info.base.startswith("scratch:"):
+        raise ModelError(
+            f"{folder} holds only what was trained above {info.base}, whose random weights are nowhere to be had; "
+            'train with model.method = "full" to keep them.'
+        )
+    body: nn.Module = load_backbone(spec or Model(base=info.base, revision=info.revision, pooling=info.pooling)).model
+    return body

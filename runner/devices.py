@@ -11,6 +11,8 @@ from runner.errors import UserError
 if TYPE_CHECKING:
     from runner.recipe import Training
 
+_VISIBLE_AT_START = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+
 
 class DeviceError(UserError):
     """The device or number format cannot be had here; its text says what can."""
@@ -36,7 +38,7 @@ def choose_device(spec: "Training") -> Device:
     """
     wanted, _, index = spec.device.partition(":")
     if index:
-        os.environ["CUDA_VISIBLE_DEVICES"] = index  # before CUDA wakes up: the Trainer then sees exactly this one
+        _show_only(spec.device, int(index))
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     there = ["cpu", *(["cuda"] if has_cuda else []), *(["mps"] if has_mps else [])]
     kind = ("cuda" if has_cuda else "mps" if has_mps else "cpu") if wanted == "auto" else wanted
@@ -52,3 +54,17 @@ def choose_device(spec: "Training") -> Device:
     if spec.precision == "fp16":
         raise DeviceError(f'training.precision = "fp16" needs a CUDA device; on {kind} use "fp32" or "auto".')
     return Device(kind, torch.bfloat16 if spec.precision == "bf16" else None)
+
+
+def _show_only(wanted: str, index: int) -> None:
+    """Let this process see one CUDA device, counted among those it was started with: the Trainer takes all it sees."""
+    if _VISIBLE_AT_START and index >= len(_VISIBLE_AT_START):
+        n = len(_VISIBLE_AT_START)
+        raise DeviceError(
+            f"training.device = {wanted!r}, but CUDA_VISIBLE_DEVICES shows this process only {n} of them."
+        )
+    name = _VISIBLE_AT_START[index] if _VISIBLE_AT_START else str(index)
+    is_awake: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    if is_awake and os.environ.get("CUDA_VISIBLE_DEVICES") != name:  # it would be read no more
+        raise DeviceError(f"training.device = {wanted!r}, but this process already uses another; start a new one.")
+    os.environ["CUDA_VISIBLE_DEVICES"] = name

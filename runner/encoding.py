@@ -1,8 +1,10 @@
 """From stored texts to token ids: packed arrays, batches padded to their longest text, batches of like length."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Batch = dict[str, Tensor]
+
+_CHARACTERS_PER_TOKEN = 64  # more than any language needs on average
+
+
+class BatchSize(NamedTuple):
+    """What a batch held: texts, and tokens without padding (0 where there are none)."""
+
+    n_examples: int
+    n_tokens: int
 
 
 @dataclass(frozen=True)
@@ -49,34 +60,50 @@ def encode_split(
     progress: Callable[[str, int], None] | None = None,
 ) -> EncodedSplit:
     """Tokenise a split batch by batch: the texts are never all in memory, the ids take 4 bytes a token."""
-    pieces: list[NDArray[np.int32]] = []
+    pieces: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
     lengths: list[int] = []
     n_truncated = 0
     for texts in iter_texts(store, dataset, split):
-        for ids, is_cut in _encode(tokenizer, texts, max_length):
-            pieces.append(ids)
-            lengths.append(len(ids))
-            n_truncated += is_cut
-        pieces = [np.concatenate(pieces)]
+        encoded = _encode(tokenizer, texts, max_length)
+        pieces.append(np.array(list(chain.from_iterable(encoded.ids)), dtype=np.int32))
+        lengths += map(len, encoded.ids)
+        n_truncated += sum(encoded.are_cut)
         if progress:
             progress(f"tokenising {split}", len(lengths))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    ids = pieces[0] if pieces else np.zeros(0, dtype=np.int32)
-    return EncodedSplit(ids, offsets, read_targets(store, dataset, split), n_truncated)
+    return EncodedSplit(np.concatenate(pieces), offsets, read_targets(store, dataset, split), n_truncated)
 
 
-def _encode(
-    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], max_length: int
-) -> Iterator[tuple[NDArray[np.int32], bool]]:
-    # A text of 100 kB is cut before it is tokenised: no token is longer than 64 characters on average.
-    cut = [text[: 64 * max_length] for text in texts]
-    output = tokenizer(cut, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False)
-    encodings = output.encodings
-    for i, ids in enumerate(output["input_ids"]):
-        is_cut = len(cut[i]) < len(texts[i]) or bool(encodings and encodings[i].overflowing)
-        if not ids:  # a text of nothing but unknown characters: one pad token stands for it
-            ids = [tokenizer.pad_token_id]
-        yield np.array(ids, dtype=np.int32), is_cut
+class _Encoded(NamedTuple):
+    ids: list[list[int]]
+    are_cut: list[bool]
+
+
+def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], max_length: int) -> _Encoded:
+    # The beginning of a text of 100 kB is enough, unless its tokens turn out to be extraordinarily long.
+    beginnings = [text[: _CHARACTERS_PER_TOKEN * max_length] for text in texts]
+    encoded = _tokenise(tokenizer, beginnings, max_length)
+    for i, (text, beginning) in enumerate(zip(texts, beginnings, strict=True)):
+        if len(beginning) < len(text) and not encoded.are_cut[i]:
+            whole = _tokenise(tokenizer, [text], max_length)
+            encoded.ids[i], encoded.are_cut[i] = whole.ids[0], whole.are_cut[0]
+    # A text of nothing that the tokenizer knows: one pad token stands for it, for a model needs at least one.
+    return _Encoded([ids or [tokenizer.pad_token_id] for ids in encoded.ids], encoded.are_cut)
+
+
+def _tokenise(tokenizer: "PreTrainedTokenizerBase", texts: list[str], max_length: int) -> _Encoded:
+    def ids_of(some: list[str], length: int) -> Any:
+        return tokenizer(some, truncation=True, max_length=length, return_attention_mask=False, verbose=False)
+
+    output = ids_of(texts, max_length)
+    ids: list[list[int]] = output["input_ids"]
+    if output.encodings is not None:
+        return _Encoded(ids, [bool(encoding.overflowing) for encoding in output.encodings])
+    # A tokenizer in Python does not say what it left out: a text that fills the room is looked at once more.
+    full = [i for i, some in enumerate(ids) if len(some) >= max_length]
+    longer = ids_of([texts[i] for i in full], max_length + 1)["input_ids"] if full else []
+    cut = {i for i, some in zip(full, longer, strict=True) if len(some) > max_length}
+    return _Encoded(ids, [i in cut for i in range(len(ids))])
 
 
 class IndexDataset(TorchDataset[int]):
@@ -93,11 +120,11 @@ class IndexDataset(TorchDataset[int]):
 
 
 class TokenCollator:
-    """Positions → a padded batch. Counts what passes through (texts, real tokens, padded tokens)."""
+    """Positions → a padded batch. `sizes` says in order how large the batches were; whoever uses them takes it off."""
 
     def __init__(self, split: EncodedSplit, pad_token_id: int, pad_left: bool = False) -> None:
         self._split, self._pad, self._left = split, pad_token_id, pad_left
-        self.n_examples = self.n_tokens = self.n_padded = 0
+        self.sizes: deque[BatchSize] = deque()
 
     def __call__(self, positions: Sequence[int]) -> Batch:
         index = np.asarray(positions, dtype=np.int64)
@@ -108,9 +135,7 @@ class TokenCollator:
         mask = columns >= (width - lengths)[:, None] if self._left else columns < lengths[:, None]
         ids = np.full((len(index), width), self._pad, dtype=np.int64)
         ids[mask] = np.concatenate([self._split.ids[a:b] for a, b in zip(starts, ends, strict=True)])
-        self.n_examples += len(index)
-        self.n_tokens += int(lengths.sum())
-        self.n_padded += mask.size
+        self.sizes.append(BatchSize(len(index), int(lengths.sum())))
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask.astype(np.int64)),
@@ -124,11 +149,11 @@ class FeatureCollator:
 
     def __init__(self, features: Tensor, split: EncodedSplit) -> None:
         self._features, self._split = features, split
-        self.n_examples = self.n_tokens = self.n_padded = 0
+        self.sizes: deque[BatchSize] = deque()
 
     def __call__(self, positions: Sequence[int]) -> Batch:
         index = torch.as_tensor(positions, dtype=torch.long)
-        self.n_examples += len(index)
+        self.sizes.append(BatchSize(len(index), 0))
         return {
             "features": self._features[index],
             "labels": torch.from_numpy(self._split.labels[index.numpy()]),

@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Base of every error that is about the input or the machine, not about our code."""
+
+
+class TrainingDiverged(UserError):
+    """The model's loss or its outputs stopped being numbers."""

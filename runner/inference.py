@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from runner.backbone import Backbone, fingerprint, pool
 from runner.classifier import TextClassifier
 from runner.encoding import EncodedSplit, TokenCollator, batches_by_length, to_device
-from store import Dataset
 
 Report = Callable[[str, int], None]
 
@@ -97,29 +97,31 @@ def cached_features(
     folder: Path,
     backbone: Backbone,
     model: TextClassifier,
-    dataset: Dataset,
     splits: dict[str, EncodedSplit],
     batch_size: int,
     report: Report | None = None,
 ) -> tuple[dict[str, Vectors], str]:
     """Features of a frozen backbone for every split, computed once per backbone × data, and their fingerprint.
 
-    Cached as safetensors under `folder`, named by a hash of the weights, the tokens and the pooling.
+    Cached as safetensors under `folder`, named by a hash of the model, the tokens and the pooling: another
+    label changes nothing.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{fingerprint(backbone.model)} {dataset.fingerprint} {backbone.pooling}".encode())
+    digest.update(f"{fingerprint(backbone.model)} {backbone.pooling}".encode())
     for name in sorted(splits):
         digest.update(name.encode() + splits[name].offsets.tobytes() + splits[name].ids.tobytes())
     key = digest.hexdigest()
     path = folder / f"{key}.safetensors"
     if path.is_file():
-        stored = load_file(path)
-        return {
-            name: Vectors(stored[f"{name}.pooled"], stored.get(f"{name}.mean", stored[f"{name}.pooled"]))
-            for name in splits
-        }, key
+        with contextlib.suppress(SafetensorError, OSError, KeyError):  # a damaged file is made again
+            stored = load_file(path)
+            return {
+                name: Vectors(stored[f"{name}.pooled"], stored.get(f"{name}.mean", stored[f"{name}.pooled"]))
+                for name in splits
+            }, key
     vectors = {
         name: embed_split(model, split, backbone.tokenizer.pad_token_id, batch_size, report=report)
         for name, split in splits.items()
@@ -128,9 +130,12 @@ def cached_features(
     if backbone.pooling != "mean":
         tensors |= {f"{name}.mean": v.mean for name, v in vectors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(path)
+    partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return vectors, key
 
 

@@ -1,27 +1,25 @@
 """One fine-tune from top to bottom: data, model, run, epoch 0, training, the best checkpoint, embeddings, the end."""
 
+import contextlib
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, set_seed
 
-from evals.classification import METRICS
+from runner.arguments import training_arguments
 from runner.backbone import Backbone, load_backbone
 from runner.callback import AssayCallback, is_broken
-from runner.checkpoints import CheckpointFolder, DiskFull
+from runner.causes import Interrupted, cause_of, interruptible
+from runner.checkpoints import CheckpointFolder, require_room
 from runner.classifier import CheckpointInfo, TextClassifier, build_classifier, count_parameters, save_classifier
 from runner.console import ConsoleCapture
 from runner.cost import CostMeter, SystemSampler, cuda_devices
@@ -30,21 +28,15 @@ from runner.data import PreparedData, prepare_data
 from runner.devices import Device, choose_device
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import EncodedSplit, FeatureCollator, TokenCollator, encode_split
+from runner.errors import TrainingDiverged
 from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
+from runner.problems import DataError
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.recipe import LoadedRecipe
 from runner.trainer import RecordingTrainer
 from store import NewRun, Recorder, Run, RunCost, Status, Store, SystemSample, get_run, record_run
 from store.runs import run_files
-
-
-class TrainingDiverged(Exception):
-    """The loss stopped being a number."""
-
-
-class Interrupted(BaseException):
-    """Somebody asked the process to end (Ctrl-C, SIGTERM)."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +68,18 @@ def train(loaded: LoadedRecipe, store: Store, progress: Progress, *, command: Se
     experiment = prepare(loaded, store, progress)
     run = record_run(store, _new_run(experiment, command or sys.argv), status=Status.RUNNING)
     recorder = Recorder(store, run)
-    status, cause = Status.FINISHED, None
-    with ConsoleCapture(recorder.text) as console, progress:
+    status, cause, outcome = Status.FINISHED, None, ""
+    with ConsoleCapture(lambda line: recorder.text(line + "\n")) as console, progress:
         try:
-            with _interruptible(), _sampler(recorder, experiment.device, loaded.recipe.recording.system_seconds):
-                _train(experiment, recorder, progress)
+            with interruptible(), _sampler(recorder, experiment.device, loaded.recipe.recording.system_seconds):
+                outcome = _train(experiment, recorder, progress)
         except Interrupted as interruption:
             status, cause = Status.KILLED, f"interrupted ({interruption})"
         except BaseException as error:
             status, cause = Status.FAILED, cause_of(error)
             trace = "".join(traceback.format_exception(error)[-8:])
             recorder.event("failed", cause, {"traceback": trace, "last_lines": console.tail(20)})
+        progress.finish(f"{run.name} ({run.id}) {status}: {cause or outcome}")
     recorder.finish(status, cause)
     return get_run(store, run.key)
 
@@ -96,14 +89,18 @@ def prepare(loaded: LoadedRecipe, store: Store, progress: Progress) -> Experimen
     recipe = loaded.recipe
     device = choose_device(recipe.training)
     set_seed(recipe.training.seed)
+    torch.use_deterministic_algorithms(recipe.training.deterministic)  # also off again after another run
     if recipe.training.deterministic:
-        torch.use_deterministic_algorithms(True)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
     backbone = load_backbone(recipe.model)
     data = prepare_data(store, recipe, progress=progress.reading)
     for text in data.warnings:
         progress.warning(text)
+    _require_splits(data)
     names = data.dataset.label_names or ()
     model = build_classifier(backbone, len(names), recipe.model)
+    if recipe.checkpoints.keep != "none":
+        require_room(store.path.parent, checkpoint_bytes(model, recipe.model.method))
     if recipe.training.gradient_checkpointing and recipe.model.method != "head":
         _checkpoint_gradients(model)
     splits = {
@@ -116,7 +113,21 @@ def prepare(loaded: LoadedRecipe, store: Store, progress: Progress) -> Experimen
     return experiment
 
 
-def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> None:
+def _require_splits(data: PreparedData) -> None:
+    """A stored dataset may be of any splits; training needs two."""
+    missing = [name for name in ("train", "validation") if not data.dataset.n_rows.get(name)]
+    if missing:
+        raise DataError([f"dataset {data.dataset} has no {missing[0]} split; train on one that has it."])
+
+
+def checkpoint_bytes(model: TextClassifier, method: str) -> int:
+    """About what a checkpoint of this method takes on disk, without the tokenizer."""
+    saved = {"head": model.head.parameters(), "lora": (p for p in model.parameters() if p.requires_grad)}
+    return sum(p.numel() * p.element_size() for p in saved.get(method, model.parameters()))
+
+
+def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> str:
+    """Everything from the first to the last record; returns the outcome in a few words."""
     recipe, store = experiment.loaded.recipe, recorder.store
     _note_start(experiment, recorder, progress)
     trainable, total = count_parameters(experiment.model)
@@ -133,18 +144,27 @@ def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> No
         try:
             with meter.training():
                 trainer.train()
-        finally:
-            trainer.take_dynamics()
+        except BaseException:
+            with contextlib.suppress(Exception):  # a device that has failed gives nothing back
+                trainer.take_dynamics()
+            raise
         if checkpoints is not None:
             checkpoints.finish(trainer.best_step)
         if recipe.recording.embeddings:
             _record_embeddings(experiment, features, feature_key, recorder, progress)
+        return _outcome(trainer, recipe.evaluation.select)
     finally:
         meter.stop()
         recorder.cost(_run_cost(meter))
 
 
 # the parts ---------------------------------------------------------------------------------------------------------
+
+
+def _outcome(trainer: RecordingTrainer, select: str) -> str:
+    best, before = trainer.best_value, trainer.untrained_value
+    text = "not measured" if best is None else f"{best:.4g} at step {trainer.best_step:,}"
+    return f"{select} {text}" + ("" if before is None else f", {before:.4g} before training")
 
 
 def _features(experiment: Experiment, store: Store, progress: Progress) -> tuple[dict[str, Vectors], str]:
@@ -155,7 +175,6 @@ def _features(experiment: Experiment, store: Store, progress: Progress) -> tuple
         store.files / "cache" / "features",
         experiment.backbone,
         experiment.model,
-        experiment.data.dataset,
         dict(experiment.splits),
         experiment.loaded.recipe.evaluation.batch_size,
         report=progress.reading,
@@ -190,11 +209,6 @@ def _trainer(
         if features
         else TokenCollator(splits["train"], tokenizer.pad_token_id)
     )
-    expected_bytes = sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
-    if recipe.model.method == "top-layers":
-        expected_bytes = sum(p.numel() * p.element_size() for p in trained.parameters())
-    if checkpoints is not None:
-        checkpoints.require_room(expected_bytes)
     catcher = (
         DynamicsCatcher(len(splits["train"]), len(experiment.label_names), torch.device(experiment.device.type))
         if recipe.recording.dynamics
@@ -206,7 +220,9 @@ def _trainer(
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.training.early_stopping))
     trainer = RecordingTrainer(
         model=trained,
-        args=_arguments(experiment, run_files(recorder.store, recorder.run), checkpoints is not None),
+        args=training_arguments(
+            recipe, experiment.device, run_files(recorder.store, recorder.run), saves=checkpoints is not None
+        ),
         train=splits["train"],
         collator=collator,
         evaluated={name: split for name, split in splits.items() if name != "train"},
@@ -218,7 +234,7 @@ def _trainer(
         catcher=catcher,
         checkpoints=checkpoints,
         save=save,
-        expected_bytes=expected_bytes,
+        expected_bytes=checkpoint_bytes(model, recipe.model.method),
         class_weights=_class_weights(experiment),
         label_smoothing=recipe.training.label_smoothing,
         head_learning_rate=_head_learning_rate(experiment),
@@ -231,56 +247,6 @@ def _trainer(
     return trainer
 
 
-def _arguments(experiment: Experiment, folder: Path, saves: bool) -> TrainingArguments:
-    """The recipe in the Trainer's words."""
-    recipe = experiment.loaded.recipe
-    spec, every = recipe.training, recipe.evaluation.every
-    strategy: dict[str, Any] = (
-        {"eval_strategy": "epoch"}
-        if every == "epoch"
-        else {
-            "eval_strategy": "steps",
-            "eval_steps": every,
-            "save_steps": every,
-        }
-    )
-    metric = recipe.evaluation.select
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=spec.epochs or 1,
-        max_steps=spec.max_steps or -1,
-        learning_rate=spec.learning_rate or 0.0,
-        per_device_train_batch_size=spec.batch_size,
-        gradient_accumulation_steps=spec.gradient_accumulation,
-        optim=spec.optimizer,
-        weight_decay=spec.weight_decay,
-        warmup_steps=spec.warmup,
-        lr_scheduler_type=spec.schedule if spec.schedule != "constant" else "constant_with_warmup",
-        max_grad_norm=spec.max_grad_norm,
-        seed=spec.seed,
-        data_seed=spec.seed,
-        bf16=experiment.device.dtype is torch.bfloat16,
-        fp16=experiment.device.dtype is torch.float16,
-        use_cpu=experiment.device.type == "cpu",
-        logging_steps=recipe.recording.log_every,
-        logging_nan_inf_filter=False,  # a loss that is not a number is news, not noise
-        logging_first_step=True,
-        save_strategy=strategy["eval_strategy"] if saves else "no",
-        save_only_model=True,
-        load_best_model_at_end=saves,
-        metric_for_best_model=metric,
-        greater_is_better=METRICS[metric.split("/")[1]].higher_is_better,
-        disable_tqdm=True,
-        report_to=[],
-        remove_unused_columns=False,
-        dataloader_pin_memory=experiment.device.type == "cuda",
-        **strategy,
-    )
-    if "WORLD_SIZE" not in os.environ:
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs must not mean DataParallel
-    return arguments
-
-
 class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers ships no types that mypy accepts
     """Shows progress, records epochs' dynamics as they end, and stops a training whose loss is no number."""
 
@@ -289,7 +255,7 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         self.trainer: RecordingTrainer | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        seen = self.trainer.collator.n_examples if self.trainer else None
+        seen = self.trainer.n_examples if self.trainer else None
         self._progress.step(state.global_step, float(state.epoch or 0.0), examples_seen=seen)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -302,12 +268,9 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
             return
         shown = {"loss": float(loss), "lr": (logs or {}).get("learning_rate")}
         self._progress.step(state.global_step, float(state.epoch or 0.0), shown)
-        if is_broken(loss):
+        if is_broken(loss) and self.trainer is not None:
             word = "NaN" if np.isnan(loss) else "infinite"
-            raise TrainingDiverged(
-                f"loss became {word} at step {state.global_step}; try a lower training.learning_rate "
-                f"(it is {args.learning_rate:g}) or training.max_grad_norm"
-            )
+            raise TrainingDiverged(f"loss became {word} by step {state.global_step}; {self.trainer.advice}")
 
 
 def _note_start(experiment: Experiment, recorder: Recorder, progress: Progress) -> None:
@@ -358,8 +321,6 @@ def _class_weights(experiment: Experiment) -> Tensor | None:
         counts = np.bincount(experiment.splits["train"].labels, minlength=len(names)).clip(min=1)
         return torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
     if unknown := sorted(set(spec) - set(names)):
-        from runner.problems import DataError
-
         raise DataError([f"training.class_weights names {unknown[0]!r}; the labels are {', '.join(names[:20])}."])
     return torch.tensor([float(spec.get(name, 1.0)) for name in names])
 
@@ -395,6 +356,7 @@ def _checkpoint_info(experiment: Experiment, run: Run, step: int, epoch: float |
         max_length=experiment.backbone.max_length,
         step=step,
         epoch=epoch,
+        revision=recipe.model.revision,
     )
 
 
@@ -449,35 +411,6 @@ def _run_cost(meter: CostMeter) -> RunCost:
         device_utilisation=cost.gpu_utilisation,
         energy_joules=cost.energy_joules,
     )
-
-
-def cause_of(error: BaseException) -> str:
-    """Why a run failed, in a sentence."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"out of memory on the device: {' '.join(str(error).split())[:300]}"
-    if isinstance(error, MemoryError):
-        return "out of memory on the host"
-    if isinstance(error, (TrainingDiverged, DiskFull)):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training cleanly, with everything written so far."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted({signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)])
-
-    previous: dict[int, Any] = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _sampler(recorder: Recorder, device: Device, seconds: float) -> SystemSampler:

@@ -23,6 +23,7 @@ from runner.classifier import TextClassifier, load_weights
 from runner.cost import CostMeter
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
+from runner.errors import TrainingDiverged
 from store import Predictions, Recorder, ScoreRow
 
 if TYPE_CHECKING:
@@ -68,8 +69,14 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
             callbacks=list(callbacks),
         )
         self.model_accepts_loss_kwargs = False
+        self.loss_is_scaled_for_ga = True  # `compute_loss` divides by what all batches of the step hold
         self.collator = collator
+        self.n_examples = 0
+        """Training examples that went through the model, each epoch counted again."""
         self.best_step: int | None = None
+        self.best_value: float | None = None
+        self.untrained_value: float | None = None
+        """The selecting metric at `best_step`, and before training."""
         self._train, self._evaluated, self._predict = train, evaluated, predict
         self._recorder, self._meter, self._catcher = recorder, meter, catcher
         self._select, self._record_predictions = select, record_predictions
@@ -78,7 +85,8 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         self._label_smoothing, self._head_learning_rate = label_smoothing, head_learning_rate
         self._group_by_length = group_by_length
         self._on_evaluation = on_evaluation
-        self._best_value: float | None = None
+        self._step_weight: Tensor | int = 1
+        self._epoch = 1
 
     # the training forward pass -------------------------------------------------------------------------------------
 
@@ -89,7 +97,10 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Weighted, smoothed cross-entropy of a batch; the logits are kept as dynamics on the way."""
+        """A batch's part of the step's weighted, smoothed cross-entropy; its logits are kept as dynamics on the way.
+
+        The parts add up to the loss of one batch as large as all that the step accumulates, whatever their sizes.
+        """
         labels, positions = inputs["labels"], inputs["positions"]
         if "features" in inputs:
             logits = model(inputs["features"])
@@ -98,20 +109,30 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         if self._catcher is not None and model.training:
             self._catcher.catch(positions, logits, labels)
         loss = functional.cross_entropy(
-            logits.float(), labels, weight=self._class_weights, label_smoothing=self._label_smoothing
+            logits.float(),
+            labels,
+            weight=self._class_weights,
+            label_smoothing=self._label_smoothing,
+            reduction="sum",
         )
+        loss = loss / self._step_weight
         return (loss, logits) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """As the Trainer's; the time it takes is time waiting for data."""
+        """The batches of one step, as the Trainer's; the time it takes is time waiting for data."""
         began = time.perf_counter()
-        before = self.collator.n_examples, self.collator.n_tokens
-        samples = super().get_batch_samples(epoch_iterator, num_batches, device)
+        samples, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._meter.add_wait(time.perf_counter() - began)
-        self._meter.add_batch(
-            n_examples=self.collator.n_examples - before[0], n_tokens=self.collator.n_tokens - before[1]
-        )
-        return samples
+        # The loader reads one batch ahead, so the collator's sizes are taken for these batches only.
+        sizes = [self.collator.sizes.popleft() for _ in samples]
+        n_examples, n_tokens = sum(s.n_examples for s in sizes), sum(s.n_tokens for s in sizes)
+        self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens)
+        self.n_examples += n_examples
+        self.state.num_input_tokens_seen += n_tokens
+        self._step_weight = n_examples
+        if self._class_weights is not None:
+            self._step_weight = torch.stack([self._class_weights[s["labels"]].sum() for s in samples]).sum()
+        return samples, n_items
 
     def _get_train_sampler(self, train_dataset: Any = None) -> "Sampler[int] | None":
         if self._group_by_length:
@@ -141,13 +162,21 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         )
         return cast(torch.optim.Optimizer, self.optimizer)
 
+    @property
+    def advice(self) -> str:
+        """What helps against a training that diverges."""
+        return (
+            f"try a lower training.learning_rate (it is {self.args.learning_rate:g}), a lower "
+            f"training.head_learning_rate (it is {self._head_learning_rate:g}) or training.max_grad_norm"
+        )
+
     def take_dynamics(self) -> None:
         """Record the epoch that has just ended, whole or in part."""
         if self._catcher is not None and self._catcher.has_seen:
-            epoch = max(1, int(np.ceil(self.state.epoch or 0.0)))
             self._recorder.dynamics(
-                epoch, self.state.global_step, n_classes=self._catcher.n_classes, words=self._catcher.take()
+                self._epoch, self.state.global_step, n_classes=self._catcher.n_classes, words=self._catcher.take()
             )
+            self._epoch += 1
 
     # evaluation ----------------------------------------------------------------------------------------------------
 
@@ -158,6 +187,8 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         with self._meter.evaluating():
             for split, encoded in self._evaluated.items():
                 logits = torch.from_numpy(self._predict(split))
+                if not logits.isfinite().all():
+                    raise TrainingDiverged(f"the model's outputs are no numbers any more at step {step}; {self.advice}")
                 log_probs = functional.log_softmax(logits, dim=1).numpy()
                 scores = [
                     ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n)
@@ -181,11 +212,13 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
 
     def _note_best(self, value: float | None, step: int) -> None:
         """Untrained models are never best: step 0 is there to be compared with."""
+        if step == 0:
+            self.untrained_value = value
         if value is None or step == 0:
             return
         is_higher_better = METRICS[self._select.split("/")[1]].higher_is_better
-        if self._best_value is None or (value > self._best_value if is_higher_better else value < self._best_value):
-            self._best_value, self.best_step = value, step
+        if self.best_value is None or (value > self.best_value if is_higher_better else value < self.best_value):
+            self.best_value, self.best_step = value, step
             self._recorder.best(step)
 
     # checkpoints ---------------------------------------------------------------------------------------------------

@@ -48,11 +48,14 @@ from store.errors import (
     StoreUnreadable,
 )
 from store.evaluations import (
+    Answers,
     Predictions,
+    count_predictions,
     get_evaluation,
     list_evaluations,
     list_predictions,
     list_scores,
+    read_answers,
     read_predictions,
 )
 from store.health import StoreHealth, check_store
@@ -94,6 +97,7 @@ from store.runs import (
 )
 
 __all__ = [
+    "Answers",
     "Checkpoint",
     "Dataset",
     "DatasetNotFound",
@@ -124,6 +128,7 @@ __all__ = [
     "check_store",
     "count_flips",
     "count_matching_runs",
+    "count_predictions",
     "count_runs",
     "dataset_fingerprint",
     "delete_run",
@@ -155,6 +160,7 @@ __all__ = [
     "list_sparklines",
     "open_readonly",
     "open_store",
+    "read_answers",
     "read_embeddings",
     "read_example_dynamics",
     "read_log",

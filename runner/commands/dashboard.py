@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from runner.commands.options import store_option
+from runner.commands.options import open_reconciled, store_option
 from runner.paths import default_store
 
 
@@ -23,7 +23,10 @@ def command(port: int, host: str, opens: bool, store_path: Path | None) -> None:
     assert spec is not None
     assert spec.origin is not None
     app = Path(spec.origin).with_name("app.py")
-    os.environ["ASSAY_STORE"] = str(default_store(store_path).expanduser().absolute())
+    path = default_store(store_path).expanduser().absolute()
+    if path.exists():
+        open_reconciled(path).close()
+    os.environ["ASSAY_STORE"] = str(path)
     arguments = [sys.executable, "-m", "streamlit", "run", str(app)]
     settings = {
         "server.port": port,

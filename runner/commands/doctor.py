@@ -21,7 +21,12 @@ def command(quick: bool, as_json: bool, store_path: Path | None) -> None:
     path = default_store(store_path)
     findings: list[Finding] = examine_machine(path.expanduser().absolute().parent)
     if path.exists():
-        findings += examine_store(open_reconciled(store_path), thorough=not quick)
+        from store import StoreError
+
+        try:
+            findings += examine_store(open_reconciled(store_path), thorough=not quick)
+        except StoreError as error:  # that it cannot be opened is what one asks a doctor for
+            findings.append(Finding("store", "broken", str(error)))
     else:
         findings.append(
             Finding("store", "note", f"there is no store at {path} yet; `runner train` or `runner demo` makes it")

@@ -23,7 +23,7 @@ _MARKS = {"running": "◐", "finished": "✓", "failed": "✕", "killed": "■",
 
 @click.command("ls")
 @click.argument("search", required=False)
-@click.option("--status", multiple=True, help="Only these: queued, running, finished, failed, killed, pruned.")
+@click.option("--status", type=click.Choice(list(_MARKS)), multiple=True, help="Only these; may be given repeatedly.")
 @click.option("--task", multiple=True, help="Only these tasks.")
 @click.option("--method", multiple=True, help="Only these methods: full, head, top-layers, lora.")
 @click.option("--dataset", help="Only runs on this dataset: a name, or name@version.")

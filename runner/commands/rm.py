@@ -27,6 +27,7 @@ def command(runs: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool, stor
         )
         sys.exit(2)
     sizes = [run_size(store, run) for run in found]
+    answer = [{"id": run.id, "name": run.name, "bytes": n} for run, n in zip(found, sizes, strict=True)]
     if not as_json:
         click.echo(
             table(
@@ -36,11 +37,15 @@ def command(runs: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool, stor
             )
         )
         click.echo(f"{len(found)} runs, {size(sum(sizes))} in all")
-    if dry_run or not (yes or click.confirm("Remove them?", err=True)):
-        return
-    for run in found:
+    if dry_run:
+        is_wanted = False
+    elif as_json and not yes:
+        raise click.UsageError("--json asks nothing: add --yes to remove, or --dry-run to look.")
+    else:
+        is_wanted = yes or click.confirm("Remove them?", err=True)
+    for run in found if is_wanted else ():
         delete_run(store, run)
     if as_json:
-        echo_json({"removed": [run.id for run in found], "bytes": sum(sizes)})
+        echo_json({"removed": is_wanted, "runs": answer, "bytes": sum(sizes)})
     else:
-        click.echo("removed")
+        click.echo("removed" if is_wanted else "nothing was removed")

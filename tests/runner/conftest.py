@@ -23,9 +23,15 @@ FILLERS = ("the", "a", "of", "and", "was", "is", "very", "then", "here", "there"
 @pytest.fixture(scope="session", autouse=True)
 def _calm() -> None:
     """Two shared cores: one thread, asleep while it waits."""
+    import gc
+
     import torch
 
+    from runner.quiet import quiet_libraries
+
     torch.set_num_threads(1)
+    quiet_libraries()
+    gc.freeze()  # the Trainer collects garbage at every start; what was imported is none
 
 
 @pytest.fixture(scope="session")
@@ -60,11 +66,12 @@ def tokenizer(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def bare_tokenizer(folder: Path) -> Path:
     """As GPT-2's: no special token but the end of a text, nothing to pad with, nothing around a text."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["<end>", *words()])}, unk_token=None))
+    raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    raw.train_from_iterator(words(), trainers.BpeTrainer(vocab_size=300, special_tokens=["<end>"], show_progress=False))
     PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>").save_pretrained(folder / "bare-tokenizer")
     return folder / "bare-tokenizer"
 

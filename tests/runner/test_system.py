@@ -232,6 +232,5 @@ def test_sampler_may_be_stopped_from_its_sink_and_unstarted():
         SystemSampler(print, seconds=0)
 
 
-
 def test_max_rss_is_in_bytes():
     assert 5_000_000 < max_rss_bytes() < 1_000_000_000_000

@@ -1,0 +1,73 @@
+"""What the doctor says of machines and stores in every state."""
+
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import runner.doctor
+from runner.doctor import Finding, examine_machine, examine_store
+from store import Store
+
+
+def level(findings: list[Finding], subject: str) -> str:
+    (found,) = [finding.level for finding in findings if finding.subject == subject]
+    return found
+
+
+def disk(monkeypatch: pytest.MonkeyPatch, free: float) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, free))
+
+
+def test_little_disk_is_slow_and_none_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, 50e9)
+    assert level(examine_machine(tmp_path), "disk") == "good"
+    disk(monkeypatch, 1e9)
+    assert level(examine_machine(tmp_path), "disk") == "slow"
+    assert level(examine_machine(tmp_path / "nowhere"), "disk") == "broken"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert level(examine_machine(tmp_path), "disk") == "broken"
+
+
+def test_threads_that_spin_and_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4000")
+    texts = [f.text for f in examine_machine(tmp_path) if f.subject == "threads" and f.level == "slow"]
+    assert len(texts) == 2
+    assert "PASSIVE" in texts[0]
+    assert "OMP_NUM_THREADS=4000" in texts[1]
+
+
+def test_a_busy_machine_with_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 0, 0))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9, total=8e9))
+    findings = examine_machine(tmp_path)
+    assert level(findings, "processor") == "slow"
+    assert level(findings, "memory") == "slow"
+
+
+def test_a_package_that_is_missing_is_broken_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.doctor, "_PACKAGES", ("torch", "not-a-package"))
+    (found,) = [f for f in examine_machine(tmp_path) if f.subject == "packages" and f.level == "broken"]
+    assert "not-a-package missing: pip install" in found.text
+
+
+def test_waiting_and_lost_rows_are_said(store: Store) -> None:
+    from store import NewRun, Recorder, record_run
+
+    assert [f.level for f in examine_store(store, thorough=True)] == ["good"]
+    recorder = Recorder(store, record_run(store, NewRun(name="busy")))
+    recorder.flush()
+    with store.write() as db:
+        db.execute("UPDATE leases SET rows_pending = 7, rows_lost = 3")
+    texts = {f.level: f.text for f in examine_store(store, thorough=False)[1:]}
+    assert "7 rows" in texts["note"]
+    assert "3 rows" in texts["broken"]
+    recorder.finish()
