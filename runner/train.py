@@ -25,12 +25,12 @@ from runner.console import ConsoleCapture
 from runner.cost import CostMeter, SystemSampler, cuda_devices
 from runner.cost import SystemSample as Sample
 from runner.data import PreparedData, prepare_data
+from runner.data.problems import DataError
 from runner.devices import Device, choose_device
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import EncodedSplit, FeatureCollator, TokenCollator, encode_split
 from runner.errors import TrainingDiverged
 from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
-from runner.problems import DataError
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.recipe import LoadedRecipe

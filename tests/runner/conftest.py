@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from store import Run, Store, open_store
-from tests.runner.data_recipes import write_csv
+from tests.runner.data.recipes import write_csv
 
 CLUES = {
     "food": ("bread", "soup", "apple", "cheese", "spoon"),

@@ -15,8 +15,8 @@ import torch
 from evals.dynamics import decode, row_bytes
 from runner.causes import cause_of
 from runner.checkpoints import DiskFull
+from runner.data.problems import DataError
 from runner.errors import UserError
-from runner.problems import DataError
 from store import (
     Store,
     get_cost,
@@ -40,7 +40,7 @@ from store import (
     read_targets,
 )
 from tests.runner.conftest import BERT, GPT2, Kit, Trained, rows
-from tests.runner.data_recipes import write_csv
+from tests.runner.data.recipes import write_csv
 
 METHODS = ("full", "head", "top-layers", "lora")
 Get = Callable[[str], Trained]

@@ -1,0 +1,13 @@
+"""Data: from `[data]` of a recipe to a dataset version in the store, streamed.
+
+prepare     the whole way               sources      opening what `data.source` names
+scan        the first reading           text_files   CSV, TSV, JSONL        arrow_files   Parquet, datasets, the hub
+labels      names and their indices     splits       seeded, stratified cuts
+cautions    what a person should know   problems     what must be put right, all at once
+tables      one readable table
+"""
+
+from runner.data.prepare import PreparedData, prepare_data
+from runner.data.problems import DataError
+
+__all__ = ["DataError", "PreparedData", "prepare_data"]

@@ -1,0 +1,238 @@
+"""From `[data]` of a recipe to a dataset version in the store.
+
+The source is read twice. The first reading checks every row and keeps its example id and its label; they decide
+the label names, the splits and the fingerprint. Only when the store does not have that dataset yet is the source
+read again, and its rows go straight into the store. So the texts are never held in memory, and every problem
+is known before anything is written.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.data.cautions import class_warnings, duplicate_warnings
+from runner.data.labels import LabelIndex, index_labels
+from runner.data.problems import DataError, Problems, listed
+from runner.data.scan import PROGRESS_ROWS, Scan, checked_rows, scan_tables
+from runner.data.sources import Source, open_source, source_files
+from runner.data.splits import LEFT_OUT, assign_splits
+from runner.data.tables import SPLITS
+from store.errors import DatasetNotFound
+from store.ids import dataset_fingerprint
+from store.records import Dataset, NewRow
+
+if TYPE_CHECKING:
+    from runner.recipe.models import Data, Recipe
+    from store.connection import Store
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A dataset version, ready to train on."""
+
+    dataset: Dataset
+    warnings: tuple[str, ...]
+    """What a person should know about the data although it can be used."""
+    reused: bool
+    """Whether the store had exactly this dataset already."""
+
+
+def prepare_data(
+    store: "Store", recipe: "Recipe", *, progress: Callable[[str, int], None] | None = None
+) -> PreparedData:
+    """The dataset that the recipe's `[data]` means, recorded in the store unless it is there already.
+
+    `progress(what, n_rows)` is called every 10,000 rows. Raises DataError with all problems that can be known
+    together; then nothing was written.
+    """
+    # loads pandas: not for a mere import of this module
+    from store.datasets import find_dataset, record_dataset
+
+    data = recipe.data
+    (selector,) = source_files(data).get("", ("",))
+    if selector.startswith("dataset:"):
+        return _stored(store, selector.removeprefix("dataset:"), data)
+
+    problems = Problems()
+    source = open_source(data, problems)
+    stamps = [table.stamp() for table in source.tables]
+    scan = scan_tables(source.tables, source.columns, data.on_empty, problems, progress)
+    scan, unlabelled = _without_unlabelled(scan, source)
+    labels = _label_index(source, scan, data, problems)
+    problems.raise_if_any()
+
+    targets = labels.positions[scan.keys]
+    given = _given_splits(scan, source)
+    splits, cut_warnings = assign_splits(scan.ids, targets, given, data, labels.names, problems)
+    problems.raise_if_any()
+    warnings = (*source.warnings, *unlabelled, *_dropped(scan), *cut_warnings)
+    warnings += (
+        *class_warnings(targets, splits, labels.names),
+        *duplicate_warnings(scan.ids, targets, splits),
+    )
+
+    fingerprint = _fingerprint(scan.ids, targets, splits, labels.names)
+    if dataset := find_dataset(store, source.name, fingerprint):
+        return PreparedData(dataset, warnings, reused=True)
+    dataset = record_dataset(
+        store,
+        source.name,
+        _rows_again(source, stamps, scan, targets, splits, data.on_empty, progress),
+        label_names=labels.names,
+        source=_source_record(source, data),
+        fingerprint=fingerprint,
+    )
+    return PreparedData(dataset, warnings, reused=False)
+
+
+def _stored(store: "Store", selector: str, data: "Data") -> PreparedData:
+    from store.datasets import get_dataset
+
+    try:
+        dataset = get_dataset(store, selector)
+    except DatasetNotFound as error:
+        raise DataError([f'data.source = "dataset:{selector}": {error}']) from error
+    ignored = [
+        field
+        for field, given in (
+            ("data.max_examples", data.max_examples),
+            ("data.labels", data.labels),
+            ("data.name", data.name),
+        )
+        if given is not None
+    ]
+    warning = f"A stored dataset is used as it is; left alone: {', '.join(ignored)}."
+    return PreparedData(dataset, (warning,) if ignored else (), reused=True)
+
+
+def _without_unlabelled(scan: Scan, source: Source) -> tuple[Scan, tuple[str, ...]]:
+    """Hide held-out tables that have no labels at all: hub sets mark those of a competition's test set as -1."""
+    warnings = []
+    for index, table in enumerate(source.tables):
+        keys = np.unique(scan.keys[scan.tables == index])
+        if table.split == "train" or source.columns.label not in table.class_names:
+            continue
+        if len(keys) and all(key >= 0 and scan.labels.keys[key] == "-1" for key in keys):
+            scan = scan.without_table(index, table.split)
+            warnings.append(
+                f"{table.title} has no labels (all are -1): it is left out, and {table.split} is cut from train."
+            )
+    return scan, tuple(warnings)
+
+
+def _label_index(source: Source, scan: Scan, data: "Data", problems: Problems) -> LabelIndex:
+    """The label names and what each value of the label column means; doubts become problems."""
+    named = {table.class_names.get(source.columns.label) for table in source.tables} - {None}
+    if len(named) > 1:
+        problems.add(
+            f'the files disagree about the class names of "{source.columns.label}": '
+            f"{' / '.join(f'({listed(names or ())})' for names in named)}. Write them with the same names."
+        )
+    n_before = len(problems)
+    labels = index_labels(
+        scan.labels,
+        problems,
+        column=source.columns.label,
+        declared=data.labels or source.label_names,
+        class_names=next(iter(named), None),
+        train_complete="train" in scan.labels.counts,
+    )
+    in_train = scan.labels.counts.get("train")
+    if in_train is not None and len(problems) == n_before and (not problems or in_train.sum() > 1):
+        present = {int(label) for label, n in zip(labels.positions, in_train, strict=True) if n}
+        if len(present) == 1:
+            (only,) = present
+            problems.add(
+                f"data.columns.label: all {int(in_train.sum()):,} training examples have the label "
+                f'"{labels.names[only]}". Classification needs at least two labels; is '
+                f'"{source.columns.label}" the right column?'
+            )
+    return labels
+
+
+def _given_splits(scan: Scan, source: Source) -> NDArray[np.int8]:
+    """(n,) indices into `SPLITS`, -1 for rows of a table that is left out."""
+    by_table = np.array([SPLITS.index(table.split) for table in source.tables], dtype=np.int8)
+    return np.where(scan.hidden, LEFT_OUT, by_table[scan.tables]).astype(np.int8)
+
+
+def _dropped(scan: Scan) -> Iterator[str]:
+    for title, n in scan.n_dropped.items():
+        rows = "1 row" if n == 1 else f"{n:,} rows"
+        yield f'{title}: left out {rows} without a text or a label (data.on_empty = "drop").'
+
+
+def _fingerprint(
+    ids: NDArray[np.uint8], targets: NDArray[np.int32], splits: NDArray[np.int8], label_names: Sequence[str]
+) -> str:
+    masks = {split: splits == index for index, split in enumerate(SPLITS)}
+    return dataset_fingerprint(label_names, {s: (ids[mask], targets[mask]) for s, mask in masks.items() if mask.any()})
+
+
+def _rows_again(
+    source: Source,
+    stamps: Sequence[tuple[int, int] | None],
+    scan: Scan,
+    targets: NDArray[np.int32],
+    splits: NDArray[np.int8],
+    on_empty: str,
+    progress: Callable[[str, int], None] | None,
+) -> Iterator[NewRow]:
+    """The second reading: every row with what the first one decided. Raises DataError when a file has changed."""
+    # `.data` gives Python numbers one by one, where tolist() would make millions at once
+    decided = zip(scan.numbers.data, splits.data, targets.data, strict=True)
+    n_by_table = np.bincount(scan.tables, minlength=len(source.tables)).tolist()
+    names = source.columns.extra
+    n = 0
+    for table, stamp, n_rows in zip(source.tables, stamps, n_by_table, strict=True):
+        if table.stamp() != stamp:
+            raise _changed(table.title)
+        problems = Problems()
+        rows = checked_rows(table, source.columns, on_empty, problems, dropped=[])
+        # `decided` comes second: zip must not take its next item when the rows of this table have ended
+        for row, (number, split, target) in zip(rows, islice(decided, n_rows), strict=False):
+            if row.number != number:
+                raise _changed(table.title)
+            n += 1
+            if split != LEFT_OUT:
+                extra = {name: plain(value) for name, value in zip(names, row.extra, strict=True)}
+                yield NewRow(SPLITS[split], row.text, target, extra or None)
+            if progress and n % PROGRESS_ROWS == 0:
+                progress("storing", n)
+        if problems or table.stamp() != stamp:
+            raise _changed(table.title)
+    if n != len(splits):
+        raise _changed(source.tables[-1].title)
+    if progress:
+        progress("storing", n)
+
+
+def plain(value: object) -> object:
+    """A value of a metadata column as JSON has it: nan and infinities become None, dates ISO text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _changed(title: str) -> DataError:
+    return DataError([f"{title} changed while it was being read; nothing was stored. Try again when it is complete."])
+
+
+def _source_record(source: Source, data: "Data") -> dict[str, object]:
+    """What the store keeps about where the rows came from."""
+    settings = data.model_dump(mode="json", exclude={"name"})
+    try:
+        return {**settings, "tables": source.record()}
+    except OSError as error:  # it was there a moment ago
+        raise _changed(str(error.filename)) from error

@@ -1,0 +1,269 @@
+"""The first reading of the data: check every row and keep a few bytes about it, never its text."""
+
+import math
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.data.labels import MAX_LABELS, LabelCounts, NotALabel, label_key
+from runner.data.problems import Problems, listed
+from runner.data.tables import Columns, Row, Table
+from store.ids import example_id
+
+Progress = Callable[[str, int], None]
+"""Called with what is being done and the rows so far."""
+PROGRESS_ROWS = 10_000
+
+
+class CheckedRow(NamedTuple):
+    """A row that can be used, as far as one row alone can tell."""
+
+    number: int
+    text: str
+    label: object
+    extra: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the first reading kept of `n` usable rows, in the order of the tables: 33 bytes a row."""
+
+    ids: NDArray[np.uint8]
+    """(n, 16): example ids."""
+    keys: NDArray[np.int32]
+    """(n,): indices into `labels.keys`; -1 where the value is no label (then a problem says so)."""
+    tables: NDArray[np.int8]
+    """(n,): which table a row is from."""
+    numbers: NDArray[np.int64]
+    """(n,): line or row in its table, from 1."""
+    labels: LabelCounts
+    n_dropped: Mapping[str, int]
+    """Table title → rows left out because they have no text or no label."""
+    hidden: NDArray[np.bool_]
+    """(n,): rows of tables that turned out to be of no use."""
+
+    def without_table(self, index: int, split: str) -> "Scan":
+        """The same scan, with the rows of the only table of `split` hidden and its labels not counted."""
+        counts = {name: count for name, count in self.labels.counts.items() if name != split}
+        labels = self.labels._replace(counts=counts)
+        return replace(self, labels=labels, hidden=self.hidden | (self.tables == index))
+
+
+def checked_rows(
+    table: Table, columns: Columns, on_empty: str, problems: Problems, dropped: list[int]
+) -> Iterator[CheckedRow]:
+    """The rows of a table that have a text and a label; the others become problems, or numbers in `dropped`."""
+    drop = on_empty == "drop"
+    advice = 'Fill it in, remove the rows, or set data.on_empty = "drop".'
+    for number, (text, label, *extra) in _readable_rows(table, columns, problems):
+        empty_text, empty_label = _is_empty(text), _is_empty(label)
+        if empty_text or empty_label:
+            if drop:
+                dropped.append(number)
+                continue
+            if empty_text:
+                problems.add_row(table.title, f'no text in "{columns.text}"', f"{table.unit} {number}", advice)
+            if empty_label:
+                problems.add_row(table.title, f'no label in "{columns.label}"', f"{table.unit} {number}", advice)
+        elif fault := _text_fault(text):
+            problems.add_row(
+                table.title, f'"{columns.text}" {fault}', f"{table.unit} {number}", "Convert it to Unicode text."
+            )
+        else:
+            yield CheckedRow(number, str(text), label, tuple(extra))
+
+
+def _readable_rows(table: Table, columns: Columns, problems: Problems) -> Iterator[Row]:
+    try:
+        yield from table.rows(columns.wanted, problems)
+    except OSError as error:
+        problems.add(f"{table.title} cannot be read: {error.strerror or error}.")
+
+
+def scan_tables(
+    tables: Sequence[Table],
+    columns: Columns,
+    on_empty: str,
+    problems: Problems,
+    progress: Progress | None = None,
+) -> Scan:
+    """Read all tables once. Faults of rows become problems; the arrays hold the rows without."""
+    ids, keys, origins, numbers = bytearray(), array("i"), array("b"), array("q")
+    coder = _LabelCoder(columns.label, problems)
+    own_ids = _OwnIds() if columns.id else None
+    n_dropped: dict[str, int] = {}
+    for index, table in enumerate(tables):
+        dropped: list[int] = []
+        n_before, n_problems = len(numbers), len(problems)
+        for row in checked_rows(table, columns, on_empty, problems, dropped):
+            ids += example_id({"text": row.text})
+            keys.append(coder.code(row.label, table, row.number))
+            origins.append(index)
+            numbers.append(row.number)
+            if own_ids is not None:
+                own_ids.add(row.extra[0], table, row.number, problems)
+            if progress and len(numbers) % PROGRESS_ROWS == 0:
+                progress(f"reading {table.title}", len(numbers))
+        if len(numbers) == n_before and len(problems) == n_problems:
+            nothing = "it has a header but no rows below it" if table.unit == "line" else "it has no rows"
+            why = "every row lacks a text or a label" if dropped else nothing
+            problems.add(f"{table.title} has no rows to use: {why}.")
+        if dropped:
+            n_dropped[table.title] = len(dropped)
+        if progress:
+            progress(f"reading {table.title}", len(numbers))
+    key_array, table_array = np.frombuffer(keys, dtype=np.int32), np.frombuffer(origins, dtype=np.int8)
+    number_array = np.frombuffer(numbers, dtype=np.int64)
+    if own_ids is not None:
+        own_ids.report_duplicates(columns.id or "", tables, table_array, number_array, problems)
+    counts: dict[str, NDArray[np.int64]] = {}
+    for split in dict.fromkeys(table.split for table in tables):
+        in_split = np.isin(table_array, [i for i, table in enumerate(tables) if table.split == split])
+        counts[split] = np.bincount(key_array[in_split & (key_array >= 0)], minlength=len(coder.keys)).astype(np.int64)
+    return Scan(
+        ids=np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16),
+        keys=key_array,
+        tables=table_array,
+        numbers=number_array,
+        labels=LabelCounts(coder.keys, coder.places, counts),
+        n_dropped=n_dropped,
+        hidden=np.zeros(len(numbers), dtype=np.bool_),
+    )
+
+
+def _is_empty(value: object) -> bool:
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _text_fault(text: object) -> str | None:
+    if not isinstance(text, str):
+        kinds = {
+            bool: "true or false",
+            int: "a number",
+            float: "a number",
+            bytes: "bytes",
+            list: "a list",
+            dict: "an object",
+        }
+        return f"holds {kinds.get(type(text), type(text).__name__)} instead of a text"
+    if "\0" in text:
+        return "holds a NUL character"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "holds half a character (a lone surrogate)"
+    return None
+
+
+class _LabelCoder:
+    """Turns label values into small integers, in the order in which they are met."""
+
+    def __init__(self, column: str, problems: Problems) -> None:
+        self.keys: list[str] = []
+        self.places: list[str] = []
+        self._column, self._problems = column, problems
+        self._by_value: dict[object, int] = {}
+        self._by_key: dict[str, int] = {}
+
+    def code(self, value: object, table: Table, number: int) -> int:
+        try:
+            known = self._by_value.get(value)
+        except TypeError:  # unhashable: a list or an object
+            known = None
+        if known is not None:
+            return known
+        place = f"{table.unit} {number}"
+        try:
+            key = label_key(value)
+        except NotALabel as error:
+            self._problems.add_row(
+                table.title,
+                f'"{self._column}" holds {error}',
+                place,
+                "A label is a text, a whole number or a boolean.",
+            )
+            return -1
+        assert key is not None  # rows without a label were taken out before
+        code = self._by_key.get(key)
+        if code is None:
+            if len(self.keys) >= MAX_LABELS:
+                self._problems.add(
+                    f'data.columns.label: the column "{self._column}" has more than {MAX_LABELS:,} different values '
+                    f"({listed(self.keys)}), so it looks like an id or a free text. Name another label column."
+                )
+                return -1
+            code = self._by_key[key] = len(self.keys)
+            self.keys.append(key)
+            self.places.append(f"{table.title} {place}")
+        self._by_value[value] = code
+        return code
+
+
+class _OwnIds:
+    """The user's own ids, hashed: two rows with one id would make it useless for finding a row again."""
+
+    def __init__(self) -> None:
+        self._hashes = bytearray()
+
+    def add(self, value: object, table: Table, number: int, problems: Problems) -> None:
+        if _is_empty(value):
+            problems.add_row(
+                table.title, "no id", f"{table.unit} {number}", "Fill it in, or leave out data.columns.id."
+            )
+            value = f"\0{table.title}\0{number}"
+        self._hashes += blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    def report_duplicates(
+        self,
+        column: str,
+        tables: Sequence[Table],
+        origins: NDArray[np.int8],
+        numbers: NDArray[np.int64],
+        problems: Problems,
+    ) -> None:
+        group, first = same_hashes(np.frombuffer(self._hashes, dtype=np.uint8).reshape(-1, 16))
+        for row in np.flatnonzero(first[group] != np.arange(len(group))).tolist():
+            original = int(first[group[row]])
+            table, other = tables[origins[row]], tables[origins[original]]
+            also = (
+                f"{other.title} {other.unit} {numbers[original]}"
+                if other is not table
+                else f"{other.unit} {numbers[original]}"
+            )
+            problems.add_row(
+                table.title,
+                f'an id in "{column}" that an earlier row has already',
+                f"{table.unit} {numbers[row]} (as {also})",
+                "Ids must be unique; correct them, or leave out data.columns.id.",
+            )
+
+
+class HashGroups(NamedTuple):
+    """Which rows have the same hash."""
+
+    group: NDArray[np.int64]
+    """(n,): the group of each row, 0 to n_groups - 1."""
+    first: NDArray[np.int64]
+    """(n_groups,): the first row of each group."""
+
+
+def same_hashes(hashes: NDArray[np.uint8]) -> HashGroups:
+    """Group the rows of `hashes` (n, 16) by value."""
+    words = np.ascontiguousarray(hashes).view("<u8").reshape(-1, 2)
+    order = np.lexsort((words[:, 1], words[:, 0]))  # stable: rows of a group stay in order
+    is_new = np.zeros(len(words), dtype=np.bool_)
+    is_new[:1] = True
+    for half in (0, 1):  # one after the other: a million rows are not held twice here either
+        ordered = words[order, half]
+        is_new[1:] |= ordered[1:] != ordered[:-1]
+    group = np.empty(len(words), dtype=np.int64)
+    group[order] = np.cumsum(is_new) - 1
+    return HashGroups(group, order[is_new])

@@ -1,0 +1,61 @@
+"""What every source turns into: one table of rows for each split."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from runner.data.problems import Problems
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Row = tuple[int, tuple[object, ...]]
+"""The line (or row) number, from 1, and the wanted columns' values."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of the tables mean what."""
+
+    text: str
+    label: str
+    id: str | None = None
+    metadata: tuple[str, ...] = ()
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """What is kept beside text and label: the id first, where there is one."""
+        return tuple(dict.fromkeys([*([self.id] if self.id else []), *self.metadata]))
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The order of the values in a row: text, label, extra."""
+        return (self.text, self.label, *self.extra)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one split, opened but not read; they can be read as often as wanted."""
+
+    split: Split
+    title: str
+    """How messages name it: a path as the recipe gives it, or "hub:NAME [split]"."""
+    columns: tuple[str, ...]
+    rows: Callable[[Sequence[str], Problems], Iterator[Row]]
+    """Reads from the start: wanted columns → numbered rows; broken rows become problems."""
+    unit: Literal["line", "row"] = "row"
+    path: Path | None = None
+    """The file behind the table, where it is one file."""
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column → names, where the column holds the indices of a `datasets.ClassLabel`."""
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Size and time of change of the file, to notice that it changed; None where there is no file."""
+        if self.path is None:
+            return None
+        try:
+            status = self.path.stat()
+        except OSError:  # gone: that differs from any stamp
+            return (-1, -1)
+        return status.st_size, status.st_mtime_ns

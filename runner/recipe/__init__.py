@@ -1,0 +1,65 @@
+"""The recipe: the TOML file that a person writes, checked as a whole and resolved into one experiment.
+
+load     reading, resolving, hashing          models   the tables and their fields: the one place that says which exist
+file     TOML, `base =`, `--set`              paths    `${NAME}` and relative paths
+check    pydantic's findings in our words     rules    rules between fields
+fields   the schema and the list of fields    errors   what a person reads
+tables   nested tables                        types    kinds of values
+"""
+
+from runner.recipe.errors import Problem, RecipeError
+from runner.recipe.fields import FieldRow, recipe_fields, recipe_schema
+from runner.recipe.load import (
+    LoadedRecipe,
+    load_recipe,
+    parse_recipe,
+    recipe_from_resolved,
+    recipe_hash,
+    resolved_form,
+    toml_text,
+)
+from runner.recipe.models import (
+    METHOD_DEFAULTS,
+    Checkpoints,
+    Columns,
+    Data,
+    Evaluation,
+    Files,
+    Lora,
+    Model,
+    Range,
+    Recipe,
+    Recording,
+    Split,
+    Sweep,
+    Training,
+)
+
+__all__ = [
+    "METHOD_DEFAULTS",
+    "Checkpoints",
+    "Columns",
+    "Data",
+    "Evaluation",
+    "FieldRow",
+    "Files",
+    "LoadedRecipe",
+    "Lora",
+    "Model",
+    "Problem",
+    "Range",
+    "Recipe",
+    "RecipeError",
+    "Recording",
+    "Split",
+    "Sweep",
+    "Training",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_fields",
+    "recipe_from_resolved",
+    "recipe_hash",
+    "recipe_schema",
+    "resolved_form",
+    "toml_text",
+]

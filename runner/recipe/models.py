@@ -1,0 +1,317 @@
+"""The tables of a recipe as frozen pydantic models: the one place that says which fields exist.
+
+The JSON Schema, the reference page, the error messages and the `--set` paths are all derived from here.
+Values are strict (`"3"` is not a number, `true` is not 1) and finite; a key that is not listed is refused.
+Rules between fields live in `recipe_rules`; a `Recipe` built by hand instead of parsed has not met them.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from runner.recipe.types import (
+    BY_KIND,
+    LIST,
+    NUMBER,
+    STRING,
+    TABLE,
+    Base,
+    Count,
+    Device,
+    Fraction,
+    Labels,
+    Name,
+    Number,
+    Positive,
+    Seed,
+    Share,
+    Source,
+    Step,
+    Text,
+    Texts,
+    TomlTable,
+    TomlValue,
+    refuse,
+    words,
+)
+
+METHOD_DEFAULTS: Final[Mapping[str, tuple[int, float]]] = {
+    "full": (3, 5e-5),
+    "top-layers": (3, 1e-4),
+    "lora": (3, 5e-4),
+    "head": (30, 1e-3),
+}
+"""Epochs and learning rate of each method where the recipe gives none."""
+
+HEAD_LEARNING_RATE: Final = 1e-3
+"""Of the fresh classification layer above a backbone that trains too: random weights need larger steps."""
+
+
+class Table(BaseModel):
+    """What all tables share: frozen, strict, finite, closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _validation_only(value: object) -> object:
+    """Best-checkpoint selection on another split is refused with the reason, before the list of choices."""
+    if isinstance(value, str) and value.startswith("test/"):
+        raise refuse("must be validation/METRIC: choosing the checkpoint on the test split would leak it")
+    if isinstance(value, str) and value.startswith("train/"):
+        raise refuse("must be validation/METRIC: on the training split the last checkpoint always looks best")
+    return value
+
+
+class Lora(Table):
+    """`[model.lora]`: low-rank adapters (Hu et al. 2021, arXiv:2106.09685)."""
+
+    r: Count = Field(default=16, description="Rank of the adapters.")
+    alpha: Positive = Field(default=32.0, description="Scale of the adapters: their output is multiplied by alpha / r.")
+    dropout: Share = Field(default=0.05, description="Dropout on the input of the adapters.")
+    target_modules: Annotated[
+        Annotated[Text, STRING] | Annotated[tuple[Text, ...], Field(strict=False, min_length=1), LIST],
+        BY_KIND,
+    ] = Field(
+        default="all-linear", description="Modules that get adapters: `all-linear`, a regular expression, or names."
+    )
+
+
+class Model(Table):
+    """`[model]`: what is fine-tuned, and how."""
+
+    base: Base = Field(
+        description="A hub name, a local folder, `builtin:minilm`, or `scratch:TYPE` for random weights "
+        "of a transformers model type such as `bert`. `${NAME}` and `${NAME:-fallback}` are taken from "
+        "the environment."
+    )
+    method: Literal["full", "head", "top-layers", "lora"] = Field(
+        default="full",
+        description="`full` trains all weights, `head` the classification layer on a frozen backbone, "
+        "`top-layers` the last layers and the head, `lora` low-rank adapters and the head.",
+    )
+    revision: Text | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    trust_remote_code: bool = Field(default=False, description="Run the code that a hub model brings along.")
+    tokenizer: Text | None = Field(
+        default=None,
+        description="Folder or hub name of the tokenizer; by default the base's own. Needed by `scratch:`.",
+    )
+    config: TomlTable = Field(
+        default_factory=dict,
+        description="With `scratch:` only: arguments of the transformers configuration class.",
+    )
+    pooling: Literal["auto", "mean", "cls", "last"] = Field(
+        default="auto", description="How token vectors become one text vector; `auto` picks by the kind of backbone."
+    )
+    max_length: int = Field(
+        default=256, ge=8, le=1_000_000, description="Longest input in tokens; the rest is cut off."
+    )
+    dropout: Share = Field(default=0.1, description="Dropout before the classification layer.")
+    top_layers: Count = Field(
+        default=2, description="With method `top-layers` only: how many of the last layers train."
+    )
+    lora: Lora = Field(default=Lora(), description="With method `lora` only: the adapters.")
+
+
+Parts = Annotated[
+    Annotated[Source, STRING] | Annotated[tuple[Source, ...], Field(strict=False, min_length=1), LIST], BY_KIND
+]
+
+
+class Files(Table):
+    """`data.source` as a table: a source, or a list of them that are read one after the other, for each split; what
+    is missing is split off from `train`."""
+
+    train: Parts = Field(description="Source or sources of the training split.")
+    validation: Parts | None = Field(default=None, description="Source or sources of the validation split.")
+    test: Parts | None = Field(default=None, description="Source or sources of the test split.")
+
+
+class Columns(Table):
+    """`data.columns`: which column is what."""
+
+    text: Text = Field(default="text", description="Column of the input text.")
+    label: Text = Field(default="label", description="Column of the label.")
+    id: Text | None = Field(default=None, description="Column of your own ids, kept beside the content id.")
+
+
+class Split(Table):
+    """`data.split`: seeded stratified fractions, used for the splits that the source lacks."""
+
+    validation: Fraction = Field(default=0.1, description="Fraction of the examples that become the validation split.")
+    test: Fraction = Field(default=0.1, description="Fraction of the examples that become the test split.")
+    seed: Seed = Field(default=0, description="Seed of the split.")
+
+
+class Data(Table):
+    """`[data]`: the examples."""
+
+    source: Annotated[Annotated[Source, STRING] | Annotated[Files, TABLE], BY_KIND] = Field(
+        description="A .csv, .tsv, .jsonl or .parquet file, a folder written by `save_to_disk`, "
+        "`hub:NAME[:config]`, `dataset:NAME@VERSION`, `builtin:docstrings`, or a table of sources for each "
+        "split. `${NAME}` and `${NAME:-fallback}` are taken from the environment."
+    )
+    columns: Columns = Field(default=Columns(), description="Which column is what.")
+    labels: Labels | None = Field(
+        default=None, description="Label names in index order: to name integer labels, or to fix the order."
+    )
+    metadata: Texts = Field(default=(), description="Further columns to keep, for slices.")
+    split: Split = Field(default=Split(), description="Fractions for the splits that the source lacks.")
+    encoding: Text = Field(default="utf-8", description="Encoding of text files.")
+    on_empty: Literal["error", "drop"] = Field(
+        default="error", description="What to do with a row without text or label."
+    )
+    max_examples: int | None = Field(
+        default=None, ge=2, description="Train on a seeded stratified subset of this many examples."
+    )
+    name: Text | None = Field(default=None, description="Name of the dataset in the store; by default from the source.")
+
+
+class Training(Table):
+    """`[training]`: the optimisation."""
+
+    epochs: Count | None = Field(
+        default=None, description="Passes over the training split; by default full, top-layers and lora 3, head 30."
+    )
+    learning_rate: Positive | None = Field(
+        default=None, description="Peak learning rate; by default full 5e-5, top-layers 1e-4, lora 5e-4, head 1e-3."
+    )
+    head_learning_rate: Positive | None = Field(
+        default=None,
+        description="Peak learning rate of the fresh classification layer; by default full, top-layers and lora 1e-3, "
+        "head as `learning_rate`.",
+    )
+    max_steps: Count | None = Field(
+        default=None, description="Stop after this many optimizer steps; wins over `epochs`."
+    )
+    batch_size: Count = Field(default=32, description="Examples in one forward pass.")
+    gradient_accumulation: Count = Field(default=1, description="Forward passes in one optimizer step.")
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "adafactor", "sgd"] = Field(
+        default="adamw_torch", description="Optimizer, by its transformers name."
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay, without biases and norms.")
+    warmup: Share = Field(default=0.06, description="Share of the steps in which the learning rate rises.")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="Course of the learning rate after the warm-up."
+    )
+    max_grad_norm: float = Field(default=1.0, ge=0, description="Gradients are clipped to this norm; 0 does not clip.")
+    label_smoothing: Share = Field(default=0.0, description="Share of the target spread evenly over all labels.")
+    class_weights: Annotated[
+        Annotated[Literal["none", "balanced"], STRING]
+        | Annotated[
+            dict[Text, Positive],
+            Field(min_length=1, json_schema_extra=words("a table of label = number > 0")),
+            TABLE,
+        ],
+        BY_KIND,
+    ] = Field(
+        default="none", description="Weights of the labels in the loss; a label that a table leaves out has weight 1."
+    )
+    seed: Seed = Field(default=0, description="Seed of initialisation, order and dropout.")
+    deterministic: bool = Field(default=False, description="Refuse operations that are not deterministic; slower.")
+    early_stopping: Count | None = Field(
+        default=None, description="Stop after this many evaluations without a better `evaluation.select`."
+    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        default="auto",
+        description="Number format of the forward pass; `auto` takes the best that the device does fast.",
+    )
+    length_grouping: bool = Field(default=True, description="Put texts of similar length into one batch: less padding.")
+    gradient_checkpointing: bool = Field(default=False, description="Recompute activations: less memory, slower.")
+    device: Device = Field(default="auto", description="Where to train.")
+
+
+class Evaluation(Table):
+    """`[evaluation]`: when to evaluate, and which checkpoint is best."""
+
+    select: Annotated[
+        Literal["validation/macro_f1", "validation/accuracy", "validation/weighted_f1", "validation/loss"],
+        BeforeValidator(_validation_only),
+    ] = Field(default="validation/macro_f1", description="The metric that picks the best checkpoint.")
+    every: Annotated[
+        Annotated[Literal["epoch"], STRING] | Annotated[Count, NUMBER],
+        BY_KIND,
+    ] = Field(default="epoch", description="When to evaluate: after each epoch, or every so many optimizer steps.")
+    batch_size: Count = Field(default=64, description="Examples in one forward pass of an evaluation.")
+
+
+class Checkpoints(Table):
+    """`[checkpoints]`: what stays on disk."""
+
+    keep: Literal["best+last", "best", "last", "all", "none"] = Field(
+        default="best+last", description="Which checkpoints stay on disk when the run ends."
+    )
+
+
+class Recording(Table):
+    """`[recording]`: what is written into the store."""
+
+    dynamics: bool = Field(
+        default=True, description="Record what the model says about each training example, by epoch."
+    )
+    predictions: bool = Field(default=True, description="Record a prediction for each evaluated example.")
+    embeddings: bool = Field(default=True, description="Record an embedding of each example when the run ends.")
+    log_every: Count = Field(default=10, description="Optimizer steps between two training metrics.")
+    system_seconds: Positive = Field(
+        default=5.0, description="Seconds between two samples of processor, memory and device."
+    )
+
+
+class Range(Table):
+    """A range of `[sweep.space]`. Whole numbers are drawn for a field that holds whole numbers."""
+
+    low: Number = Field(description="Smallest value.")
+    high: Number = Field(description="Largest value.")
+    log: bool = Field(default=False, description="Draw evenly on a logarithmic scale.")
+    step: Step | None = Field(default=None, description="Distance between two values.")
+
+
+class Sweep(Table):
+    """`[sweep]`: a search over recipe values; `runner train` leaves it alone and runs the recipe's own."""
+
+    trials: Count | None = Field(default=None, description="How many configurations to try.")
+    sampler: Literal["grid", "random", "tpe", "gp", "cma-es"] = Field(
+        default="tpe", description="How trials are chosen."
+    )
+    pruner: Literal["none", "asha", "hyperband", "median", "patience", "wilcoxon"] = Field(
+        default="none", description="How hopeless trials are stopped early."
+    )
+    space: dict[
+        str,
+        Annotated[
+            Annotated[Range, TABLE] | Annotated[tuple[TomlValue, ...], Field(strict=False, min_length=1), LIST],
+            BY_KIND,
+        ],
+    ] = Field(min_length=1, description="Quoted recipe paths, each with a range or a list of values.")
+
+
+class Recipe(Table):
+    """One experiment. Parsed recipes come resolved: every default is filled, the method's own included."""
+
+    name: Name = Field(description="What to call the run.")
+    task: Literal["text-classification"] = Field(description="What the model learns to do.")
+    notes: str = Field(default="", description="Anything worth remembering.")
+    tags: Texts = Field(default=(), description="Words to find the run by.")
+    model: Model = Field(description="What is fine-tuned, and how.")
+    data: Data = Field(description="The examples.")
+    training: Training = Field(default=Training(), description="The optimisation.")
+    evaluation: Evaluation = Field(default=Evaluation(), description="When to evaluate, and which checkpoint is best.")
+    checkpoints: Checkpoints = Field(default=Checkpoints(), description="What stays on disk.")
+    recording: Recording = Field(default=Recording(), description="What is written into the store.")
+    sweep: Sweep | None = Field(default=None, description="A search over recipe values.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_method_defaults(cls, raw: object) -> object:
+        """Epochs and learning rate follow the method, unless they are written."""
+        if not isinstance(raw, Mapping):
+            return raw
+        model, training = raw.get("model"), raw.get("training", {})
+        method = model.get("method", "full") if isinstance(model, Mapping) else None
+        if not isinstance(method, str) or method not in METHOD_DEFAULTS or not isinstance(training, Mapping):
+            return raw
+        epochs, learning_rate = METHOD_DEFAULTS[method]
+        written = {key: value for key, value in training.items() if value is not None}
+        head = written.get("learning_rate", learning_rate) if method == "head" else HEAD_LEARNING_RATE
+        defaults = {"epochs": epochs, "learning_rate": learning_rate, "head_learning_rate": head}
+        return {**raw, "training": {**defaults, **written}}
