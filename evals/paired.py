@@ -28,7 +28,7 @@ from evals.intervals import (
 
 ALPHA = 0.05
 POWER = 0.8
-_DRAWS_AT_ONCE = 100  # bounds the memory of the bootstrap: draws x cells integers
+_NUMBERS_AT_ONCE = 1_000_000  # bounds the memory of the bootstrap: draws x cells integers
 
 
 class Flips(NamedTuple):
@@ -69,10 +69,19 @@ def count_flips(gold: Ints, predicted_a: Ints, predicted_b: Ints) -> Flips:
     >>> count_flips(np.array([0, 1, 1, -1]), np.array([0, 0, 1, 0]), np.array([0, 1, 0, 0]))
     Flips(fixed=1, broken=1, both_right=1, both_wrong=0)
     """
-    gold, predicted_a, predicted_b = _labelled(gold, predicted_a, predicted_b)
-    right_a, right_b = predicted_a == gold, predicted_b == gold
-    cells = np.bincount(right_a * 2 + right_b, minlength=4)
-    return Flips(fixed=int(cells[1]), broken=int(cells[2]), both_right=int(cells[3]), both_wrong=int(cells[0]))
+    return flips_of(f1.count_cells(gold, predicted_a, predicted_b))
+
+
+def flips_of(cells: f1.Cells) -> Flips:
+    """As `count_flips`, from counted (gold, predicted_a, predicted_b): cells.values (3, n_cells).
+
+    >>> flips_of(f1.count_cells(np.array([0, 1]), np.array([0, 0]), np.array([0, 1])))
+    Flips(fixed=1, broken=0, both_right=1, both_wrong=0)
+    """
+    gold, predicted_a, predicted_b = cells.values
+    meeting = ((predicted_a == gold) * 2 + (predicted_b == gold))[gold >= 0]
+    n = np.bincount(meeting, weights=cells.counts[gold >= 0], minlength=4).astype(np.int64).tolist()
+    return Flips(fixed=n[1], broken=n[2], both_right=n[3], both_wrong=n[0])
 
 
 def mcnemar(fixed: int, broken: int) -> float:
@@ -170,12 +179,22 @@ def macro_f1_difference(
     >>> round(result.a, 3), result.b, round(result.difference, 3), round(result.p, 4)
     (0.333, 1.0, 0.667, 0.001)
     """
-    gold, predicted_a, predicted_b = _labelled(gold, predicted_a, predicted_b)
-    n = len(gold)
+    return macro_f1_difference_of(f1.count_cells(gold, predicted_a, predicted_b), n_boot=n_boot, seed=seed)
+
+
+def macro_f1_difference_of(cells: f1.Cells, *, n_boot: int = 2000, seed: int = 0) -> Difference:
+    """As `macro_f1_difference`, from counted (gold, predicted_a, predicted_b): cells.values (3, n_cells).
+
+    >>> gold = np.repeat([0, 1], 50)
+    >>> round(macro_f1_difference_of(f1.count_cells(gold, np.zeros(100, int), gold)).difference, 3)
+    0.667
+    """
+    labelled = cells.values[0] >= 0
+    cells = f1.Cells(cells.values[:, labelled], cells.counts[labelled])
+    n = int(cells.counts.sum())
     if n == 0:
         return Difference("macro_f1", np.nan, np.nan, np.nan, *UNKNOWN, np.nan, 0, np.nan)
-    n_classes = 1 + max(int(column.max()) for column in (gold, predicted_a, predicted_b))
-    cells = f1.count_cells(gold, predicted_a, predicted_b)
+    n_classes = 1 + int(cells.values.max())
 
     def score(counts: Ints, model: int) -> f1.Numbers:
         return f1.macro_f1(f1.class_totals(cells.values[0], cells.values[model], counts, n_classes))
@@ -183,8 +202,9 @@ def macro_f1_difference(
     a, b = float(score(cells.counts, 1)), float(score(cells.counts, 2))
     rng = np.random.default_rng(seed)
     differences = np.empty(n_boot)
-    for start in range(0, n_boot, _DRAWS_AT_ONCE):
-        part = differences[start : start + _DRAWS_AT_ONCE]
+    at_once = max(1, _NUMBERS_AT_ONCE // len(cells.counts))
+    for start in range(0, n_boot, at_once):
+        part = differences[start : start + at_once]
         draws = resample_counts(cells.counts, len(part), rng)
         part[:] = score(draws, 2) - score(draws, 1)
     interval = percentile_interval(differences)
@@ -243,7 +263,22 @@ def compare_pair(
     (['accuracy', 'macro_f1'], [0.5, 0.667])
     """
     _check(gold, predicted_a, predicted_b, loss_a, loss_b)
-    flips = count_flips(gold, predicted_a, predicted_b)
+    loss = None
+    if loss_a is not None and loss_b is not None:
+        loss = mean_difference("loss", loss_a[gold >= 0], loss_b[gold >= 0])
+    return compare_cells(f1.count_cells(gold, predicted_a, predicted_b), loss, n_boot=n_boot, seed=seed)
+
+
+def compare_cells(
+    cells: f1.Cells, loss: Difference | None = None, *, n_boot: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """As `compare_pair`, from what it counts: `count_cells(gold, predicted_a, predicted_b)`, and the loss's row.
+
+    >>> cells = f1.count_cells(np.repeat([0, 1], 50), np.zeros(100, int), np.repeat([0, 1], 50))
+    >>> compare_cells(cells)["difference"].round(3).tolist()
+    [0.5, 0.667]
+    """
+    flips = flips_of(cells)
     n = flips.n
     right_a, right_b = flips.both_right + flips.broken, flips.both_right + flips.fixed
     rows = [
@@ -256,19 +291,14 @@ def compare_pair(
             n,
             n_needed_for_flips(flips.fixed, flips.broken, n),
         ),
-        macro_f1_difference(gold, predicted_a, predicted_b, n_boot=n_boot, seed=seed),
+        macro_f1_difference_of(cells, n_boot=n_boot, seed=seed),
     ]
-    if loss_a is not None and loss_b is not None:
-        rows.append(mean_difference("loss", loss_a[gold >= 0], loss_b[gold >= 0]))
+    if loss is not None:
+        rows.append(loss)
     table = pd.DataFrame(rows, columns=list(Difference._fields))
     table.insert(table.columns.get_loc("n"), "p_holm", holm(table["p"]))  # type: ignore[arg-type]  # unique name: int
     table["higher_is_better"] = [METRICS[row.metric].higher_is_better for row in rows]
     return table
-
-
-def _labelled(gold: Ints, predicted_a: Ints, predicted_b: Ints) -> tuple[Ints, Ints, Ints]:
-    labelled = gold >= 0
-    return gold[labelled], predicted_a[labelled], predicted_b[labelled]
 
 
 def _check(gold: Ints, predicted_a: Ints, predicted_b: Ints, loss_a: Floats | None, loss_b: Floats | None) -> None:

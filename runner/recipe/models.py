@@ -187,7 +187,8 @@ class Training(Table):
     batch_size: Count = Field(default=32, description="Examples in one forward pass.")
     gradient_accumulation: Count = Field(default=1, description="Forward passes in one optimizer step.")
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "adafactor", "sgd"] = Field(
-        default="adamw_torch", description="Optimizer, by its transformers name."
+        default="adamw_torch_fused",
+        description="Optimizer, by its transformers name; fused is 2 to 6 times faster a step.",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay, without biases and norms.")
     warmup: Share = Field(default=0.06, description="Share of the steps in which the learning rate rises.")

@@ -6,12 +6,15 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from evals.f1 import count_cells
 from evals.intervals import mean_interval
 from evals.paired import (
     Flips,
     accuracy_difference,
+    compare_cells,
     compare_pair,
     count_flips,
+    flips_of,
     holm,
     macro_f1_difference,
     mcnemar,
@@ -182,3 +185,27 @@ def test_a_hundred_thousand_examples_are_compared_in_seconds() -> None:
     table = compare_pair(gold, a, b)
     assert time.perf_counter() - start < 15
     assert (table["p"] < 0.01).all()
+
+
+@pytest.mark.parametrize(("n", "k"), [(300, 3), (400, 12)])
+def test_counted_cells_give_the_same_numbers_as_the_examples(n: int, k: int) -> None:
+    """Both ways of resampling: few cells, and so many that examples are drawn one by one."""
+    gold, a, b = _pair(n, k, 0.6, 0.7)
+    gold[:5], a[5:8] = -1, -1  # no label, no answer
+    rng = np.random.default_rng(1)
+    loss_a, loss_b = rng.random(n), rng.random(n)
+    cells = count_cells(gold, a, b)
+    assert flips_of(cells) == count_flips(gold, a, b)
+    assert flips_of(cells).n == n - 5
+    loss = mean_difference("loss", loss_a[gold >= 0], loss_b[gold >= 0])
+    pd.testing.assert_frame_equal(compare_cells(cells, loss), compare_pair(gold, a, b, loss_a, loss_b))
+    assert compare_cells(cells)["metric"].tolist() == ["accuracy", "macro_f1"]
+    labelled = gold >= 0
+    assert compare_cells(cells)["b"].iloc[0] == (b == gold)[labelled].mean()
+
+
+def test_no_cells_are_not_measured() -> None:
+    none = np.array([], dtype=int)
+    table = compare_cells(count_cells(none, none, none))
+    assert table["n"].tolist() == [0, 0]
+    assert table[["a", "b", "difference", "p"]].isna().all(axis=None)

@@ -169,6 +169,9 @@ def test_a_cache_that_cannot_be_written_leaves_nothing(
 def test_two_writers_of_one_cache(loaded: Any, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
+    for model in loaded:
+        if isinstance(model, torch.nn.Module):
+            model.eval()  # two threads on one model must not switch its mode under each other; processes cannot
     with ThreadPoolExecutor(2) as pool_of_threads:
         found = list(pool_of_threads.map(lambda _: cached_features(tmp_path, *loaded, {"train": SPLIT}, 2), range(4)))
     assert len({key for _, key in found}) == 1

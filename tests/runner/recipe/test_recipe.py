@@ -159,7 +159,7 @@ base = "gpt2"
 
 
 def test_the_hash_is_the_same_in_every_process_and_version() -> None:
-    assert parse(SMALL).hash == "0d8288a0fc512bda9fa84fd3d32b7030"
+    assert parse(SMALL).hash == "c1a14faecdf464f37ac4c9502c2eab14"
 
 
 def test_a_sweep_over_methods_keeps_the_tables_of_all_but_hashes_its_own() -> None:

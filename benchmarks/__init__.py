@@ -1,0 +1,1 @@
+"""Measurements of what Assay promises: `python -m benchmarks.NAME [--small]` prints one table. See README.md here."""
