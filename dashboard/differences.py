@@ -108,7 +108,7 @@ def changes(frame: pd.DataFrame, most: int = 4) -> str:
     said = []
     for row in recipe.head(most).itertuples(index=False):
         values = list(dict.fromkeys(short(str(value), 40) for value in row[1:]))
-        said.append(f"{row[0]} {' → '.join(values)}")
+        said.append(f"{row[0]} {' → '.join(values) if len(values) <= 3 else f'({len(values)} values)'}")
     if len(recipe) > most:
         said.append(f"{len(recipe) - most} more settings")
     return " · ".join(said)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dashboard.charts.palette import RIGHT, WRONG, require
 
 CELL, MARGIN = 72, 110
+WIDEST = 500  # half of a narrow window
 LARGEST = 20  # classes: beyond that, cells are too small to read and a table of the top confusions says more
 
 
@@ -75,9 +76,9 @@ def confusion_chart(frame: pd.DataFrame, label_names: Sequence[str], *, is_dark:
         .add_params(cell)
     )
     ink = "#F2F4F7" if is_dark else "#1B1F24"
-    text = base.mark_text(fontSize=12, cursor="pointer").encode(
+    text = base.mark_text(fontSize=12 if len(names) <= 8 else 9, cursor="pointer").encode(
         text=alt.Text("n:Q", format=","),
         color=alt.condition("datum.shade > 0.55", alt.value("#FFFFFF"), alt.value(ink)),
     )
-    side = min(CELL * len(names), 620) + MARGIN
+    side = min(CELL * len(names) + MARGIN, WIDEST)
     return alt.layer(cells, text).properties(height=side, width=side)

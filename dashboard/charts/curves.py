@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.palette import COLOURS, DASHES, require
+from dashboard.charts.palette import COLOURS, DASHES, MUTED, require
 
 HEIGHT = 270
 
@@ -49,7 +49,8 @@ def curve_chart(
     line = base.mark_line(strokeWidth=1.6, interpolate="linear").encode(tooltip=tooltip)
     dots = base.mark_point(size=22, filled=True, opacity=1).encode(tooltip=tooltip).transform_filter("datum.few")
     return alt.layer(line, dots).properties(
-        height=HEIGHT, title=alt.Title(y_title, subtitle=words, anchor="start", fontSize=13, offset=6)
+        height=HEIGHT,
+        title=alt.Title(y_title, subtitle=words, subtitleColor=MUTED, anchor="start", fontSize=13, offset=6),
     )
 
 

@@ -3,7 +3,8 @@
 import pandas as pd
 
 # Okabe & Ito's palette (Color Universal Design, 2008) without black, its blues lightened to show on a dark page and its
-# yellow darkened to show on a white one, then three more. `.streamlit/config.toml` repeats it for Streamlit's charts.
+# yellow darkened to show on a white one, then three more. `dashboard/.streamlit/config.toml` repeats it for Streamlit's
+# own charts.
 COLOURS = (
     "#1A85CF", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#7CC4EE", "#8C8C8C", "#B5A100", "#44AA99", "#9467BD",
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import streamlit as st
 
 
-def behind(call: str, *, label: str = "How", help: str = "The call behind these numbers") -> None:
+def behind(call: str, *, label: str = "Python", help: str = "The call behind these numbers, to copy") -> None:
     """A small button that opens the code. `call` runs as it stands, in a Python that has Assay."""
     with st.popover(label, icon=":material/code:", type="tertiary", help=help):
         st.caption("Run this in Python to get the same numbers.")

@@ -66,3 +66,14 @@ def pager(n_rows: int, per_page: int, *, key: str) -> int:
         return 0
     page = st.pagination(n_pages, key=key, bind="query-params", max_visible_pages=7)
     return (min(page, n_pages) - 1) * per_page
+
+
+def page_offset(n_rows: int, per_page: int, *, key: str, of: object = None) -> int:
+    """What `pager`, drawn below its rows, will return. `of` says what is paged: another thing begins at page 1."""
+    if st.session_state.get(f"{key}-of", of) != of:
+        st.session_state[key] = 1
+    st.session_state[f"{key}-of"] = of
+    asked = st.session_state.get(key) or st.query_params.get(key, "1")
+    page = int(asked) if str(asked).isdigit() else 1
+    n_pages = max(1, -(-n_rows // per_page))
+    return (min(max(1, page), n_pages) - 1) * per_page

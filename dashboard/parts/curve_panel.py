@@ -9,6 +9,7 @@ from dashboard import queries
 from dashboard.charts.curves import curve_chart
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.chips import labels
+from dashboard.parts.drawing import draw
 from dashboard.sentences import metric_title
 from dashboard.source import Source
 from store import Run
@@ -70,24 +71,24 @@ def curve_panel(source: Source, runs: Sequence[Run]) -> None:
         series = part["metric"].str.rpartition("/")[0].replace("", group)
         order = list(dict.fromkeys(name.rpartition("/")[0] or group for name in groups[group]))
         with columns[i % len(columns)]:
-            st.altair_chart(
-                curve_chart(
-                    part.assign(series=series),
-                    x_title=X_TITLES[x],
-                    y_title=metric_title(group),
-                    runs=run_names,
-                    series=order,
-                    is_log=is_log,
-                ),
-                width="stretch",
+            draw(
+                curve_chart,
+                part.assign(series=series).drop(columns="metric"),
                 key=f"curve-{group}",
+                x_title=X_TITLES[x],
+                y_title=metric_title(group),
+                runs=run_names,
+                series=order,
+                is_log=is_log,
             )
     _footnote(source, runs, names, x, smoothing, n_points, missing)
 
 
 def _controls(groups: list[str]) -> tuple[str, float, bool, list[str]]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        chosen = st.multiselect("Charts", groups, default=groups[:4], key="charts", format_func=metric_title)
+        chosen = st.multiselect(
+            "Charts", groups, default=groups[:4], key="charts", format_func=metric_title, bind="query-params"
+        )
         x = st.segmented_control(
             "Over", list(queries.X_AXES), default="step", required=True, key="x", bind="query-params"
         )

@@ -32,16 +32,32 @@ def evaluation_choice(source: Source, run: Run) -> Evaluation | None:
         fitting = [e for e in all_evaluations if e.split == (split or splits[0])]
         best = max(fitting, key=lambda e: (e.is_best, e.step))
         by_step = {e.step: e for e in fitting}
-        step = st.selectbox(
-            "Checkpoint",
-            list(by_step),
-            index=list(by_step).index(best.step),
-            format_func=lambda at: _name(by_step[at]) if at in by_step else str(at),
-            key=f"step-{split}",
-            width=220,
-            label_visibility="collapsed",
-        )
-    return by_step.get(step, best)
+        step = _checkpoint(by_step, best)
+    return by_step[step]
+
+
+def _checkpoint(by_step: dict[int, Evaluation], best: Evaluation) -> int:
+    """A menu of checkpoints, kept in the URL as `?step=number`; without one, the best."""
+    asked = st.query_params.get("step", "")
+    chosen = int(asked) if asked.isdigit() and int(asked) in by_step else best.step
+    if st.session_state.get("checkpoint") != chosen:
+        st.session_state["checkpoint"] = chosen
+
+    def remember() -> None:
+        if st.session_state["checkpoint"] == best.step:
+            st.query_params.pop("step", None)
+        else:
+            st.query_params["step"] = str(st.session_state["checkpoint"])
+
+    return st.selectbox(
+        "Checkpoint",
+        list(by_step),
+        format_func=lambda at: _name(by_step[at]) if at in by_step else str(at),
+        key="checkpoint",
+        on_change=remember,
+        width=220,
+        label_visibility="collapsed",
+    )
 
 
 def _name(evaluation: Evaluation) -> str:

@@ -11,6 +11,7 @@ from dashboard.charts.example import history_chart
 from dashboard.formats import UNKNOWN, escape
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.chips import labels, unlike_names
+from dashboard.parts.drawing import draw
 from dashboard.parts.notices import guarded
 from dashboard.source import Source
 from store import Run
@@ -101,11 +102,9 @@ def _checkpoints(source: Source, history: pd.DataFrame, names: dict[int, str]) -
         said=part["predicted"],
         is_right=part["predicted"] == part["given"],
     )
-    st.altair_chart(
-        history_chart(part, x_title="epoch" if by_epoch else "step", runs=list(shown.values()), n_classes=None),
-        width="stretch",
-        key="card-history",
-    )
+    columns = ["x", "p_given", "run", "said", "is_right"]
+    x_title = "epoch" if by_epoch else "step"
+    draw(history_chart, part[columns], key="card-history", x_title=x_title, runs=list(shown.values()), n_classes=None)
     if len(keys) > DRAWN:
         st.caption(f"{DRAWN} of {len(keys)} runs are drawn; the table has all of them.")
     order = {key: place for place, key in enumerate(keys)}
@@ -158,8 +157,5 @@ def _training(source: Source, places: pd.DataFrame, runs: Sequence[Run], names: 
     if frame.empty:
         return
     st.markdown("###### While it was trained on")
-    st.altair_chart(
-        history_chart(frame, x_title="epoch of training", runs=list(dict.fromkeys(frame["run"])), n_classes=None),
-        width="stretch",
-        key="card-training",
-    )
+    drawn = list(dict.fromkeys(frame["run"]))
+    draw(history_chart, frame, key="card-training", x_title="epoch of training", runs=drawn, n_classes=None)

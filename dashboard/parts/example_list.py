@@ -33,7 +33,10 @@ def example_list(frame: pd.DataFrame, columns: Mapping[str, Any], *, key: str) -
     shown = frame.assign(text=[short(text, 300) for text in frame["text"]])
     st.dataframe(
         shown[["text", *columns]],
-        column_config={"text": st.column_config.TextColumn("text", width="large"), **columns},
+        column_config={
+            "text": st.column_config.TextColumn("text", width=500, help="Choose a row to see all of it."),
+            **columns,
+        },
         hide_index=True,
         height="content",
         placeholder=UNKNOWN,

@@ -91,9 +91,9 @@ def column_config() -> dict[str, Any]:
         "status": column.MultiselectColumn("status", width=100, options=statuses, color=colours),
         "name": column.TextColumn("name", width=180, help="Click a name to open the run."),
         "method": column.TextColumn("method", width=68),
-        "dataset": column.TextColumn("data", width=84),
+        "dataset": column.TextColumn("data", width=98),
         "outcome": column.TextColumn(
-            "outcome", width=186, help="The metric that chose the best checkpoint, or why the run ended."
+            "outcome", width=172, help="The metric that chose the best checkpoint, or why the run ended."
         ),
         "value": column.NumberColumn("best", format="%.3f", width=62, help="At the best checkpoint."),
         "half": column.NumberColumn("±", format="%.3f", width=60, help="Half of the 95 % interval."),

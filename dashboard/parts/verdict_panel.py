@@ -16,6 +16,9 @@ from dashboard.source import Source
 from evals.verdict import headline, p_text, verdict
 from store import Dataset, Evaluation, Run
 
+SHOWN_ROWS = 9  # more scroll, so that the examples below stay in sight
+ROW_PIXELS = 31
+
 
 def best_evaluation(source: Source, run: Run, split: str) -> Evaluation | None:
     """The run's evaluation on a split at its best checkpoint, else its newest."""
@@ -25,8 +28,8 @@ def best_evaluation(source: Source, run: Run, split: str) -> Evaluation | None:
 
 def verdict_panel(
     source: Source, runs: Sequence[Run], names: Sequence[str], datasets: Sequence[Dataset | None], b: int
-) -> str | None:
-    """Draw both; returns the chosen split, or None, with the reason shown, if no split was evaluated in both."""
+) -> Pairing | None:
+    """Draw both; returns the chosen pair on the chosen split, or None, with the reason shown."""
     of = [{e.split for e in queries.evaluations(source.path, run.key, run.version)} for run in runs]
     splits = sorted(of[0] & of[b], key=lambda split: (split != "test", split))
     if not splits:
@@ -56,7 +59,7 @@ def verdict_panel(
     if b not in pairings or pairings[b].n == 0:
         place.info("Both runs were evaluated, but no example was seen by both.", icon=":material/compare_arrows:")
         return None
-    table = correct_jointly([pairing.table.assign(run=i) for i, pairing in pairings.items()])
+    table = correct_jointly([pairings[i].table.assign(run=i) for i in sorted(pairings, key=lambda i: i != b)])
     rows = mappings(table[table["run"] == b])
     metric = (runs[0].select_metric or "").rpartition("/")[2]
     row = next((row for row in rows if row["metric"] == metric), rows[0])
@@ -68,7 +71,7 @@ def verdict_panel(
     with how:
         _behind(source, pairings[b])
     _table(table, names)
-    return split
+    return pairings[b]
 
 
 def _pairings(
@@ -79,8 +82,9 @@ def _pairings(
     found = {}
     for i in range(1, len(runs)):
         other = best_evaluation(source, runs[i], split)
-        if baseline and other and why_not(runs[0], runs[i], datasets[0], datasets[i]) is None:
-            found[i] = pair(source.path, baseline, other)
+        if baseline and other and datasets[0] and why_not(runs[0], runs[i], datasets[0], datasets[i]) is None:
+            is_same = runs[0].dataset_key == runs[i].dataset_key
+            found[i] = pair(source.path, baseline, other, datasets[0], is_same_data=is_same)
     return found
 
 
@@ -126,10 +130,10 @@ def _table(table: pd.DataFrame, names: Sequence[str]) -> None:
                 help=f"Two-sided, corrected for the {len(table)} comparisons shown.",
             ),
             "n": number("n", format="%,d", width=68, help="Examples both runs saw."),
-            "answer": st.column_config.TextColumn("so the run is", width="large"),
+            "answer": st.column_config.TextColumn("verdict", width="large"),
         },
         hide_index=True,
-        height="content",
+        height="content" if len(table) <= SHOWN_ROWS else int(ROW_PIXELS * (SHOWN_ROWS + 1.5)),
         placeholder=UNKNOWN,
         key="verdicts",
     )

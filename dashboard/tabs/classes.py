@@ -7,6 +7,7 @@ from dashboard import queries
 from dashboard.charts.classes import LARGEST, confusion_chart, confusion_frame, top_confusions
 from dashboard.formats import UNKNOWN, escape, percent
 from dashboard.parts.behind import behind, opening
+from dashboard.parts.drawing import draw_selectable
 from dashboard.parts.evaluation_choice import evaluation_choice
 from dashboard.source import Source
 from dashboard.tabs import examples
@@ -23,7 +24,7 @@ def render(source: Source, run: Run) -> None:
     names = dataset.label_names or ()
     confusion = queries.confusion(source.path, chosen, dataset.key)
     frame = confusion_frame(confusion, names)
-    left, right = st.columns([5, 6], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(f"###### What was taken for what · n = {int(confusion.sum()):,}")
         if len(names) <= LARGEST:
@@ -55,10 +56,7 @@ def render(source: Source, run: Run) -> None:
 
 def _matrix(frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[int, int] | None:
     is_dark = st.context.theme.type == "dark"
-    event = st.altair_chart(
-        confusion_chart(frame, names, is_dark=is_dark), on_select="rerun", key="confusion", width="content"
-    )
-    cells = event["selection"].get("cell", [])
+    cells = draw_selectable(confusion_chart, frame, key="confusion", label_names=names, is_dark=is_dark).get("cell", [])
     return (int(cells[0]["given_index"]), int(cells[0]["predicted_index"])) if cells else None
 
 

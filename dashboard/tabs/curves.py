@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts.curves import system_chart
 from dashboard.parts.curve_panel import curve_panel
+from dashboard.parts.drawing import draw
 from dashboard.source import Source
 from evals.curves import downsample
 from store import Run
@@ -37,5 +38,5 @@ def render(source: Source, run: Run) -> None:
                 _POINTS,
             )
             with columns[i % len(columns)]:
-                chart = system_chart(pd.DataFrame({"seconds": line.x, "value": line.y}), title=title, unit=unit)
-                st.altair_chart(chart, width="stretch", key=f"machine-{name}")
+                points = pd.DataFrame({"seconds": line.x, "value": line.y})
+                draw(system_chart, points, key=f"machine-{name}", title=title, unit=unit)

@@ -6,9 +6,9 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
-from dashboard.formats import UNKNOWN
+from dashboard.formats import UNKNOWN, count
 from dashboard.parts.behind import behind, opening
-from dashboard.parts.choices import select
+from dashboard.parts.choices import page_offset, pager, select
 from dashboard.parts.evaluation_choice import evaluation_choice
 from dashboard.parts.example_list import PER_PAGE, example_list, probability
 from dashboard.source import Source
@@ -66,13 +66,12 @@ def render(source: Source, run: Run) -> None:
 
 def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filters: dict[str, Any], *, key: str) -> None:
     """One page of predictions under filters (keyword arguments of `store.list_predictions`)."""
-    page_key = f"{key}-page"
-    offset = (max(1, int(st.session_state.get(page_key, 1))) - 1) * PER_PAGE
-    found = queries.predictions(source.path, evaluation, filters, PER_PAGE + 1, offset)
-    if found.empty and offset == 0:
+    n_found = queries.n_predictions(source.path, evaluation, filters)
+    if n_found == 0:
         st.info("No example fits these filters.", icon=":material/filter_alt_off:")
         return
-    page = found.head(PER_PAGE)
+    offset = page_offset(n_found, PER_PAGE, key="page", of=(evaluation, filters))
+    page = queries.predictions(source.path, evaluation, filters, PER_PAGE, offset)
     shown = page.assign(
         given=[_label(names, i) for i in page["given"]],
         predicted=[
@@ -91,25 +90,9 @@ def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filter
         },
         key=key,
     )
-    _pages(page_key, offset, len(page), has_more=len(found) > PER_PAGE)
-
-
-def _pages(key: str, offset: int, n: int, *, has_more: bool) -> None:
-    """Back and forth; how many there are in all is not counted, so the last page is not known."""
-    if offset == 0 and not has_more:
-        return
-
-    def turn(by: int) -> None:
-        st.session_state[key] = max(1, int(st.session_state.get(key, 1)) + by)
-
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button(
-            "Back", icon=":material/chevron_left:", disabled=offset == 0, on_click=turn, args=(-1,), key=f"{key}-back"
-        )
-        st.caption(f"{offset + 1:,} to {offset + n:,}", width="content")
-        st.button(
-            "More", icon=":material/chevron_right:", disabled=not has_more, on_click=turn, args=(1,), key=f"{key}-more"
-        )
+        pager(n_found, PER_PAGE, key="page")
+        st.caption(f"{count(offset + 1)} to {count(offset + len(page))} of {count(n_found)} examples", width="content")
 
 
 def _label(names: Sequence[str], index: int | None) -> str:

@@ -25,7 +25,7 @@ def render() -> None:
     """`?runs=A,B,…` → a verdict → examples, curves or configuration."""
     here = source.current()
     runs, problems = asked_runs(here)
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if runs:
             run_chips(runs, labels(runs))
         run_picker(here, runs)
@@ -40,9 +40,9 @@ def render() -> None:
     datasets = [_dataset(here, run) for run in runs]
     b = _other(runs, names)
     reason = why_not(runs[0], runs[b], datasets[0], datasets[b])
-    split = None
+    found = None
     if reason is None:
-        split = verdict_panel(here, runs, names, datasets, b)
+        found = verdict_panel(here, runs, names, datasets, b)
     else:
         st.info(escape(reason), icon=":material/compare_arrows:")
     differing = differences(runs, [str(dataset) if dataset else None for dataset in datasets])
@@ -50,10 +50,10 @@ def render() -> None:
     st.markdown(
         f"**What differs**  {escape(said)}" + (" · " if said else "") + f":gray[{escape(summary(differing, runs))}]"
     )
-    sections = ("Examples", "Curves", "Configuration") if split else ("Curves", "Configuration")
+    sections = ("Examples", "Curves", "Configuration") if found else ("Curves", "Configuration")
     chosen = tabs("Section", sections, key="section")
-    if chosen == "Examples" and split and datasets[0]:
-        flips_panel(here, (runs[0], runs[b]), (names[0], names[b]), split, datasets[0].label_names or ())
+    if chosen == "Examples" and found and datasets[0]:
+        flips_panel(here, found, (names[0], names[b]), datasets[0].label_names or ())
     elif chosen == "Curves":
         curve_panel(here, runs)
     elif chosen == "Configuration":

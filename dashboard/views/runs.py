@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import queries, source
 from dashboard.formats import UNKNOWN, escape
 from dashboard.parts.behind import behind, opening
-from dashboard.parts.choices import pager
+from dashboard.parts.choices import page_offset, pager
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state, guarded
 from dashboard.parts.runs_table import column_config, runs_table
@@ -87,7 +87,8 @@ def _listing(here: source.Source, filters: dict[str, Any], sort: str) -> None:
         empty_state("No run fits", f"None of the {n_all} runs pass these filters. Take one away.")
         return
     table_place = st.container()
-    offset = pager(n_found, PER_PAGE, key="page")
+    offset = page_offset(n_found, PER_PAGE, key="page", of=(filters, sort))
+    pager(n_found, PER_PAGE, key="page")
     frame = queries.runs_page(here, filters, sort=sort, limit=PER_PAGE, offset=offset)
     with table_place:
         selected = _table(here, frame)
@@ -97,7 +98,8 @@ def _listing(here: source.Source, filters: dict[str, Any], sort: str) -> None:
             st.warning(escape(f"{frame['name'].iloc[row]}: {cause}"), icon=":material/error:")
     with top:
         _actions(selected, frame)
-        st.caption(f"{n_found:,} of {n_all:,} runs", width="content")
+        hint = "" if selected else " · tick rows to compare them, click a name to open it"
+        st.caption(f"{n_found:,} of {n_all:,} runs{hint}", width="content")
         behind(
             opening(here.path, "list_runs")
             + f"\nruns = list_runs(store, **{ {k: v for k, v in filters.items() if v} }, sort={sort!r})"

@@ -5,10 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import queries
+from dashboard import pairing, queries
 from dashboard.formats import short
 from dashboard.source import Source
-from store import NewRun, Run, Status, Store, get_evaluation, list_predictions, open_store, read_rows, record_run
+from store import (
+    NewRun,
+    Run,
+    Status,
+    Store,
+    count_flips,
+    get_evaluation,
+    list_predictions,
+    open_store,
+    read_rows,
+    record_run,
+)
 from store import get_dataset as get
 from tests.dashboard.conftest import Show, words
 from tests.dashboard.stores import HOSTILE
@@ -158,6 +169,24 @@ def test_examples_filters_live_in_the_url(show: Show, store: Store, runs: dict[s
     assert table["loss"].is_monotonic_decreasing
 
 
+def test_checkpoint_charts_and_page_live_in_the_url(show: Show, runs: dict[str, Run]) -> None:
+    first = show("run", run=runs["head"].id, tab="Classes", split="test", step="0")
+    assert first.selectbox(key="checkpoint").value == 0
+    assert show("run", run=runs["head"].id, tab="Classes", step="7").selectbox(key="checkpoint").value == 200  # best
+    assert len(show("run", run=runs["head"].id, charts="accuracy").get("vega_lite_chart")) == 3  # and the machine's two
+    page = show("run", run=runs["head"].id, tab="Examples", split="test", page="2")
+    assert "26 to 50 of 300 examples" in words(page)
+    assert "1 to 25 of" in words(show("run", run=runs["head"].id, tab="Examples", split="test", wrong="true"))
+
+
+def test_another_filter_begins_at_the_first_page(show: Show, runs: dict[str, Run]) -> None:
+    app = show("run", run=runs["head"].id, tab="Examples", split="test", page="3")
+    assert "51 to 75 of 300 examples" in words(app)
+    app.toggle(key="wrong").set_value(True).run()
+    assert "1 to 25 of" in words(app)
+    assert "page" not in app.query_params
+
+
 @pytest.mark.parametrize("bad", ["NOSUCHRUN", "<script>alert(1)</script>", "01", "' OR 1=1 --"])
 def test_bad_run_id_is_answered_in_words(show: Show, store_path: Path, bad: str) -> None:
     said = words(show("run", run=bad))
@@ -197,6 +226,22 @@ def test_compare_counts_and_lists_flips(show: Show, runs: dict[str, Run]) -> Non
     assert table["predicted_b"].str.startswith("✓").all()
     narrowed = show("compare", runs=pair, kind="fixed", label="0").dataframe[1].value
     assert set(narrowed["gold"]) == {"negative"}
+
+
+def test_kinds_counted_from_cells_are_those_of_the_store(store: Store, runs: dict[str, Run]) -> None:
+    a, b = (get_evaluation(store, runs[name].key, "test") for name in ("head", "lora"))
+    assert a is not None
+    assert b is not None
+    assert runs["head"].dataset_key is not None
+    for is_same_data in (True, False):  # by position, and by example
+        data = get(store, runs["head"].dataset_key)
+        found = pairing.pair(str(store.path), a, b, data, is_same_data=is_same_data)
+        assert found.n == 300
+        for label in (None, 0, 2):
+            counted = pairing.counts_by_kind(found.cells, label)
+            expected = count_flips(store, a, b, label=label)
+            assert counted == {kind: expected[kind] for kind in counted}
+            assert pairing.flip_counts(str(store.path), found, label, "train")["differ"] <= counted["differ"]
 
 
 @pytest.mark.parametrize("section", ["Examples", "Curves", "Configuration"])

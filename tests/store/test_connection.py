@@ -17,6 +17,7 @@ from store import (
     get_run,
     open_readonly,
     open_store,
+    reading,
     record_run,
 )
 from store.connection import APPLICATION_ID, SCHEMA_VERSION
@@ -154,6 +155,22 @@ def test_read_only_store_refuses_writes_and_sees_new_rows(store: Store) -> None:
     assert get_run(reader, run.key).name == "yes"
     assert reader.version() == before + 1
     reader.close()
+
+
+def test_reading_is_read_only_closes_and_explains(store: Store, tmp_path: Path) -> None:
+    record_run(store, NewRun("a"))
+    with reading(store.path) as opened:
+        assert opened.readonly
+        assert count_runs(opened) == {"queued": 1}
+        connection = opened.db
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+    with pytest.raises(StoreUnreadable, match="cannot be used: no such table: nowhere"), reading(store.path) as opened:
+        opened.db.execute("SELECT * FROM nowhere")
+    with pytest.raises(ZeroDivisionError), reading(store.path):  # what is not SQLite's stays what it is
+        raise ZeroDivisionError
+    with pytest.raises(StoreNotFound, match="there is no store"), reading(tmp_path / "none.db"):
+        pass
 
 
 def test_write_rolls_back_and_moves_the_version_only_when_it_happened(store: Store) -> None:

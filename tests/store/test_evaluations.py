@@ -8,10 +8,12 @@ from store import (
     Recorder,
     ScoreRow,
     Store,
+    count_predictions,
     get_evaluation,
     list_evaluations,
     list_predictions,
     list_scores,
+    read_answers,
     read_predictions,
     record_run,
 )
@@ -60,6 +62,39 @@ def test_predictions_round_trip(store: Store, evaluation: Evaluation) -> None:
     assert read.predicted.dtype == np.int64
     np.testing.assert_array_equal(read.loss, [0.1, 3.0, np.nan, 0.2])
     np.testing.assert_array_equal(read.margin, predict([0] * 4).margin)
+
+
+def test_answers_are_two_columns_of_the_predictions(store: Store) -> None:
+    dataset = make_dataset(store, "d", ROWS)
+    with Recorder(store, record_run(store, NewRun("x", dataset_key=dataset.key))) as recorder:
+        predictions = predict([1, -1, 0, 1], [0.1, 3.0, float("nan"), 0.2])
+        recorder.evaluation("test", 1, epoch=None, n_examples=4, scores=[], predictions=predictions)
+        recorder.evaluation("test", 2, epoch=None, n_examples=4, scores=[], predictions=None)
+    first, second = list_evaluations(store, recorder.run.key)
+    answers, read = read_answers(store, first), read_predictions(store, first)
+    assert answers.predicted.tolist() == read.predicted.tolist() == [1, -1, 0, 1]
+    assert answers.predicted.dtype == np.int64
+    np.testing.assert_array_equal(answers.loss, read.loss)
+    assert [column.shape for column in read_answers(store, second)] == [(0,), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "n"),
+    [
+        ({}, 4),
+        ({"wrong_only": True}, 2),
+        ({"given": 0, "predicted": 1}, 1),
+        ({"search": "bus"}, 3),
+        ({"search": "bus", "wrong_only": True, "given": 1}, 1),
+        ({"given": 7}, 0),
+        ({"search": '" OR 1=1'}, 0),
+    ],
+)
+def test_count_is_the_number_of_rows_listed(
+    store: Store, evaluation: Evaluation, filters: dict[str, object], n: int
+) -> None:
+    assert count_predictions(store, evaluation, **filters) == n  # type: ignore[arg-type]  # keyword arguments by name
+    assert len(list_predictions(store, evaluation, **filters)) == n  # type: ignore[arg-type]  # as above
 
 
 def positions(frame: pd.DataFrame) -> list[int]:

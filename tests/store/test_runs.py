@@ -13,12 +13,14 @@ from store import (
     Status,
     Store,
     StoreUnreadable,
+    count_matching_runs,
     count_runs,
     delete_run,
     finish_run,
     get_cost,
     get_run,
     list_checkpoints,
+    list_run_facets,
     list_runs,
     read_log,
     record_run,
@@ -129,6 +131,43 @@ def test_list_runs_values_sorts_and_filters(store: Store, three_runs: list[Run])
         list_runs(store, sort="r.key; --")
     assert list(list_runs(store, search="nothing like it").columns) == list(frame.columns)
     assert count_runs(store) == {"finished": 3}
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"method": ["head"]},
+        {"status": [Status.FINISHED, Status.FAILED], "task": ["t"]},
+        {"status": [Status.FAILED]},
+        {"dataset": "data@1", "tag": "lora"},
+        {"dataset": "data", "search": "gamma"},
+        {"search": "100%"},
+        {"search": "'; DROP TABLE runs; --"},
+    ],
+)
+def test_count_of_matching_runs_is_that_of_the_list(
+    store: Store, three_runs: list[Run], filters: dict[str, object]
+) -> None:
+    n = len(list_runs(store, **filters))  # type: ignore[arg-type]  # keyword arguments by name
+    assert count_matching_runs(store, **filters) == n  # type: ignore[arg-type]  # as above
+
+
+def test_facets_are_what_occurs_sorted_once(store: Store, three_runs: list[Run]) -> None:
+    record_run(store, NewRun("bare"), status=Status.RUNNING)
+    assert count_matching_runs(store) == 4
+    assert count_matching_runs(store, method=["head"]) == 2
+    assert list_run_facets(store) == {
+        "status": ["finished", "running"],
+        "task": ["t"],
+        "method": ["head", "lora"],
+        "dataset": ["data@1"],
+    }
+
+
+def test_facets_of_an_empty_store(store: Store) -> None:
+    assert list_run_facets(store) == {"status": [], "task": [], "method": [], "dataset": []}
+    assert count_matching_runs(store, search="x") == 0
 
 
 def test_search_takes_every_character_as_it_is(store: Store, three_runs: list[Run]) -> None:
