@@ -48,8 +48,8 @@ def recipe_page() -> str:
         cells = (f"`{row.path}`", row.type, f"`{row.default}`" if row.default else "", row.description)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     head = (
-        'A recipe is a TOML file. `base = "other.toml"` inherits from another, `--set a.b=value` overrides, unknown keys '
-        "are refused. `runner recipe schema` prints the JSON Schema for editors.\n\n"
+        'A recipe is a TOML file. `base = "other.toml"` inherits from another, `--set a.b=value` overrides, '
+        "unknown keys are refused. `runner recipe schema` prints the JSON Schema for editors.\n\n"
     )
     return f"# Recipe\n\n{_NOTE}{head}" + "\n".join(lines) + "\n"
 
