@@ -431,7 +431,8 @@ def test_ctrl_c_ends_a_run_with_everything_it_had_logged(tmp_path: Path) -> None
     import sys
 
     script = (
-        "import sys; from store import *\n"
+        "import signal, sys; from store import *\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test run in the background ignores Ctrl-C
         "store = open_store(sys.argv[1]); n = 0\n"
         "try:\n"
         "    with Recorder(store, record_run(store, NewRun('long'))) as recorder:\n"
