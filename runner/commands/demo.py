@@ -1,5 +1,7 @@
 """`runner demo`."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -45,11 +47,17 @@ def command(quiet: bool, store_path: Path | None) -> None:
     click.echo("\n" + table(headers, rows, right=(1, 3, 4)))
     for run in runs:
         click.echo(f"\n{run.name}: {found_text(find_planted(store, run))}.")
+    runner = runner_command()
     click.echo(
         f"""
 Everything is in {store_path}. Next:
-  runner dashboard --store {store_path}       look at the runs, compare them, read the worst examples
-  runner ls --store {store_path}
-  runner diff docstrings-head docstrings-lora --store {store_path}
-  runner show @latest --recipe --store {store_path} > my.toml     to change, and run with `runner train my.toml`"""
+  {runner} dashboard --store {store_path}       look at the runs, compare them, read the worst examples
+  {runner} ls --store {store_path}
+  {runner} diff docstrings-head docstrings-lora --store {store_path}
+  {runner} show @latest --recipe --store {store_path} > my.toml     to change, and run with `{runner} train my.toml`"""
     )
+
+
+def runner_command() -> str:
+    """How to call this program from here: by name where the shell finds it, else by its path."""
+    return "runner" if shutil.which("runner") else os.path.relpath(Path(sys.executable).with_name("runner"))
