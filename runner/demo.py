@@ -31,7 +31,7 @@ source = "builtin:docstrings"   # real English that every machine has; 8 % of th
 [training]
 epochs = {epochs}
 """
-_EPOCHS = {"head": 15, "lora": 2}
+_EPOCHS = {"head": 15, "lora": 3}
 
 
 def demo_recipe(method: str) -> LoadedRecipe:
