@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from benchmarks.measure import Figure, Report, Stopwatch, Timing, against, arguments, finish, interleaved, seconds
 from benchmarks.training import docstring_recipe, finished, test_score
+from runner.experiment import prepare
 from runner.inference import embed_split
 from runner.progress import make_progress
 from runner.quiet import quiet_libraries
-from runner.train import prepare, train
+from runner.train import train
 from store import get_cost, open_store
 
 

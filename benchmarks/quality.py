@@ -20,11 +20,12 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.measure import Figure, Report, against, arguments, finish
 from benchmarks.training import finished, test_score
 from evals.classification import Score, score_classification
+from runner.experiment import prepare
 from runner.inference import embed_split
 from runner.progress import Progress, make_progress
 from runner.quiet import quiet_libraries
 from runner.recipe import LoadedRecipe, load_recipe
-from runner.train import prepare, train
+from runner.train import train
 from store import Store, get_cost, open_store
 
 RECIPES = Path(__file__).parents[1] / "recipes"

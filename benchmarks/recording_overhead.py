@@ -18,11 +18,12 @@ from benchmarks.measure import Figure, Report, Stopwatch, Timing, against, argum
 from benchmarks.training import docstring_recipe, finished
 from evals.classification import score_classification
 from runner.encoding import Batch, IndexDataset, TokenCollator
+from runner.experiment import Experiment, prepare
 from runner.inference import predict_logits
 from runner.progress import Progress, make_progress
 from runner.quiet import quiet_libraries
 from runner.recipe import LoadedRecipe
-from runner.train import Experiment, prepare, train
+from runner.train import train
 from store import get_evaluation, iter_dynamics, list_latest, list_scores, open_store, read_log, read_predictions
 
 

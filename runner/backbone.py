@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from runner.errors import UserError
-from runner.hub import HubUnreachable, require_hub
+from runner.errors import ModelError
+from runner.location import model_location
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 Pooling = Literal["mean", "cls", "last"]
 
 _NO_SETTINGS = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
-
-
-class ModelError(UserError):
-    """The model cannot be used; its text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def load_backbone(spec: "Model") -> Backbone:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
 
-    name = _location(spec.base, spec.revision)
+    name = model_location(spec.base, spec.revision)
     tokenizer = load_tokenizer(spec)
     if name.startswith("scratch:"):
         model_type = name.removeprefix("scratch:")
@@ -82,7 +78,7 @@ def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     revision = None if spec.tokenizer else spec.revision  # a revision of the model is none of another repository
-    name = _location(spec.tokenizer or spec.base, revision)
+    name = model_location(spec.tokenizer or spec.base, revision)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name,
@@ -170,60 +166,6 @@ def transformer_layers(model: nn.Module) -> nn.ModuleList:
     if not stacks:
         raise ModelError(f"{type(model).__name__} has no list of layers; method top-layers cannot tell the last ones.")
     return max(stacks, key=len)
-
-
-def _location(name: str, revision: str | None) -> str:
-    """Where to load from: a folder that was checked, a hub name that was reached, or `scratch:TYPE`.
-
-    Raises ModelError, or HubUnreachable where it would have to come from a hub that does not answer.
-    """
-    if name.startswith("builtin:"):
-        from runner.builtin import BUILTINS
-
-        return str(BUILTINS[name.removeprefix("builtin:")]())
-    if name.startswith("scratch:"):
-        return name
-    folder = Path(name)
-    if folder.is_absolute():
-        _check_folder(folder)
-        return name
-    try:
-        require_hub(name, "model")
-    except HubUnreachable:
-        cached = _cached_folder(name, revision)
-        if cached is None:
-            raise
-        return cached
-    return name
-
-
-def _cached_folder(name: str, revision: str | None) -> str | None:
-    """The folder of what the hub gave before: loading from it asks nobody, as loading by name always would."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return str(snapshot_download(name, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-    except HFValidationError as error:
-        raise ModelError(f"{name!r} is neither a folder nor a hub name: {error}") from error
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise ModelError(f"there is no model folder {folder}. Name a folder, a hub model, or builtin:minilm.")
-    files = {path.name for path in folder.iterdir()}
-    is_tokenizer = bool(files & {"tokenizer.json", "tokenizer_config.json", "vocab.txt"})
-    if "config.json" not in files and not is_tokenizer:
-        shown = ", ".join(sorted(files)[:5]) or "nothing"
-        raise ModelError(f"{folder} is not a model folder: it has no config.json (it holds {shown}).")
-    has_pickle = any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in files)
-    if has_pickle and not any(name.endswith(".safetensors") for name in files):
-        raise ModelError(
-            f"{folder} holds its weights as pickled files, which can run code when loaded. Only safetensors are read: "
-            "convert them once with `model.save_pretrained(folder)` where you trust them."
-        )
 
 
 def _usable_length(config: Any, tokenizer: "PreTrainedTokenizerBase", wanted: int) -> int:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from runner.backbone import Backbone, ModelError, Pooling, pool, transformer_layers
+from runner.backbone import Backbone, Pooling, pool, transformer_layers
+from runner.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

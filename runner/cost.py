@@ -10,53 +10,18 @@ from typing import Literal, Self
 
 from runner.system import (
     Gpus,
-    SystemSample,
     SystemSampler,
     cuda_devices,
     max_rss_bytes,
 )
+from store import RunCost, SystemSample
 
-__all__ = ["Cost", "CostMeter", "SystemSample", "SystemSampler", "cuda_devices"]
+__all__ = ["CostMeter", "SystemSampler", "cuda_devices"]
 
 PEAK_SAMPLE_SECONDS = 0.5
 """How often a meter looks at memory, utilisation and power."""
 
 Phase = Literal["train", "evaluate"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a run cost this process. None: not measured."""
-
-    wall_seconds: float
-    """From start to stop."""
-    train_seconds: float | None
-    """Wall time inside `training()`, without the evaluations in between."""
-    eval_seconds: float | None
-    """Wall time inside `evaluating()`."""
-    device_seconds: float
-    """CUDA and other accelerators: wall seconds × devices held, busy or not. CPU: CPU seconds of this process
-    and of the children that have ended."""
-    peak_host_bytes: int | None
-    """Largest resident memory of this process and its children during the run."""
-    peak_device_bytes: int | None
-    """Largest memory that torch had allocated on any one CUDA device during the run."""
-    trainable_parameters: int | None
-    total_parameters: int | None
-    examples_seen: int | None
-    """Training examples, each epoch counted again."""
-    tokens_seen: int | None
-    """Training tokens as the model got them."""
-    examples_per_second: float | None
-    """Over `train_seconds`."""
-    tokens_per_second: float | None
-    """Over `train_seconds`."""
-    data_wait_share: float | None
-    """Share of `train_seconds` spent waiting for batches, in [0, 1]."""
-    gpu_utilisation: float | None
-    """Mean over samples and GPUs, in [0, 1]."""
-    energy_joules: float | None
-    """Energy of the GPUs from start to stop: NVML's counter, or else sampled power integrated over time."""
 
 
 class CostMeter:
@@ -176,7 +141,7 @@ class CostMeter:
         if n_tokens is not None:
             self._n_tokens = (self._n_tokens or 0) + n_tokens
 
-    def result(self) -> Cost:
+    def result(self) -> RunCost:
         """Return the cost up to `stop`, or up to now.
 
         Raises:
@@ -189,7 +154,7 @@ class CostMeter:
         wall = end.wall - self._start.wall
         train = self._seconds.get("train")
         is_cpu = self._device_type == "cpu"
-        return Cost(
+        return RunCost(
             wall_seconds=wall,
             train_seconds=train,
             eval_seconds=self._seconds.get("evaluate"),
@@ -203,7 +168,7 @@ class CostMeter:
             examples_per_second=_rate(self._n_examples, train),
             tokens_per_second=_rate(self._n_tokens, train),
             data_wait_share=min(1.0, self._wait_seconds / train) if train else None,
-            gpu_utilisation=self._samples.mean_utilisation(),
+            device_utilisation=self._samples.mean_utilisation(),
             energy_joules=_difference(end.energy, self._start.energy, self._samples.joules),
         )
 

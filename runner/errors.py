@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class TrainingDiverged(UserError):
     """The model's loss or its outputs stopped being numbers."""
+
+
+class ModelError(UserError):
+    """The model cannot be used; its text says why and what to do."""

@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import psutil
+
+from store import SystemSample
 
 _log = logging.getLogger(__name__)
 
@@ -24,24 +25,6 @@ MAX_SAMPLING_SHARE = 0.02
 
 MIN_CPU_SECONDS = 0.05
 """CPU clocks tick a hundred times a second: over less time than this, CPU use is noise."""
-
-
-@dataclass(frozen=True, slots=True)
-class SystemSample:
-    """What one look at the machine saw."""
-
-    at: float
-    """Unix time in seconds."""
-    cpu_percent: float | None
-    """CPU use of this process and its children since the sample before; 100 is one core fully busy."""
-    host_bytes: int | None
-    """Resident memory of this process plus its children; pages that they share are counted in each."""
-    device_utilisation: float | None
-    """Mean over the GPUs of the share of the last moments in which a kernel ran, in [0, 1]."""
-    device_bytes: int | None
-    """Memory in use on the GPUs, summed; other processes on the same GPUs are included."""
-    power_watts: float | None
-    """Power drawn by the GPUs, summed."""
 
 
 class DeviceReading(NamedTuple):

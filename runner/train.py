@@ -1,62 +1,36 @@
 """One fine-tune from top to bottom: data, model, run, epoch 0, training, the best checkpoint, embeddings, the end."""
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, set_seed
+from torch import nn
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from runner.arguments import training_arguments
-from runner.backbone import Backbone, load_backbone
 from runner.callback import AssayCallback, is_broken
 from runner.causes import Interrupted, cause_of, interruptible
-from runner.checkpoints import CheckpointFolder, require_room
-from runner.classifier import CheckpointInfo, TextClassifier, build_classifier, count_parameters, save_classifier
+from runner.checkpoints import CheckpointFolder
+from runner.classifier import count_parameters, save_classifier
 from runner.console import ConsoleCapture
 from runner.cost import CostMeter, SystemSampler, cuda_devices
-from runner.cost import SystemSample as Sample
-from runner.data import PreparedData, prepare_data
-from runner.data.problems import DataError
-from runner.devices import Device, choose_device
+from runner.devices import Device
 from runner.dynamics import DynamicsCatcher
-from runner.encoding import EncodedSplit, FeatureCollator, TokenCollator, encode_split
+from runner.encoding import FeatureCollator, TokenCollator
 from runner.errors import TrainingDiverged
+from runner.experiment import Experiment, checkpoint_bytes, checkpoint_info, class_weights, new_run, prepare
 from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
 from runner.progress import Progress
-from runner.provenance import collect_provenance
 from runner.recipe import LoadedRecipe
 from runner.trainer import RecordingTrainer
-from store import NewRun, Recorder, Run, RunCost, Status, Store, SystemSample, get_run, record_run
+from store import Recorder, Run, Status, Store, get_run, record_run
 from store.runs import run_files
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """Everything a run needs, made and checked before the run exists, so that bad input leaves nothing behind."""
-
-    loaded: LoadedRecipe
-    data: PreparedData
-    device: Device
-    backbone: Backbone
-    model: TextClassifier
-    splits: Mapping[str, EncodedSplit]
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return self.data.dataset.label_names or ()
-
-    @property
-    def trains_features(self) -> bool:
-        return self.loaded.recipe.model.method == "head"
 
 
 def train(loaded: LoadedRecipe, store: Store, progress: Progress, *, command: Sequence[str] | None = None) -> Run:
@@ -66,7 +40,7 @@ def train(loaded: LoadedRecipe, store: Store, progress: Progress, *, command: Se
     there is a run; from then on what goes wrong is the run's status and cause.
     """
     experiment = prepare(loaded, store, progress)
-    run = record_run(store, _new_run(experiment, command or sys.argv), status=Status.RUNNING)
+    run = record_run(store, new_run(experiment, command or sys.argv), status=Status.RUNNING)
     recorder = Recorder(store, run)
     status, cause, outcome = Status.FINISHED, None, ""
     with ConsoleCapture(lambda line: recorder.text(line + "\n")) as console, progress:
@@ -82,48 +56,6 @@ def train(loaded: LoadedRecipe, store: Store, progress: Progress, *, command: Se
         progress.finish(f"{run.name} ({run.id}) {status}: {cause or outcome}")
     recorder.finish(status, cause)
     return get_run(store, run.key)
-
-
-def prepare(loaded: LoadedRecipe, store: Store, progress: Progress) -> Experiment:
-    """Data, device, model and tokens of a recipe; raises before anything but the dataset was written."""
-    recipe = loaded.recipe
-    device = choose_device(recipe.training)
-    set_seed(recipe.training.seed)
-    torch.use_deterministic_algorithms(recipe.training.deterministic)  # also off again after another run
-    if recipe.training.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
-    backbone = load_backbone(recipe.model)
-    data = prepare_data(store, recipe, progress=progress.reading)
-    for text in data.warnings:
-        progress.warning(text)
-    _require_splits(data)
-    names = data.dataset.label_names or ()
-    model = build_classifier(backbone, len(names), recipe.model)
-    if recipe.checkpoints.keep != "none":
-        require_room(store.path.parent, checkpoint_bytes(model, recipe.model.method))
-    if recipe.training.gradient_checkpointing and recipe.model.method != "head":
-        _checkpoint_gradients(model)
-    splits = {
-        split: encode_split(store, data.dataset, split, backbone.tokenizer, backbone.max_length, progress.reading)
-        for split in ("train", "validation", "test")
-        if data.dataset.n_rows.get(split)
-    }
-    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
-    _class_weights(experiment)  # a weight for a label that is not there is bad input too
-    return experiment
-
-
-def _require_splits(data: PreparedData) -> None:
-    """A stored dataset may be of any splits; training needs two."""
-    missing = [name for name in ("train", "validation") if not data.dataset.n_rows.get(name)]
-    if missing:
-        raise DataError([f"dataset {data.dataset} has no {missing[0]} split; train on one that has it."])
-
-
-def checkpoint_bytes(model: TextClassifier, method: str) -> int:
-    """About what a checkpoint of this method takes on disk, without the tokenizer."""
-    saved = {"head": model.head.parameters(), "lora": (p for p in model.parameters() if p.requires_grad)}
-    return sum(p.numel() * p.element_size() for p in saved.get(method, model.parameters()))
 
 
 def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> str:
@@ -155,7 +87,7 @@ def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> st
         return _outcome(trainer, recipe.evaluation.select)
     finally:
         meter.stop()
-        recorder.cost(_run_cost(meter))
+        recorder.cost(meter.result())
 
 
 # the parts ---------------------------------------------------------------------------------------------------------
@@ -202,7 +134,7 @@ def _trainer(
         return predict_logits(model, splits[split], tokenizer.pad_token_id, batch_size, dtype)
 
     def save(folder: Path, step: int, epoch: float | None) -> None:
-        save_classifier(folder, trained, tokenizer, _checkpoint_info(experiment, recorder.run, step, epoch))
+        save_classifier(folder, trained, tokenizer, checkpoint_info(experiment, recorder.run, step, epoch))
 
     collator = (
         FeatureCollator(features["train"].pooled, splits["train"])
@@ -235,7 +167,7 @@ def _trainer(
         checkpoints=checkpoints,
         save=save,
         expected_bytes=checkpoint_bytes(model, recipe.model.method),
-        class_weights=_class_weights(experiment),
+        class_weights=class_weights(experiment),
         label_smoothing=recipe.training.label_smoothing,
         head_learning_rate=_head_learning_rate(experiment),
         group_by_length=recipe.training.length_grouping and not features,
@@ -312,28 +244,8 @@ def _record_embeddings(
     )
 
 
-def _class_weights(experiment: Experiment) -> Tensor | None:
-    """Weights (k,) of the labels in the loss; balanced is n / (k × count), as scikit-learn has it."""
-    spec, names = experiment.loaded.recipe.training.class_weights, experiment.label_names
-    if spec == "none":
-        return None
-    if spec == "balanced":
-        counts = np.bincount(experiment.splits["train"].labels, minlength=len(names)).clip(min=1)
-        return torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
-    if unknown := sorted(set(spec) - set(names)):
-        raise DataError([f"training.class_weights names {unknown[0]!r}; the labels are {', '.join(names[:20])}."])
-    return torch.tensor([float(spec.get(name, 1.0)) for name in names])
-
-
 def _head_learning_rate(experiment: Experiment) -> float:
     return experiment.loaded.recipe.training.head_learning_rate or 0.0  # resolved recipes always have one
-
-
-def _checkpoint_gradients(model: TextClassifier) -> None:
-    body: Any = model.backbone
-    body.gradient_checkpointing_enable()
-    if hasattr(body, "enable_input_require_grads"):
-        body.enable_input_require_grads()
 
 
 def _total_steps(trainer: RecordingTrainer) -> int:
@@ -344,81 +256,7 @@ def _total_steps(trainer: RecordingTrainer) -> int:
     return int(np.ceil(batches / args.gradient_accumulation_steps) * args.num_train_epochs)
 
 
-def _checkpoint_info(experiment: Experiment, run: Run, step: int, epoch: float | None) -> CheckpointInfo:
-    recipe = experiment.loaded.recipe
-    return CheckpointInfo(
-        run_id=run.id,
-        task=recipe.task,
-        method=recipe.model.method,
-        base=recipe.model.base,
-        labels=experiment.label_names,
-        pooling=experiment.backbone.pooling,
-        max_length=experiment.backbone.max_length,
-        step=step,
-        epoch=epoch,
-        revision=recipe.model.revision,
-    )
-
-
-def _new_run(experiment: Experiment, command: Sequence[str]) -> NewRun:
-    loaded, dataset = experiment.loaded, experiment.data.dataset
-    recipe = loaded.recipe
-    provenance = collect_provenance(
-        Path.cwd(),
-        command=list(command),
-        seeds={"training": recipe.training.seed, "split": recipe.data.split.seed},
-        determinism={
-            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
-            "precision": experiment.device.precision,
-            "threads": torch.get_num_threads(),
-        },
-    )
-    provenance["data"] = {"dataset": str(dataset), "fingerprint": dataset.fingerprint, "rows": dict(dataset.n_rows)}
-    provenance["overrides"] = list(loaded.overrides)
-    return NewRun(
-        name=recipe.name,
-        task=recipe.task,
-        method=recipe.model.method,
-        base_model=recipe.model.base,
-        recipe_text=loaded.text,
-        recipe=loaded.resolved,
-        recipe_hash=loaded.hash,
-        dataset_key=dataset.key,
-        provenance=provenance,
-        tags=recipe.tags,
-        note=recipe.notes,
-        select_metric=recipe.evaluation.select,
-    )
-
-
-def _run_cost(meter: CostMeter) -> RunCost:
-    cost = meter.result()
-    return RunCost(
-        wall_seconds=cost.wall_seconds,
-        train_seconds=cost.train_seconds,
-        eval_seconds=cost.eval_seconds,
-        device_seconds=cost.device_seconds,
-        peak_host_bytes=cost.peak_host_bytes,
-        peak_device_bytes=cost.peak_device_bytes,
-        trainable_parameters=cost.trainable_parameters,
-        total_parameters=cost.total_parameters,
-        tokens_seen=cost.tokens_seen or None,
-        examples_seen=cost.examples_seen,
-        tokens_per_second=cost.tokens_per_second or None,
-        examples_per_second=cost.examples_per_second,
-        data_wait_share=cost.data_wait_share,
-        device_utilisation=cost.gpu_utilisation,
-        energy_joules=cost.energy_joules,
-    )
-
-
 def _sampler(recorder: Recorder, device: Device, seconds: float) -> SystemSampler:
     """Looks at the machine while the run lasts."""
-
-    def keep(s: Sample) -> None:
-        recorder.sample(
-            SystemSample(s.at, s.cpu_percent, s.host_bytes, s.device_utilisation, s.device_bytes, s.power_watts)
-        )
-
-    return SystemSampler(keep, seconds=seconds, cuda_devices=cuda_devices(1) if device.type == "cuda" else ())
+    cuda = cuda_devices(1) if device.type == "cuda" else ()
+    return SystemSampler(recorder.sample, seconds=seconds, cuda_devices=cuda)

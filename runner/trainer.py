@@ -126,7 +126,7 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         # The loader reads one batch ahead, so the collator's sizes are taken for these batches only.
         sizes = [self.collator.sizes.popleft() for _ in samples]
         n_examples, n_tokens = sum(s.n_examples for s in sizes), sum(s.n_tokens for s in sizes)
-        self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens)
+        self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens or None)
         self.n_examples += n_examples
         self.state.num_input_tokens_seen += n_tokens
         self._step_weight = n_examples

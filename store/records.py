@@ -147,31 +147,51 @@ class ScoreRow(NamedTuple):
 
 @dataclass(frozen=True)
 class RunCost:
-    """What a run took. Seconds, bytes, counts, joules; shares and utilisation in [0, 1]; None = not measured."""
+    """What a run took. None = not measured."""
 
     wall_seconds: float | None = None
+    """From start to stop."""
     train_seconds: float | None = None
+    """Wall time of training, without the evaluations in between."""
     eval_seconds: float | None = None
+    """Wall time of the evaluations."""
     device_seconds: float | None = None
+    """CUDA and other accelerators: wall seconds × devices held, busy or not. CPU: CPU seconds of the run's process
+    and of its children that have ended."""
     peak_host_bytes: int | None = None
+    """Largest resident memory of the process and its children during the run."""
     peak_device_bytes: int | None = None
+    """Largest memory that torch had allocated on any one CUDA device during the run."""
     trainable_parameters: int | None = None
     total_parameters: int | None = None
     tokens_seen: int | None = None
+    """Training tokens as the model got them."""
     examples_seen: int | None = None
+    """Training examples, each epoch counted again."""
     tokens_per_second: float | None = None
+    """Over `train_seconds`."""
     examples_per_second: float | None = None
+    """Over `train_seconds`."""
     data_wait_share: float | None = None
+    """Share of `train_seconds` spent waiting for batches, in [0, 1]."""
     device_utilisation: float | None = None
+    """Mean over samples and GPUs, in [0, 1]."""
     energy_joules: float | None = None
+    """Energy of the GPUs from start to stop: NVML's counter, or else sampled power integrated over time."""
 
 
 class SystemSample(NamedTuple):
-    """A reading of the machine during a run."""
+    """What one look at the machine saw; None = not measured."""
 
     at: float
+    """Unix time in seconds."""
     cpu_percent: float | None
+    """CPU use of the run's process and its children since the sample before; 100 is one core fully busy."""
     host_bytes: int | None
+    """Resident memory of that process plus its children; pages that they share are counted in each."""
     device_utilisation: float | None
+    """Mean over the GPUs of the share of the last moments in which a kernel ran, in [0, 1]."""
     device_bytes: int | None
+    """Memory in use on the GPUs, summed; other processes on the same GPUs are included."""
     power_watts: float | None
+    """Power drawn by the GPUs, summed."""

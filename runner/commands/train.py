@@ -20,9 +20,11 @@ def command(
     recipe: Path, overrides: tuple[str, ...], quiet: bool, plain: bool, as_json: bool, store_path: Path | None
 ) -> None:
     """Fine-tune what RECIPE says and record it. See `runner recipe check` and docs/recipes.md."""
+    from runner.location import check_locations
     from runner.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides)  # before torch is loaded: a typo is said at once
+    check_locations(loaded.recipe)  # and a model or data set that is not there
     store = open_reconciled(store_path, create=True)
     from runner.progress import make_progress
     from runner.quiet import quiet_libraries

@@ -89,6 +89,16 @@ def load_hub(name: str, config: str | None, problems: Problems) -> tuple[Any, tu
         return None, ()
 
 
+def require_hub_set(source: str) -> None:
+    """Return when `hub:NAME[:config]` can be had, from the hub or from the local cache; else raise HubUnreachable."""
+    name, _, config = source.removeprefix("hub:").partition(":")
+    try:
+        require_hub(name, "dataset")
+    except HubUnreachable:
+        if _load_cached(name, config or None) is None:
+            raise
+
+
 def _load_cached(name: str, config: str | None) -> Any:
     """What an earlier `load_dataset` left in the cache; None when there is nothing (or not this config)."""
     from datasets.packaged_modules.cache.cache import Cache

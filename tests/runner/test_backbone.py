@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from runner.backbone import ModelError, fingerprint, load_backbone, load_tokenizer, transformer_layers
+from runner.backbone import fingerprint, load_backbone, load_tokenizer, transformer_layers
+from runner.errors import ModelError
 from runner.hub import HubUnreachable
 from runner.recipe import Model
 from tests.runner.conftest import BERT, Kit

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from runner.backbone import ModelError, load_backbone
+from runner.backbone import load_backbone
 from runner.classifier import (
     FORMAT,
     CheckpointInfo,
@@ -21,6 +21,7 @@ from runner.classifier import (
     read_info,
     save_classifier,
 )
+from runner.errors import ModelError
 from runner.recipe import Lora, Model
 from store import list_checkpoints
 from tests.runner.conftest import Kit, Trained

@@ -24,7 +24,6 @@ from store import (
     list_dynamics,
     list_evaluations,
     list_metrics,
-    list_runs,
     open_store,
 )
 from tests.runner.conftest import Kit
@@ -125,12 +124,17 @@ def test_an_unreachable_hub_is_said_at_once_without_traceback(kit: Kit, tmp_path
         taken.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(kit.text({"model.base": "someone/something"}))
-    done = call("train", str(recipe), "--store", str(tmp_path / "a.db"), HF_ENDPOINT=endpoint)
+    recipe.write_text(kit.text({"model.base": "someone/something", "data.source": "hub:someone/texts"}))
+    store = tmp_path / "a.db"
+    done = call("train", str(recipe), "--store", str(store), HF_ENDPOINT=endpoint, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 2, done.stderr
     assert f'error: hub model "someone/something": {endpoint} cannot be reached' in done.stderr
+    assert f'\nhub dataset "someone/texts": {endpoint} cannot be reached' in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(list_runs(open_store(tmp_path / "a.db"))) == 0
+    assert not store.exists()
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "click" in imported
+    assert not imported & {"torch", "transformers"}
 
 
 # a run that is stopped -----------------------------------------------------------------------------------------------

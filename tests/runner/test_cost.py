@@ -12,7 +12,8 @@ import types
 import pytest
 
 import runner.cost
-from runner.cost import CostMeter, SystemSample, _Samples
+from runner.cost import CostMeter, _Samples
+from store import SystemSample
 from tests.runner.test_system import FakeNvml, FakeTorch
 
 
@@ -166,7 +167,7 @@ def test_gpus_are_measured_through_nvml(monkeypatch, has_counter):
     cost = meter.result()
     assert cost.device_seconds == 2 * cost.wall_seconds
     assert cost.peak_device_bytes == 2_000
-    assert cost.gpu_utilisation == pytest.approx(0.7)
+    assert cost.device_utilisation == pytest.approx(0.7)
     if has_counter:
         assert cost.energy_joules == 2 * 5.0
     else:  # 300 W + 300 W, from the first to the last sample
@@ -180,5 +181,5 @@ def test_a_cuda_run_without_cuda_has_wall_seconds_but_no_device_memory(monkeypat
     with CostMeter(device_type="cuda") as meter:
         pass
     cost = meter.result()
-    assert (cost.peak_device_bytes, cost.gpu_utilisation, cost.energy_joules) == (None, None, None)
+    assert (cost.peak_device_bytes, cost.device_utilisation, cost.energy_joules) == (None, None, None)
     assert cost.device_seconds == cost.wall_seconds
