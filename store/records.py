@@ -89,15 +89,23 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Lease:
-    """Who holds a running run: a process on a host."""
+class Holder:
+    """A process on a host that has something in hand."""
 
     host: str
     boot_id: str | None
     pid: int
     process_started_at: float
+    """Tells a process from a later one with the same number."""
     heartbeat_at: float
     oom_kills: int | None
+    """The kernel's count of out-of-memory kills when it began."""
+
+
+@dataclass(frozen=True)
+class Lease(Holder):
+    """Who holds a running run."""
+
     rows_pending: int
     rows_lost: int
 

@@ -19,13 +19,14 @@ from store import (
     reconcile,
     record_run,
 )
-from store import leases as leases_module
+from store import holders as holders_module
+from store.leases import take_lease
 
 
 def held_run(store: Store, **lease: object) -> Run:
     """A running run whose lease says what the test wants; the rest is this process."""
     run = record_run(store, NewRun("x"))
-    leases_module.take_lease(store, run)
+    take_lease(store, run)
     with store.write() as db:
         for column, value in lease.items():
             db.execute(f"UPDATE leases SET {column} = ? WHERE run_key = ?", (value, run.key))
@@ -95,9 +96,9 @@ def test_what_became_of_the_holder(store: Store, lease: dict[str, object], cause
 
 
 def test_out_of_memory_is_told_from_a_kill(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases_module, "oom_kill_count", lambda: 3)
+    monkeypatch.setattr(holders_module, "oom_kill_count", lambda: 3)
     run = held_run(store, pid=2**22 + 1)
-    monkeypatch.setattr(leases_module, "oom_kill_count", lambda: 4)
+    monkeypatch.setattr(holders_module, "oom_kill_count", lambda: 4)
     reconcile(store)
     assert str(get_run(store, run.key).cause).startswith(f"out of memory: the kernel killed process {2**22 + 1}")
 
@@ -116,5 +117,5 @@ def test_queued_and_ended_runs_are_left_alone(store: Store) -> None:
 
 
 def test_the_kernels_count_is_a_number_or_unknown() -> None:
-    count = leases_module.oom_kill_count()
+    count = holders_module.oom_kill_count()
     assert count is None or count >= 0
