@@ -3,16 +3,20 @@
 Runs on the same dataset pair by position; runs on different versions or datasets pair by example id.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from store.connection import Store
 from store.evaluations import match_query
 from store.frames import read_frame, read_numbers
 from store.records import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The pairs of two evaluations: a and b what each said, w the row of A's dataset with the gold label.
 _PAIRS = (

@@ -1,13 +1,15 @@
 """The data family: examples by content, datasets as immutable versions."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from store.connection import Store
@@ -15,6 +17,9 @@ from store.errors import DatasetNotFound
 from store.frames import read_frame
 from store.ids import example_id
 from store.records import Dataset, NewRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BATCH = 10_000
 # A draft older than this that nobody finished is what a killed process left behind.
@@ -194,6 +199,8 @@ def read_rows(
     store: Store, dataset: Dataset, split: str, *, positions: Sequence[int] | None = None, limit: int = 100
 ) -> pd.DataFrame:
     """Columns position, example_id, text, target, label, metadata: the named positions, or the first `limit` rows."""
+    import pandas as pd
+
     where, values = "", [dataset.key, split]
     if positions is not None:
         where = " AND w.position IN (SELECT value FROM json_each(?))"

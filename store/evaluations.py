@@ -1,19 +1,23 @@
 """Evaluations: what a checkpoint said about every example of a split, and how well it did."""
 
+from __future__ import annotations
+
 import sqlite3
 import time
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from store.connection import Store
 from store.frames import read_frame, read_numbers
 from store.metrics import metric_key
 from store.records import Evaluation, ScoreRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Predictions(NamedTuple):

@@ -1,16 +1,22 @@
 """Query results as data frames."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_frame(db: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
     """The rows of a query; the columns are there even when no row is."""
+    import pandas as pd  # here: the worker and the command line's start do without
+
     cursor = db.execute(sql, values)
     return pd.DataFrame.from_records(cursor.fetchall(), columns=[column[0] for column in cursor.description])
 

@@ -1,16 +1,20 @@
 """Metrics: narrow rows with integer keys, and a summary kept in the same transaction so tables never read history."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from store.connection import Store
 from store.frames import read_frame, read_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Column(NamedTuple):
@@ -151,6 +155,8 @@ def list_metrics(
 
     Only visible rows, by run, metric, step. `after_step` reads just what is new since then.
     """
+    import pandas as pd
+
     db = store.db
     keys = db.execute(
         "SELECT key, name FROM metric_keys WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name",

@@ -1,5 +1,7 @@
 """Runs: making them, finding them, what happened to them, and removing them."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import sqlite3
@@ -7,15 +9,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
 from store.errors import RunAmbiguous, RunNotFound, StoreUnreadable
 from store.frames import read_frame
 from store.ids import new_run_id
 from store.records import Checkpoint, NewRun, Run, RunCost, RunId, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = (
     "key, id, name, task, method, base_model, status, cause, recipe_text, recipe, recipe_hash, dataset_key,"
