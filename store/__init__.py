@@ -8,6 +8,7 @@ leases       who holds a run; reconcile      metrics  curves and their summaries
 evaluations  scores and predictions          blocks   packed dynamics and embeddings
 comparisons  runs side by side, by example   recorder what can be recorded while a run runs
 writer       its queue and its one thread    health   integrity and sizes
+sweeps       searches and who drives them    trials   their configurations, each a run
 errors       what can go wrong, in words     frames   query results as frames and arrays
 """
 
@@ -46,6 +47,8 @@ from store.errors import (
     StoreNotFound,
     StoreTooNew,
     StoreUnreadable,
+    SweepHeld,
+    SweepNotFound,
 )
 from store.evaluations import (
     Answers,
@@ -70,12 +73,18 @@ from store.records import (
     Lease,
     NewRow,
     NewRun,
+    NewSweep,
+    NewTrial,
+    Objective,
     Run,
     RunCost,
     RunId,
     ScoreRow,
     Status,
+    Sweep,
     SystemSample,
+    Trial,
+    TrialReport,
 )
 from store.runs import (
     count_matching_runs,
@@ -95,6 +104,8 @@ from store.runs import (
     run_size,
     set_dataset,
 )
+from store.sweeps import find_sweep, get_sweep, list_sweeps, record_sweep, request_stop
+from store.trials import list_trial_reports, list_trials, read_reports, read_trials
 
 __all__ = [
     "Answers",
@@ -106,6 +117,9 @@ __all__ = [
     "Lease",
     "NewRow",
     "NewRun",
+    "NewSweep",
+    "NewTrial",
+    "Objective",
     "Pairs",
     "Predictions",
     "Recorder",
@@ -124,7 +138,12 @@ __all__ = [
     "StoreNotFound",
     "StoreTooNew",
     "StoreUnreadable",
+    "Sweep",
+    "SweepHeld",
+    "SweepNotFound",
     "SystemSample",
+    "Trial",
+    "TrialReport",
     "check_store",
     "count_flips",
     "count_matching_runs",
@@ -134,12 +153,14 @@ __all__ = [
     "delete_run",
     "example_id",
     "find_dataset",
+    "find_sweep",
     "finish_run",
     "get_cost",
     "get_dataset",
     "get_evaluation",
     "get_lease",
     "get_run",
+    "get_sweep",
     "iter_dynamics",
     "iter_texts",
     "list_checkpoints",
@@ -158,6 +179,9 @@ __all__ = [
     "list_samples",
     "list_scores",
     "list_sparklines",
+    "list_sweeps",
+    "list_trial_reports",
+    "list_trials",
     "open_readonly",
     "open_store",
     "read_answers",
@@ -166,12 +190,16 @@ __all__ = [
     "read_log",
     "read_pairs",
     "read_predictions",
+    "read_reports",
     "read_rows",
     "read_targets",
+    "read_trials",
     "reading",
     "reconcile",
     "record_dataset",
     "record_run",
+    "record_sweep",
+    "request_stop",
     "run_files",
     "run_size",
     "set_dataset",

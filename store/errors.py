@@ -35,3 +35,11 @@ class RunHeld(StoreError):
 
 class RowsLost(StoreError):
     """Rows could not be written before the recorder had to close."""
+
+
+class SweepNotFound(StoreError):
+    """No sweep matches the selector."""
+
+
+class SweepHeld(StoreError):
+    """Another living process drives this sweep."""

@@ -14,6 +14,7 @@ from store.errors import RunHeld
 from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
 from store.records import Lease, Run, Status
 from store.runs import end_run, get_run, record_event
+from store.sweeps import reconcile_sweeps
 
 
 def take_lease(store: Store, run: Run) -> None:
@@ -52,7 +53,7 @@ def get_lease(store: Store, run_key: int) -> Lease | None:
 
 
 def reconcile(store: Store) -> list[Run]:
-    """Make statuses true: runs whose process is gone become `failed` with a cause. Returns those runs."""
+    """Make statuses true: runs whose process is gone become `failed` with a cause, sweeps too. Returns those runs."""
     gone = []
     for (key,) in store.db.execute("SELECT key FROM runs WHERE status = 'running'").fetchall():
         lease = get_lease(store, key)
@@ -66,5 +67,6 @@ def reconcile(store: Store) -> list[Run]:
             record_event(db, key, "failed", cause)
             end_run(db, key, Status.FAILED, cause)
         gone.append(get_run(store, key))
+    reconcile_sweeps(store)
     delete_stale_drafts(store)
     return gone

@@ -299,6 +299,8 @@ CREATE TABLE sweeps (
     fingerprint TEXT NOT NULL,            -- of the search: all but names, notes, tags and the budget
     objectives TEXT NOT NULL CHECK (json_valid(objectives)),   -- [{"metric": ..., "direction": "maximize"}]
     n_trials INTEGER,                     -- configurations wanted; NULL: as many as there are
+    dataset_key INTEGER REFERENCES datasets (key),   -- what its trials train on; NULL where they differ in it
+    wall_seconds REAL NOT NULL DEFAULT 0, -- of its drivers, one after the other
     parent_key INTEGER REFERENCES sweeps (key) ON DELETE SET NULL,   -- the sweep this is an edit of
     request TEXT CHECK (request IN ('stop')),   -- asked of the driver
     created_at REAL NOT NULL,
@@ -332,6 +334,7 @@ CREATE TABLE trial_reports (              -- what a trial said at a rung, as pru
     trial_key INTEGER NOT NULL REFERENCES trials (key) ON DELETE CASCADE,
     rung INTEGER NOT NULL,                -- from 0; the highest is the end of the training
     step INTEGER NOT NULL,                -- optimizer steps of the run at the rung
+    epoch REAL,
     value REAL,
     at REAL NOT NULL,
     PRIMARY KEY (trial_key, rung)
@@ -374,9 +377,11 @@ CREATE TABLE flights (                    -- the last steps before something wen
     run_key INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
     segment INTEGER NOT NULL,
     at REAL NOT NULL,
-    reason TEXT NOT NULL,
+    kind TEXT NOT NULL,                   -- see store.flights.FlightKind
+    step INTEGER,                         -- at which it went wrong; NULL: not told
+    reason TEXT NOT NULL,                 -- in a sentence
     n_steps INTEGER NOT NULL,
-    steps BLOB NOT NULL,                  -- see store.flights
+    steps BLOB NOT NULL,                  -- see store.ring
     batches BLOB NOT NULL                 -- training positions of each step, one after the other
 ) STRICT;
 CREATE INDEX flights_by_run ON flights (run_key);

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import Any, Literal, NamedTuple, NewType
 
 RunId = NewType("RunId", str)
 
@@ -203,3 +203,111 @@ class SystemSample(NamedTuple):
     """Memory in use on the GPUs, summed; other processes on the same GPUs are included."""
     power_watts: float | None
     """Power drawn by the GPUs, summed."""
+
+
+class Objective(NamedTuple):
+    """What a sweep looks for: a metric such as validation/macro_f1, cost/wall_seconds or latency/ms, and its better
+    direction."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class NewSweep:
+    """What is known of a sweep before it begins."""
+
+    name: str
+    recipe_text: str
+    recipe: Mapping[str, object]
+    """Resolved, with its [sweep]."""
+    fingerprint: str
+    """Of the search: equal for two recipes that look for the same in the same space, on the same data."""
+    objectives: tuple[Objective, ...]
+    n_trials: int | None = None
+    """Configurations wanted; None: as many as there are."""
+    recipe_path: str | None = None
+    dataset_key: int | None = None
+    parent_key: int | None = None
+    """The sweep that this one is an edit of."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A search over recipes: its trials are runs. Fields as in `NewSweep`."""
+
+    key: int
+    id: str
+    name: str
+    status: Status
+    cause: str | None
+    """Why it ended, in a sentence."""
+    recipe_text: str
+    recipe: Mapping[str, Any]
+    recipe_path: str | None
+    fingerprint: str
+    objectives: tuple[Objective, ...]
+    n_trials: int | None
+    dataset_key: int | None
+    wall_seconds: float
+    """Of its drivers, one after the other."""
+    parent_key: int | None
+    request: str | None
+    """`stop`, where somebody asked its driver to."""
+    created_at: float
+    ended_at: float | None
+    version: int
+    holder: Holder | None
+    """The driver, while there is one."""
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """A trial as it is asked for: configuration `number` (from 0) with one seed."""
+
+    number: int
+    seed: int
+    parameters: Mapping[str, Any]
+    """Recipe path → value."""
+    recipe_hash: str
+    sampler_state: Mapping[str, Any] | None = None
+    """What sampler and pruner want to find again."""
+    status: Status = Status.QUEUED
+    run_key: int | None = None
+    """A finished run of the same resolved recipe, which is reused."""
+    objective_values: tuple[float | None, ...] | None = None
+    """Of the reused run, in the order of the sweep's objectives."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with one seed; its numbers are its run's. Fields as in `NewTrial`."""
+
+    key: int
+    sweep_key: int
+    number: int
+    seed: int
+    parameters: Mapping[str, Any]
+    status: Status
+    cause: str | None
+    recipe_hash: str
+    run_key: int | None
+    is_reused: bool
+    n_attempts: int
+    """How often it was begun or taken up again; a promotion does not count."""
+    n_promotions: int
+    """How often it was pruned and taken up again."""
+    objective_values: tuple[float | None, ...] | None
+    sampler_state: Mapping[str, Any] | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+class TrialReport(NamedTuple):
+    """What a trial said at a rung; the value is the first objective's, None where it was not measured."""
+
+    rung: int
+    step: int
+    epoch: float | None
+    value: float | None

@@ -1,0 +1,145 @@
+import math
+import sqlite3
+
+import numpy as np
+import pytest
+
+from store import (
+    NewRun,
+    NewTrial,
+    Objective,
+    Recorder,
+    RunCost,
+    ScoreRow,
+    Status,
+    Store,
+    Sweep,
+    TrialReport,
+    finish_run,
+    get_sweep,
+    list_trial_reports,
+    list_trials,
+    read_reports,
+    read_trials,
+    record_run,
+    record_sweep,
+)
+from store.trials import (
+    end_trial,
+    find_finished_run,
+    get_trial,
+    record_report,
+    record_trial,
+    set_sampler_state,
+    set_trial_run,
+    start_trial,
+)
+from tests.store.builders import make_dataset, predict
+from tests.store.test_sweeps import F1, SECONDS, new_sweep
+
+
+@pytest.fixture
+def sweep(store: Store) -> Sweep:
+    return record_sweep(store, new_sweep(objectives=(F1, SECONDS)))
+
+
+def test_a_trial_from_its_first_to_its_last_word(store: Store, sweep: Sweep) -> None:
+    trial = record_trial(store, sweep.key, NewTrial(0, 3, {"model.method": "lora"}, "hash", {"rung": 1}))
+    assert (trial.status, trial.seed, trial.sampler_state, trial.is_reused) == (Status.QUEUED, 3, {"rung": 1}, False)
+    start_trial(store, trial)
+    run = record_run(store, NewRun("search-0"))
+    set_trial_run(store, trial, run.key)
+    record_report(store, trial, TrialReport(0, 4, 0.5, 0.25))
+    record_report(store, trial, TrialReport(0, 4, 0.5, 0.5))  # said again after a restart
+    record_report(store, trial, TrialReport(1, 8, 1.0, math.nan))
+    end_trial(store, trial, Status.PRUNED, "not in the top quarter at rung 1")
+    start_trial(store, trial, is_promotion=True)
+    set_sampler_state(store, trial, {"rung": 2})
+    end_trial(store, trial, Status.FINISHED, None, (0.75, math.inf))
+    (found,) = read_trials(store, sweep.key)
+    assert found == get_trial(store, trial.key)
+    assert (found.status, found.cause, found.run_key) == (Status.FINISHED, None, run.key)
+    assert (found.n_attempts, found.n_promotions, found.objective_values) == (1, 1, (0.75, None))
+    assert found.sampler_state == {"rung": 2}
+    assert read_reports(store, sweep.key) == {
+        trial.key: [TrialReport(0, 4, 0.5, 0.5), TrialReport(1, 8, 1.0, None)],
+    }
+    assert list_trial_reports(store, sweep.key)[["number", "rung", "step"]].to_numpy().tolist() == [
+        [0, 0, 4],
+        [0, 1, 8],
+    ]
+
+
+def test_a_configuration_has_a_seed_once(store: Store, sweep: Sweep) -> None:
+    record_trial(store, sweep.key, NewTrial(0, 0, {}, "h"))
+    record_trial(store, sweep.key, NewTrial(0, 1, {}, "h"))
+    with pytest.raises(sqlite3.IntegrityError):
+        record_trial(store, sweep.key, NewTrial(0, 0, {}, "h"))
+
+
+def test_every_write_moves_the_version_of_the_sweep(store: Store, sweep: Sweep) -> None:
+    trial = record_trial(store, sweep.key, NewTrial(0, 0, {}, "h"))
+    before = get_sweep(store, sweep.key).version
+    record_report(store, trial, TrialReport(0, 1, None, 0.5))
+    assert get_sweep(store, sweep.key).version == before + 1
+
+
+def test_the_list_shows_the_run_its_cost_and_the_objectives(store: Store, sweep: Sweep) -> None:
+    dataset = make_dataset(store, "d", [("a", 0), ("b", 1)], "validation")
+    run = record_run(store, NewRun("search-0", dataset_key=dataset.key, select_metric="validation/macro_f1"))
+    with Recorder(store, run) as recorder:
+        for step, value in ((1, 0.5), (2, 0.25)):
+            scores = [ScoreRow("macro_f1", value, value - 0.125, value + 0.125, 2)]
+            recorder.evaluation(
+                "validation", step, epoch=step / 2, n_examples=2, scores=scores, predictions=predict([0, 1])
+            )
+        recorder.best(1)
+        recorder.cost(RunCost(wall_seconds=12.0, device_seconds=9.0))
+    trial = record_trial(store, sweep.key, NewTrial(0, 0, {"model.lora.r": 4}, "h"))
+    set_trial_run(store, trial, run.key)
+    record_report(store, trial, TrialReport(0, 1, 0.5, 0.5))
+    end_trial(store, trial, Status.FINISHED, None, (0.5, None))
+    record_trial(store, sweep.key, NewTrial(1, 0, {}, "h2"))
+    frame = list_trials(store, sweep.key)
+    assert frame["number"].tolist() == [0, 1]
+    first = frame.iloc[0]
+    assert first["parameters"] == {"model.lora.r": 4}
+    assert (first["run_id"], first["run_status"], first["status"]) == (run.id, "finished", "finished")
+    assert (first["value"], first["low"], first["high"], first["step"]) == (0.5, 0.375, 0.625, 1)
+    assert (first["validation/macro_f1"], first["wall_seconds"], first["rung"], first["rung_value"]) == (
+        0.5,
+        12,
+        0,
+        0.5,
+    )
+    assert np.isnan(frame["cost/train_seconds"]).all()
+    assert np.isnan(frame.iloc[1]["validation/macro_f1"])
+
+
+def test_a_sweep_without_trials_has_all_columns(store: Store) -> None:
+    empty = record_sweep(store, new_sweep(objectives=(Objective("latency/ms", "minimize"),)))
+    frame = list_trials(store, empty.key)
+    assert frame.empty
+    assert {"latency/ms", "run_id", "wall_seconds", "rung", "parameters"} <= set(frame.columns)
+    assert list_trial_reports(store, empty.key).empty
+
+
+def test_only_a_finished_run_on_the_same_data_is_found_again(store: Store) -> None:
+    one, other = (make_dataset(store, name, [(name, 0)]) for name in ("one", "other"))
+    assert find_finished_run(store, "h", one.key) is None
+    run = record_run(store, NewRun("x", recipe_hash="h", dataset_key=one.key))
+    assert find_finished_run(store, "h", one.key) is None
+    finish_run(store, run.key, Status.FINISHED)
+    found = find_finished_run(store, "h", one.key)
+    assert found is not None
+    assert found.id == run.id
+    assert find_finished_run(store, "h", other.key) is None
+    assert find_finished_run(store, "h", None) is not None
+
+
+def test_a_reused_run_makes_the_trial_finished_at_once(store: Store, sweep: Sweep) -> None:
+    run = record_run(store, NewRun("x"))
+    trial = record_trial(store, sweep.key, NewTrial(0, 0, {}, "h", run_key=run.key, objective_values=(0.5, 1.0)))
+    assert (trial.status, trial.is_reused, trial.objective_values) == (Status.FINISHED, True, (0.5, 1.0))
+    assert trial.ended_at is not None
+    assert bool(list_trials(store, sweep.key).iloc[0]["is_reused"])
