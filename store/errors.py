@@ -1,5 +1,22 @@
 """What can go wrong in the store, in words a user can act on."""
 
+import sqlite3
+
+# What a write fails of when it is the file that cannot be written just now, rather than this row that is wrong.
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+
 
 class StoreError(Exception):
     """Any problem with the store; its text is meant to be shown as it is."""
@@ -29,6 +46,10 @@ class RunAmbiguous(StoreError):
     """Several runs match the selector; the text names them."""
 
 
+class FlightNotFound(StoreError):
+    """No flight has that key."""
+
+
 class RunHeld(StoreError):
     """Another living process records this run."""
 
@@ -43,3 +64,9 @@ class SweepNotFound(StoreError):
 
 class SweepHeld(StoreError):
     """Another living process drives this sweep."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a write that failed so may succeed later: a lock, a full disk, a file out of reach."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.OperationalError) if code is None else (code & 0xFF) in _PASSING

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,8 +51,12 @@ def write_evaluation(
     n_examples: int,
     scores: Sequence[ScoreRow],
     predictions: Predictions | None,
+    at: float,
 ) -> int:
-    """Write an evaluation with its scores and predictions; one of the same step and split is replaced."""
+    """Write an evaluation with its scores and predictions; one of the same step and split is replaced.
+
+    `at`: when it was made, in unix seconds.
+    """
     db.execute(
         "DELETE FROM evaluations WHERE run_key = ? AND segment = ? AND step = ? AND split = ?",
         (run_key, segment, step, split),
@@ -61,7 +64,7 @@ def write_evaluation(
     (key,) = db.execute(
         "INSERT INTO evaluations (run_key, segment, step, epoch, split, n_examples, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING key",
-        (run_key, segment, step, epoch, split, n_examples, time.time()),
+        (run_key, segment, step, epoch, split, n_examples, at),
     ).fetchone()
     db.executemany(
         "INSERT INTO scores (evaluation_key, metric_key, value, low, high, n) VALUES (?, ?, ?, ?, ?, ?)",

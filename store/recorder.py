@@ -6,25 +6,23 @@ file. A store that is locked or full makes rows wait, never vanish: `rows_pendin
 many had to be given up, and both are kept with the run's lease for everyone to see.
 """
 
-import json
-import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from store.blocks import write_dynamics, write_embeddings
 from store.connection import Store
+from store.entries import Entry, Point, column
 from store.errors import RowsLost
-from store.evaluations import Predictions, mark_best, write_evaluation
+from store.evaluations import Predictions
 from store.leases import take_lease
 from store.metrics import StepRow
 from store.records import Run, RunCost, ScoreRow, Status, SystemSample
-from store.runs import end_run, record_event, write_cost
-from store.writer import Curves, Operation, Point, Writer, column
+from store.writer import Writer
 
 
 class Recorder:
@@ -71,8 +69,11 @@ class Recorder:
 
         Raises ValueError for lengths that differ and steps that are no whole numbers.
         """
-        prepared = {name: column(name, steps, values) for name, (steps, values) in columns.items()}
-        self._writer.add(Curves(prepared, sum(len(column.steps) for column in prepared.values())))
+        arrays: dict[str, NDArray[Any]] = {}
+        for i, (name, (steps, values)) in enumerate(columns.items()):
+            arrays[f"steps{i}"], arrays[f"values{i}"] = column(name, steps, values)
+        n_rows = sum(map(len, arrays.values())) // 2
+        self._add("curves", {"names": list(columns)}, arrays, n_rows=n_rows)
 
     def evaluation(
         self,
@@ -88,30 +89,25 @@ class Recorder:
 
         Raises ValueError where `predictions` are not of `n_examples`.
         """
+        arrays: dict[str, NDArray[Any]] = {}
         if predictions is not None:
-            predictions = Predictions(*(np.array(column) for column in predictions))  # the caller may go on with his
-            lengths = {name: column.shape for name, column in predictions._asdict().items()}
+            arrays = {name: np.array(values) for name, values in predictions._asdict().items()}  # a copy: see `_add`
+            lengths = {name: values.shape for name, values in arrays.items()}
             if set(lengths.values()) != {(n_examples,)}:
                 raise ValueError(f"evaluation(): predictions of {n_examples} examples expected, got {lengths}.")
-        self._do(
-            len(scores) + (n_examples if predictions else 0),
-            lambda db: write_evaluation(
-                db,
-                self.run.key,
-                self.segment,
-                split=split,
-                step=step,
-                epoch=epoch,
-                n_examples=n_examples,
-                scores=scores,
-                predictions=predictions,
-            ),
-        )
+        values = {
+            "split": split,
+            "step": step,
+            "epoch": epoch,
+            "n_examples": n_examples,
+            "scores": [tuple(score) for score in scores],
+        }
+        self._add("evaluation", values, arrays, n_rows=len(scores) + (n_examples if arrays else 0))
         self.log({f"{split}/{s.metric}": s.value for s in scores if s.value is not None}, step, epoch=epoch)
 
     def best(self, step: int) -> None:
         """The evaluations and checkpoint of this step are the best so far."""
-        self._do(1, lambda db: mark_best(db, self.run.key, self.segment, step))
+        self._add("best", {"step": step})
 
     def dynamics(self, epoch: int, step: int, *, n_classes: int, words: NDArray[np.uint16]) -> None:
         """Record one epoch of training dynamics: words `(n_train, width)` uint16 as `evals.dynamics` encodes them.
@@ -120,13 +116,8 @@ class Recorder:
         """
         if words.ndim != 2 or words.dtype != np.uint16:
             raise ValueError(f"dynamics(): words must be (n_train, width) uint16, not {words.shape} {words.dtype}.")
-        words = words.copy()  # the trainer fills the same buffer again in the next epoch
-        self._do(
-            len(words),
-            lambda db: write_dynamics(
-                db, self.run.key, self.segment, epoch=epoch, step=step, n_classes=n_classes, words=words
-            ),
-        )
+        values = {"epoch": epoch, "step": step, "n_classes": n_classes}
+        self._add("dynamics", values, {"words": words.copy()}, n_rows=len(words))
 
     def embeddings(
         self, splits: Mapping[str, NDArray[np.float16]], *, dataset_key: int, fingerprint: str, pooling: str
@@ -138,17 +129,8 @@ class Recorder:
         shapes = {split: array.shape for split, array in splits.items()}
         if not shapes or any(len(shape) != 2 for shape in shapes.values()) or len({s[1] for s in shapes.values()}) > 1:
             raise ValueError(f"embeddings(): (n, d) of one d for every split expected, got {shapes}.")
-        self._do(
-            sum(len(array) for array in splits.values()),
-            lambda db: write_embeddings(
-                db,
-                self.run.key,
-                dataset_key=dataset_key,
-                fingerprint=fingerprint,
-                pooling=pooling,
-                splits=splits,
-            ),
-        )
+        values = {"dataset_key": dataset_key, "fingerprint": fingerprint, "pooling": pooling}
+        self._add("embeddings", values, splits, n_rows=sum(map(len, splits.values())))
 
     def checkpoint(
         self,
@@ -161,67 +143,35 @@ class Recorder:
         manifest: Mapping[str, str],
     ) -> None:
         """Record a saved checkpoint; `path` is relative to the store's files folder, or a URL."""
-        values = (
-            self.run.key,
-            self.segment,
-            step,
-            epoch,
-            path,
-            size_bytes,
-            sha256,
-            json.dumps(manifest),
-            time.time(),
-        )
-        self._do(
-            1,
-            lambda db: db.execute(
-                "INSERT OR REPLACE INTO checkpoints"
-                " (run_key, segment, step, epoch, path, size_bytes, sha256, manifest, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            ),
-        )
+        values = {
+            "step": step,
+            "epoch": epoch,
+            "path": path,
+            "size_bytes": size_bytes,
+            "sha256": sha256,
+            "manifest": dict(manifest),
+        }
+        self._add("checkpoint", values)
 
     def checkpoint_deleted(self, step: int) -> None:
         """The files of this step's checkpoint were removed to save space."""
-        self._do(
-            1,
-            lambda db: db.execute(
-                "UPDATE checkpoints SET deleted_at = ? WHERE run_key = ? AND segment = ? AND step = ?",
-                (time.time(), self.run.key, self.segment, step),
-            ),
-        )
+        self._add("checkpoint_deleted", {"step": step})
 
     def event(self, kind: str, message: str, data: Mapping[str, object] | None = None) -> None:
         """Note that something happened (a warning, an early stop, an alert)."""
-        self._do(1, lambda db: record_event(db, self.run.key, kind, message, data))
+        self._add("event", {"kind": kind, "message": message, "data": None if data is None else dict(data)})
 
     def text(self, text: str) -> None:
         """Keep a piece of the console log."""
-        self._do(
-            1,
-            lambda db: db.execute(
-                "INSERT INTO run_logs (run_key, number, text)"
-                " SELECT ?1, coalesce(max(number), 0) + 1, ?2 FROM run_logs WHERE run_key = ?1",
-                (self.run.key, text),
-            ),
-        )
+        self._add("text", {"text": text})
 
     def sample(self, sample: SystemSample) -> None:
         """Keep a reading of the machine."""
-        self._do(
-            1,
-            lambda db: db.execute(
-                "INSERT OR REPLACE INTO system_samples"
-                " (run_key, at, cpu_percent, host_bytes, device_utilisation, device_bytes, power_watts)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (self.run.key, *sample),
-            ),
-        )
+        self._add("sample", {"sample": tuple(sample)})
 
     def cost(self, cost: RunCost) -> None:
         """What the run took so far."""
-        self._do(1, lambda db: write_cost(db, self.run.key, cost))
+        self._add("cost", asdict(cost))
 
     # the end -------------------------------------------------------------------------------------------------------
 
@@ -248,7 +198,7 @@ class Recorder:
         Raises RowsLost when rows were lost, or when the store cannot be written for `timeout` seconds: while the
         process lives rows and status go on waiting for the store, and another call waits with them.
         """
-        is_first = self._writer.close(lambda db: end_run(db, self.run.key, status, cause), timeout)
+        is_first = self._writer.close(Entry("finish", time.time(), {"status": status, "cause": cause}, {}, 1), timeout)
         if is_first and self.rows_lost:
             raise RowsLost(f"{self.rows_lost} rows of run {self.run.id} could not be written; see its events.")
 
@@ -270,5 +220,8 @@ class Recorder:
         except RowsLost as lost:  # must not hide what went wrong first
             error.add_note(str(lost))
 
-    def _do(self, n_rows: int, operation: Callable[[sqlite3.Connection], object]) -> None:
-        self._writer.add(Operation(operation, max(n_rows, 1)))
+    def _add(
+        self, kind: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None, *, n_rows: int = 1
+    ) -> None:
+        """Hand over an entry (see `store.entries`); the caller must not write to `arrays` any more."""
+        self._writer.add(Entry(kind, time.time(), values, arrays or {}, max(n_rows, 1)))

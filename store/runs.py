@@ -93,11 +93,13 @@ def finish_run(store: Store, run_key: int, status: Status, cause: str | None = N
         end_run(db, run_key, status, cause)
 
 
-def end_run(db: sqlite3.Connection, run_key: int, status: Status, cause: str | None) -> None:
-    """As `finish_run`, inside a transaction of the caller's."""
+def end_run(
+    db: sqlite3.Connection, run_key: int, status: Status, cause: str | None, *, at: float | None = None
+) -> None:
+    """As `finish_run`, inside a transaction of the caller's; `at` (unix seconds) is when it ended, if not now."""
     db.execute(
         "UPDATE runs SET status = ?, cause = ?, ended_at = ? WHERE key = ?",
-        (status, cause, time.time(), run_key),
+        (status, cause, time.time() if at is None else at, run_key),
     )
     db.execute("DELETE FROM leases WHERE run_key = ?", (run_key,))
 
@@ -232,12 +234,18 @@ def count_runs(store: Store) -> dict[str, int]:
 
 
 def record_event(
-    db: sqlite3.Connection, run_key: int, kind: str, message: str, data: Mapping[str, object] | None = None
+    db: sqlite3.Connection,
+    run_key: int,
+    kind: str,
+    message: str,
+    data: Mapping[str, object] | None = None,
+    *,
+    at: float | None = None,
 ) -> None:
-    """Note that something happened to a run, inside a transaction of the caller's."""
+    """Note that something happened to a run, now or `at` (unix seconds), inside a transaction of the caller's."""
     db.execute(
         "INSERT INTO run_events (run_key, at, kind, message, data) VALUES (?, ?, ?, ?, ?)",
-        (run_key, time.time(), kind, message, _json(data)),
+        (run_key, time.time() if at is None else at, kind, message, _json(data)),
     )
 
 
@@ -270,6 +278,28 @@ def write_cost(db: sqlite3.Connection, run_key: int, cost: RunCost) -> None:
     db.execute(
         f"INSERT OR REPLACE INTO run_costs (run_key, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
         (run_key, *(getattr(cost, name) for name in names)),
+    )
+
+
+def write_checkpoint(
+    db: sqlite3.Connection,
+    run_key: int,
+    segment: int,
+    *,
+    step: int,
+    epoch: float | None,
+    path: str,
+    size_bytes: int,
+    sha256: str,
+    manifest: Mapping[str, str],
+    created_at: float,
+) -> None:
+    """Note a saved checkpoint; one of the same step is replaced."""
+    db.execute(
+        "INSERT OR REPLACE INTO checkpoints"
+        " (run_key, segment, step, epoch, path, size_bytes, sha256, manifest, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (run_key, segment, step, epoch, path, size_bytes, sha256, _json(manifest), created_at),
     )
 
 

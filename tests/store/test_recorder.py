@@ -30,6 +30,7 @@ from store import (
     read_log,
     record_run,
 )
+from store import entries as entries_module
 from store import writer as writer_module
 from tests.store.builders import locked, predict
 
@@ -191,7 +192,7 @@ def test_finish_while_locked_raises_goes_on_and_can_be_called_again(store: Store
 
 def test_a_full_disk_makes_rows_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = start(store)
-    real = writer_module.write_metrics
+    real = entries_module.write_metrics
     is_full = True
 
     def write(*arguments: object) -> None:
@@ -199,7 +200,7 @@ def test_a_full_disk_makes_rows_wait(store: Store, monkeypatch: pytest.MonkeyPat
         if is_full:
             raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(writer_module, "write_metrics", write)
+    monkeypatch.setattr(entries_module, "write_metrics", write)
     recorder.log({"loss": 1.0}, 1)
     with pytest.warns(UserWarning, match=r"disk is full.*rows wait"), pytest.raises(RowsLost, match="disk is full"):
         recorder.flush(timeout=0.1)
@@ -261,16 +262,16 @@ def test_what_can_never_be_written_loses_only_itself(store: Store) -> None:
 def test_a_lock_in_the_middle_of_sorting_out_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = start(store)
     n_calls = 0
-    real = writer_module.record_event
+    real = entries_module.record_event
 
-    def event(*arguments: object) -> None:
+    def event(*arguments: object, **more: object) -> None:
         nonlocal n_calls
         n_calls += 1
         if n_calls == 4:
             raise sqlite3.OperationalError("database is locked")
-        real(*arguments)  # type: ignore[arg-type]  # passed on as they are
+        real(*arguments, **more)  # type: ignore[arg-type]  # passed on as they are
 
-    monkeypatch.setattr(writer_module, "record_event", event)
+    monkeypatch.setattr(entries_module, "record_event", event)
     with warnings.catch_warnings(action="ignore"):
         with locked(store):
             for number in range(6):
