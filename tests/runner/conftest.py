@@ -6,18 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from benchmarks.tiny import BERT, GPT2, rows, save_bare_tokenizer, save_model, save_tokenizer
 from store import Run, Store, open_store
 from tests.runner.data.recipes import write_csv
-
-CLUES = {
-    "food": ("bread", "soup", "apple", "cheese", "spoon"),
-    "sport": ("ball", "goal", "race", "team", "coach"),
-    "sky": ("cloud", "star", "moon", "rain", "wind"),
-}
-FILLERS = ("the", "a", "of", "and", "was", "is", "very", "then", "here", "there", "one", "two")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,92 +33,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-def words() -> list[str]:
-    return [*FILLERS, *(word for clues in CLUES.values() for word in clues), *(f"w{i}" for i in range(40))]
-
-
 @pytest.fixture(scope="session")
 def tokenizer(folder: Path) -> Path:
-    """A WordPiece tokenizer of whole words, with CLS, SEP and PAD, in a folder."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words()])}
-    raw = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    raw.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
-    )
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=raw, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
-    )
-    made.save_pretrained(folder / "tokenizer")
-    return folder / "tokenizer"
+    return save_tokenizer(folder / "tokenizer")
 
 
 @pytest.fixture(scope="session")
 def bare_tokenizer(folder: Path) -> Path:
-    """As GPT-2's: no special token but the end of a text, nothing to pad with, nothing around a text."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    raw.train_from_iterator(words(), trainers.BpeTrainer(vocab_size=300, special_tokens=["<end>"], show_progress=False))
-    PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>").save_pretrained(folder / "bare-tokenizer")
-    return folder / "bare-tokenizer"
-
-
-BERT = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 64,
-}
-GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    return save_bare_tokenizer(folder / "bare-tokenizer")
 
 
 @pytest.fixture(scope="session")
 def bert(folder: Path, tokenizer: Path) -> Path:
-    """The folder of a tiny BERT with random weights: something to load, to freeze and to adapt."""
-    return _saved(folder / "bert", tokenizer, "bert", BERT)
+    """The folder of a tiny BERT."""
+    return save_model(folder / "bert", tokenizer, "bert", BERT)
 
 
 @pytest.fixture(scope="session")
 def gpt2(folder: Path, bare_tokenizer: Path) -> Path:
     """The folder of a tiny GPT-2 whose tokenizer has no pad token."""
-    return _saved(folder / "gpt2", bare_tokenizer, "gpt2", GPT2)
-
-
-def _saved(where: Path, tokenizer: Path, kind: str, settings: dict[str, int]) -> Path:
-    import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(tokenizer)
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        config = AutoConfig.for_model(kind, vocab_size=len(loaded), **settings)
-        model = AutoModel.from_config(config)
-        for parameter in model.parameters():  # livelier than the usual start: two layers then tell words apart
-            if parameter.ndim == 2:
-                parameter.data.mul_(8)
-    model.save_pretrained(where)
-    loaded.save_pretrained(where)
-    return where
-
-
-def rows(n: int, *, seed: int, clues: dict[str, tuple[str, ...]] = CLUES) -> list[tuple[str, str]]:
-    """`n` different texts of 3 to 12 words; one clue word says the label."""
-    rng = np.random.default_rng(seed)
-    made: dict[str, str] = {}
-    labels = list(clues)
-    while len(made) < n:
-        label = labels[len(made) % len(labels)]
-        text = [str(word) for word in rng.choice([*FILLERS, *(f"w{i}" for i in range(40))], rng.integers(2, 12))]
-        text.insert(int(rng.integers(0, len(text) + 1)), str(rng.choice(clues[label])))
-        made.setdefault(" ".join(text), label)
-    return list(made.items())
+    return save_model(folder / "gpt2", bare_tokenizer, "gpt2", GPT2)
 
 
 @pytest.fixture(scope="session")

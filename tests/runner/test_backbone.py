@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.tiny import BERT
 from runner.backbone import fingerprint, load_backbone, load_tokenizer, transformer_layers
 from runner.errors import ModelError
 from runner.hub import HubUnreachable
 from runner.recipe import Model
-from tests.runner.conftest import BERT, Kit
+from tests.runner.conftest import Kit
 
 
 def test_poolings_that_fit_the_kind(kit: Kit, tmp_path: Path) -> None:

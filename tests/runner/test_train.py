@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny import BERT, GPT2, rows
 from evals.dynamics import decode, row_bytes
 from runner.causes import cause_of
 from runner.checkpoints import DiskFull
@@ -39,7 +40,7 @@ from store import (
     read_predictions,
     read_targets,
 )
-from tests.runner.conftest import BERT, GPT2, Kit, Trained, rows
+from tests.runner.conftest import Kit, Trained
 from tests.runner.data.recipes import write_csv
 
 METHODS = ("full", "head", "top-layers", "lora")
