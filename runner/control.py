@@ -13,8 +13,8 @@
 `dataset` is the stored version to train on, instead of reading `data.source`; `shared` (`runner.shared.Shared`) keeps
 between the runs of one process what they have in common.
 `runner.resume.resume(store, run, progress, *, command=None, control=None, shared=None) -> Run`: for failed, killed and
-pruned runs. Both raise the error of bad input before they have changed anything; afterwards what goes wrong is the run's
-status and cause.
+pruned runs. Both raise the error of bad input before they have changed anything; afterwards what goes wrong is the
+run's status and cause.
 """
 
 from collections.abc import Mapping, Sequence

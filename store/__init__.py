@@ -9,6 +9,7 @@ evaluations  scores and predictions          blocks   packed dynamics and embedd
 comparisons  runs side by side, by example   recorder what can be recorded while a run runs
 writer       its queue and its one thread    health   integrity and sizes
 sweeps       searches and who drives them    trials   their configurations, each a run
+segments     stretches between (re)starts
 errors       what can go wrong, in words     frames   query results as frames and arrays
 """
 
@@ -43,6 +44,7 @@ from store.errors import (
     RunAmbiguous,
     RunHeld,
     RunNotFound,
+    RunNotResumable,
     StoreError,
     StoreNotFound,
     StoreTooNew,
@@ -104,6 +106,7 @@ from store.runs import (
     run_size,
     set_dataset,
 )
+from store.segments import Segment, list_segments, open_segment
 from store.sweeps import find_sweep, get_sweep, list_sweeps, record_sweep, request_stop
 from store.trials import list_trial_reports, list_trials, read_reports, read_trials
 
@@ -130,7 +133,9 @@ __all__ = [
     "RunHeld",
     "RunId",
     "RunNotFound",
+    "RunNotResumable",
     "ScoreRow",
+    "Segment",
     "Status",
     "Store",
     "StoreError",
@@ -178,11 +183,13 @@ __all__ = [
     "list_runs",
     "list_samples",
     "list_scores",
+    "list_segments",
     "list_sparklines",
     "list_sweeps",
     "list_trial_reports",
     "list_trials",
     "open_readonly",
+    "open_segment",
     "open_store",
     "read_answers",
     "read_embeddings",

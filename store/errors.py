@@ -54,8 +54,24 @@ class RunHeld(StoreError):
     """Another living process records this run."""
 
 
+class RunNotResumable(StoreError):
+    """The run cannot go on: it is finished, at work, or has not begun."""
+
+
 class RowsLost(StoreError):
     """Rows could not be written before the recorder had to close."""
+
+
+class JobNotFound(StoreError):
+    """No job matches the selector, or several do; the text names what there is."""
+
+
+class JobRefused(StoreError):
+    """The job is in no state for what was asked of it; the text says what can be done instead."""
+
+
+class WorkerExists(StoreError):
+    """Another living process takes jobs for this device on this host."""
 
 
 class SweepNotFound(StoreError):

@@ -19,20 +19,25 @@ from store.sweeps import reconcile_sweeps
 
 def take_lease(store: Store, run: Run) -> None:
     """This process holds the run from now on, and it is running. Raises RunHeld where another living process does."""
-    us = this_process()
     with store.write(run.key) as db:
-        holder = get_lease(store, run.key)
-        if holder is not None and not is_same(holder, us) and cause_of_death(holder) is None:
-            raise RunHeld(f"run {run.id} ({run.name}) is being recorded by process {holder.pid} on {holder.host}.")
-        db.execute(
-            f"INSERT OR REPLACE INTO leases (run_key, {HOLDER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (run.key, *astuple(us)),
-        )
-        db.execute(
-            "UPDATE runs SET status = 'running', cause = NULL, ended_at = NULL,"
-            " started_at = coalesce(started_at, ?) WHERE key = ?",
-            (us.heartbeat_at, run.key),
-        )
+        hold_run(db, store, run)
+
+
+def hold_run(db: sqlite3.Connection, store: Store, run: Run) -> None:
+    """As `take_lease`, inside a transaction of the caller's."""
+    us = this_process()
+    holder = get_lease(store, run.key)
+    if holder is not None and not is_same(holder, us) and cause_of_death(holder) is None:
+        raise RunHeld(f"run {run.id} ({run.name}) is being recorded by process {holder.pid} on {holder.host}.")
+    db.execute(
+        f"INSERT OR REPLACE INTO leases (run_key, {HOLDER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (run.key, *astuple(us)),
+    )
+    db.execute(
+        "UPDATE runs SET status = 'running', cause = NULL, ended_at = NULL,"
+        " started_at = coalesce(started_at, ?) WHERE key = ?",
+        (us.heartbeat_at, run.key),
+    )
 
 
 def beat(db: sqlite3.Connection, run_key: int, rows_pending: int, rows_lost: int) -> None:

@@ -32,12 +32,15 @@ class Recorder:
     (KeyboardInterrupt: killed).
     """
 
-    def __init__(self, store: Store, run: Run, *, segment: int = 1) -> None:
-        """Raises RunHeld where another living process records this run."""
+    def __init__(self, store: Store, run: Run, *, segment: int = 1, seconds: float | None = None) -> None:
+        """`seconds` of work were done in earlier segments (None: count from the run's start).
+
+        Raises RunHeld where another living process records this run.
+        """
         self.store = store
         self.run = run
         self.segment = segment
-        self._began = time.monotonic() - (time.time() - (run.started_at or time.time()))
+        self._began = time.monotonic() - (time.time() - (run.started_at or time.time()) if seconds is None else seconds)
         take_lease(store, run)
         self._writer = Writer(store, run, segment)
 
