@@ -10,6 +10,7 @@ comparisons  runs side by side, by example   recorder what can be recorded while
 writer       its queue and its one thread    health   integrity and sizes
 sweeps       searches and who drives them    trials   their configurations, each a run
 segments     stretches between (re)starts
+jobs         the queue, as people handle it   job_leases who carries a job out
 errors       what can go wrong, in words     frames   query results as frames and arrays
 """
 
@@ -40,6 +41,8 @@ from store.datasets import (
 )
 from store.errors import (
     DatasetNotFound,
+    JobNotFound,
+    JobRefused,
     RowsLost,
     RunAmbiguous,
     RunHeld,
@@ -51,6 +54,7 @@ from store.errors import (
     StoreUnreadable,
     SweepHeld,
     SweepNotFound,
+    WorkerExists,
 )
 from store.evaluations import (
     Answers,
@@ -65,6 +69,22 @@ from store.evaluations import (
 )
 from store.health import StoreHealth, check_store
 from store.ids import dataset_fingerprint, example_id
+from store.job_leases import reconcile_jobs
+from store.jobs import (
+    Job,
+    JobStatus,
+    cancel_job,
+    get_job,
+    job_log,
+    list_jobs,
+    list_workers,
+    pause_job,
+    queue_job,
+    reorder_job,
+    resume_job,
+    retry_job,
+    set_priority,
+)
 from store.leases import get_lease, reconcile
 from store.metrics import list_latest, list_metrics, list_sparklines
 from store.recorder import Recorder
@@ -117,6 +137,10 @@ __all__ = [
     "DatasetNotFound",
     "DynamicsRow",
     "Evaluation",
+    "Job",
+    "JobNotFound",
+    "JobRefused",
+    "JobStatus",
     "Lease",
     "NewRow",
     "NewRun",
@@ -149,6 +173,8 @@ __all__ = [
     "SystemSample",
     "Trial",
     "TrialReport",
+    "WorkerExists",
+    "cancel_job",
     "check_store",
     "count_flips",
     "count_matching_runs",
@@ -163,11 +189,13 @@ __all__ = [
     "get_cost",
     "get_dataset",
     "get_evaluation",
+    "get_job",
     "get_lease",
     "get_run",
     "get_sweep",
     "iter_dynamics",
     "iter_texts",
+    "job_log",
     "list_checkpoints",
     "list_datasets",
     "list_dynamics",
@@ -176,6 +204,7 @@ __all__ = [
     "list_example_history",
     "list_example_places",
     "list_flips",
+    "list_jobs",
     "list_latest",
     "list_metrics",
     "list_predictions",
@@ -188,9 +217,12 @@ __all__ = [
     "list_sweeps",
     "list_trial_reports",
     "list_trials",
+    "list_workers",
     "open_readonly",
     "open_segment",
     "open_store",
+    "pause_job",
+    "queue_job",
     "read_answers",
     "read_embeddings",
     "read_example_dynamics",
@@ -203,11 +235,16 @@ __all__ = [
     "read_trials",
     "reading",
     "reconcile",
+    "reconcile_jobs",
     "record_dataset",
     "record_run",
     "record_sweep",
+    "reorder_job",
     "request_stop",
+    "resume_job",
+    "retry_job",
     "run_files",
     "run_size",
     "set_dataset",
+    "set_priority",
 ]
