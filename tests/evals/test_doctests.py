@@ -21,8 +21,11 @@ def test_all_modules_are_found() -> None:
             "curves",
             "dynamics",
             "f1",
+            "importance",
             "intervals",
+            "memory",
             "paired",
+            "search",
             "verdict",
         )
     }
