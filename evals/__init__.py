@@ -8,6 +8,7 @@
 - `verdict`         better, not better, not separable yet (needs about n more examples); the headline
 - `dynamics`        how logits seen in training are packed, and what a stack of epochs says of each example
 - `curves`          thinning and smoothing of metric curves for a chart
+- `alerts`          when a training goes wrong: spike, divergence, over-fitting, stall, slow data, full disk
 - `search`          the best so far over trials, and the Pareto front of several objectives
 - `importance`      which parameters of a search mattered: permutation importance on held-out trials
 - `memory`          what a training step takes: weights, gradients, optimizer states, activations

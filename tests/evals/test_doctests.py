@@ -16,6 +16,7 @@ def test_all_modules_are_found() -> None:
     assert set(MODULES) == {
         f"evals.{name}"
         for name in (
+            "alerts",
             "calibration",
             "classification",
             "curves",
