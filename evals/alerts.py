@@ -293,4 +293,5 @@ def disk_low(free_bytes: int, checkpoint_bytes: int, *, folder: str) -> Alert | 
 
 def _rounded(**values: float) -> dict[str, float | int | str]:
     """Evidence is read by people: three digits, and nothing where there is no number."""
-    return {name: float(f"{value:.3g}") for name, value in values.items() if np.isfinite(value)}
+    rounded = {name: float(f"{value:.3g}") for name, value in values.items()}
+    return {name: value for name, value in rounded.items() if np.isfinite(value)}
