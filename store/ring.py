@@ -4,8 +4,8 @@ Every step is written twice into its slot: when its batch is known, before the f
 dies in says which examples it held), and when it has ended. Both parts carry a checksum, so that a part that was being
 written at the kill is recognised and left out.
 
-The file is allocated at once and written with pwrite, not through a memory map: what is written survives the process
-all the same, and a disk that fails is an error that can be caught instead of a signal that ends the training. The same
+The file has its size from the first and is written with pwrite, not through a memory map: what is written survives the
+process all the same, and a disk that fails is an error that can be caught instead of a signal that ends the training. The same
 bytes are kept in memory: where the file cannot be made or written, the flight is lost only with the process.
 
 Format, little-endian: a header (`_HEADER`: magic, format, crc32 of the rest, slots, positions a slot, segment, run id),
@@ -17,6 +17,7 @@ sequence s is in slot (s - 1) modulo the number of slots.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import time
@@ -120,8 +121,8 @@ class FlightRing:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(path.name + ".partial")  # what is in place has a header
             file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            os.posix_fallocate(file, 0, len(self._buffer))
-            os.pwrite(file, self._buffer[:_HEADER_BYTES], 0)
+            if os.pwrite(file, self._buffer, 0) != len(self._buffer):  # all of it: the space is ours from now on
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.replace(partial, path)
         except OSError as error:
             self._fail(error, file)
@@ -153,7 +154,7 @@ class FlightRing:
         if self._file >= 0:
             try:
                 if os.pwrite(self._file, data, start) != len(data):
-                    raise OSError("only a part of a step could be written")
+                    raise OSError(errno.EIO, "only a part of a step could be written")
             except OSError as error:
                 self._fail(error, self._file)
                 self._file = -1
@@ -166,6 +167,7 @@ class FlightRing:
                 os.close(file)
             if self._path is not None:
                 self._path.unlink(missing_ok=True)
+                self._path.with_name(self._path.name + ".partial").unlink(missing_ok=True)
 
     def steps(self) -> Steps:
         """What the ring holds now."""
