@@ -5,6 +5,8 @@ file     TOML, `base =`, `--set`              paths    `${NAME}` and relative pa
 check    pydantic's findings in our words     rules    rules between fields
 fields   the schema and the list of fields    errors   what a person reads
 tables   nested tables                        types    kinds of values
+spaces   what [sweep.space] says              sweep_rules  rules of [sweep]      objectives  what a sweep can look for
+frozen   as JSON, for the queue
 """
 
 from runner.recipe.errors import Problem, RecipeError
@@ -21,6 +23,7 @@ from runner.recipe.load import (
 from runner.recipe.models import (
     METHOD_DEFAULTS,
     Checkpoints,
+    Choices,
     Columns,
     Data,
     Evaluation,
@@ -38,6 +41,7 @@ from runner.recipe.models import (
 __all__ = [
     "METHOD_DEFAULTS",
     "Checkpoints",
+    "Choices",
     "Columns",
     "Data",
     "Evaluation",

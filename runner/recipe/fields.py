@@ -233,7 +233,7 @@ def _walk(node: Node, keys: Keys, is_required: bool) -> list[tuple[Keys, Node, b
         others = option.get("additionalProperties")
         if isinstance(others, dict) and any("properties" in each for each in _options(_plain(others))):
             rows += _walk(others, (*keys, "PATH"), False)
-    return rows
+    return list({dotted(row[0]): row for row in reversed(rows)}.values())[::-1]  # members of a union share fields
 
 
 def _default(keys: Keys, node: Node, is_required: bool) -> str:

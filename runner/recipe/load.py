@@ -10,7 +10,7 @@ the environment. What is wrong with it comes as one `RecipeError` that names eve
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,8 @@ from runner.recipe.models import (
 )
 from runner.recipe.paths import locate
 from runner.recipe.rules import active, check_rules, drop_inherited
+from runner.recipe.sweep_rules import command_rules
+from runner.recipe.tables import RawTable
 
 _NOT_HASHED: Final = ("name", "notes", "tags", "sweep")
 
@@ -35,7 +37,8 @@ class LoadedRecipe:
 
     `text` is the file verbatim, without the files it inherits from; `resolved` is JSON with every default
     filled in, paths absolute and variables expanded; `hash` is equal for two recipes that are the same
-    experiment, whatever they are called.
+    experiment, whatever they are called. `written` is what its files and overrides say together, without defaults
+    ({} for a recipe that comes from a stored run).
     """
 
     text: str
@@ -44,19 +47,29 @@ class LoadedRecipe:
     hash: str
     path: Path | None
     overrides: tuple[str, ...]
+    written: RawTable = field(default_factory=dict)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, for_sweep: bool = False) -> LoadedRecipe:
     """Reads, checks and resolves a recipe file; `overrides` are `a.b=value`, the later ones win.
+
+    A `.json` file is a frozen recipe, as a queued job keeps it (`runner.recipe.frozen`). `for_sweep` also asks for
+    what a search needs.
 
     Raises:
         RecipeError: all that is wrong, at once; also when the file cannot be read or is no TOML.
     """
     text = read_text(path)
-    return _load(text, path.absolute().parent, overrides, str(path), path)
+    if path.suffix.lower() == ".json":
+        from runner.recipe.frozen import read_frozen
+
+        return read_frozen(path, text, overrides)
+    return _load(text, path.absolute().parent, overrides, str(path), path, for_sweep=for_sweep)
 
 
-def parse_recipe(text: str, *, folder: Path, overrides: Sequence[str] = (), source: str = "<recipe>") -> LoadedRecipe:
+def parse_recipe(
+    text: str, *, folder: Path, overrides: Sequence[str] = (), source: str = "<recipe>", for_sweep: bool = False
+) -> LoadedRecipe:
     """As `load_recipe`, from text; relative paths start from `folder`, messages call it `source`.
 
     >>> loaded = parse_recipe('''
@@ -68,10 +81,12 @@ def parse_recipe(text: str, *, folder: Path, overrides: Sequence[str] = (), sour
     >>> loaded.recipe.training.epochs, loaded.recipe.training.learning_rate
     (30, 0.001)
     """
-    return _load(text, folder.absolute(), overrides, source, None)
+    return _load(text, folder.absolute(), overrides, source, None, for_sweep=for_sweep)
 
 
-def _load(text: str, folder: Path, overrides: Sequence[str], source: str, path: Path | None) -> LoadedRecipe:
+def _load(
+    text: str, folder: Path, overrides: Sequence[str], source: str, path: Path | None, *, for_sweep: bool
+) -> LoadedRecipe:
     read = [read_override(override, Path.cwd()) for override in overrides]
     problems = [item for item in read if isinstance(item, Problem)]
     files = read_file_layers(text, folder, source, path)
@@ -79,12 +94,12 @@ def _load(text: str, folder: Path, overrides: Sequence[str], source: str, path: 
     raw = drop_inherited(layers.merged(), layers)
     raw, unfilled = locate(raw, layers, os.environ, source)
     recipe, wrong_fields = check_fields(raw)
-    found = [*unfilled, *wrong_fields, *check_rules(raw)]
+    found = [*unfilled, *wrong_fields, *check_rules(raw), *(command_rules(raw) if for_sweep else ())]
     problems += [layers.attributed(problem) for problem in found]
     if recipe is None or problems:
         raise RecipeError(source, sorted(problems, key=_table_order))
     resolved = resolved_form(recipe)
-    return LoadedRecipe(text, recipe, resolved, recipe_hash(resolved), path, tuple(overrides))
+    return LoadedRecipe(text, recipe, resolved, recipe_hash(resolved), path, tuple(overrides), raw)
 
 
 def _table_order(problem: Problem) -> int:

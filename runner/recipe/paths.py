@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from runner.recipe.errors import Keys, Problem
-from runner.recipe.file import Layers, parse_keys
+from runner.recipe.file import Layers
+from runner.recipe.spaces import parts_of
 from runner.recipe.tables import RawTable, value_at, with_value
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
@@ -123,15 +124,11 @@ def _places(raw: RawTable) -> Iterator[tuple[Keys, tuple[str, ...]]]:
     """Where located values may stand, each with the field whose rule holds there."""
     for field in _LOCATORS:
         yield field, field
-    space = value_at(raw, ("sweep", "space"))
-    for name, choices in space.items() if isinstance(space, Mapping) else ():
-        target = parse_keys(name)
-        if target is None or not isinstance(choices, list):
-            continue
-        for place in range(len(choices)):
+    for part in parts_of(value_at(raw, ("sweep", "space"))):
+        for place in part.values if part.keys is not None else ():
             for field in _LOCATORS:
-                if field[: len(target)] == target:
-                    yield ("sweep", "space", name, place, *field[len(target) :]), field
+                if field[: len(part.keys or ())] == part.keys:
+                    yield (*place, *field[len(part.keys) :]), field
 
 
 def _unfilled(value: str, expanded: Expanded, keys: Keys, source: str) -> Problem:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeGuard
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -42,6 +42,36 @@ def _kind(value: object) -> str:
 # and not as one failure for each member of the union.
 STRING, NUMBER, LIST, TABLE = (Tag(f"{CHOICE}:{kind}") for kind in ("string", "number", "list", "table"))
 BY_KIND = Discriminator(_kind)
+
+
+def search_kind(value: object) -> str:
+    """What a value of `[sweep.space]` is: `choice:` and fixed, list, range, values or alternatives.
+
+    Takes what TOML gave, and the models that it became.
+    """
+    if isinstance(value, dict):
+        return f"{CHOICE}:values" if "values" in value else f"{CHOICE}:range"
+    if isinstance(value, (list, tuple)):
+        are_conditional = bool(value) and all(_has_condition(item) for item in value)
+        return f"{CHOICE}:alternatives" if are_conditional else f"{CHOICE}:list"
+    if hasattr(value, "when"):
+        return f"{CHOICE}:range" if hasattr(value, "low") else f"{CHOICE}:values"
+    return f"{CHOICE}:fixed"
+
+
+def _has_condition(value: object) -> bool:
+    return "when" in value if isinstance(value, dict) else hasattr(value, "when")
+
+
+FIXED, RANGE, VALUES, ALTERNATIVES = (Tag(f"{CHOICE}:{kind}") for kind in ("fixed", "range", "values", "alternatives"))
+BY_SEARCH_KIND = Discriminator(search_kind)
+
+
+def any_of(node: dict[str, Any]) -> None:
+    """Editors may find a value in several members of a union: a list of tables is a list of values too."""
+    if "oneOf" in node:
+        node["anyOf"] = node.pop("oneOf")
+    node |= words("a value, a non-empty list of values, or a table with low and high, or with values")
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,6 +118,13 @@ def _no_url(value: str) -> str:
     if "://" in value:
         raise refuse("is a URL, which is not read; download the file, or write hub:NAME")
     return value
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """True for a finite number; booleans are none."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 def toml_value(value: Any) -> Any:

@@ -294,7 +294,10 @@ def test_sweep_paths_and_values_are_checked_like_the_fields() -> None:
             f'{prefix}"model.lora.r"',
             "belongs to method lora, which no trial would use",
         ): 'add "model.method" = [..., "lora"] to the space',
-        (f'{prefix}"model.dropout"', "must be a table or a non-empty list of values"): "",
+        (
+            f'{prefix}"model.dropout"',
+            "must be a value, a non-empty list of values, or a table with low and high, or with values",
+        ): "",
         (f"{prefix}name", "is no choice to search over"): "sweep model, data, training, evaluation",
         (f'{prefix}"training.warmup".high', "missing: a number"): "",
         (f'{prefix}"training.warmup".hihg', "unknown key"): "did you mean high?",

@@ -50,7 +50,7 @@ def test_a_range_replaces_a_list_and_another_range(tmp_path: Path) -> None:
     child = 'base = "base.toml"\n[sweep.space]\n"training.epochs" = { low = 2, high = 3 }\n'
     resolved = load_recipe(write(tmp_path / "child.toml", child)).resolved
     assert resolved["sweep"]["space"] == {
-        "training.epochs": {"low": 2, "high": 3, "log": False, "step": None},
+        "training.epochs": {"low": 2, "high": 3, "log": False, "step": None, "when": None, "int": False},
         "training.seed": [1, 2],
     }
 
