@@ -8,12 +8,18 @@ leases       who holds a run; reconcile      metrics  curves and their summaries
 evaluations  scores and predictions          blocks   packed dynamics and embeddings
 comparisons  runs side by side, by example   recorder what can be recorded while a run runs
 writer       its queue and its one thread    health   integrity and sizes
+entries      what was recorded, as records    batches  entries written in one transaction
+spool        entries in a file, checksummed   folding  from there into the store, exactly once
+spools       what waits on disk; dead ones    spool_folders  where
 sweeps       searches and who drives them    trials   their configurations, each a run
 segments     stretches between (re)starts
 jobs         the queue, as people handle it   job_leases who carries a job out
+flights      the last steps before trouble   ring     their file while a run runs
+alerts       what a person should look at
 errors       what can go wrong, in words     frames   query results as frames and arrays
 """
 
+from store.alerts import list_alerts
 from store.blocks import (
     DynamicsRow,
     iter_dynamics,
@@ -41,6 +47,7 @@ from store.datasets import (
 )
 from store.errors import (
     DatasetNotFound,
+    FlightNotFound,
     JobNotFound,
     JobRefused,
     RowsLost,
@@ -67,6 +74,7 @@ from store.evaluations import (
     read_answers,
     read_predictions,
 )
+from store.flights import Flight, FlightKind, get_flight, list_flight_examples, list_flights
 from store.health import StoreHealth, check_store
 from store.ids import dataset_fingerprint, example_id
 from store.job_leases import reconcile_jobs
@@ -111,6 +119,7 @@ from store.records import (
 from store.runs import (
     count_matching_runs,
     count_runs,
+    delete_checkpoints,
     delete_run,
     finish_run,
     get_cost,
@@ -127,6 +136,7 @@ from store.runs import (
     set_dataset,
 )
 from store.segments import Segment, list_segments, open_segment
+from store.spools import Folded, SpoolReport, SpoolStatus, fold_spools, spool_status
 from store.sweeps import find_sweep, get_sweep, list_sweeps, record_sweep, request_stop
 from store.trials import list_trial_reports, list_trials, read_reports, read_trials
 
@@ -137,6 +147,10 @@ __all__ = [
     "DatasetNotFound",
     "DynamicsRow",
     "Evaluation",
+    "Flight",
+    "FlightKind",
+    "FlightNotFound",
+    "Folded",
     "Job",
     "JobNotFound",
     "JobRefused",
@@ -160,6 +174,8 @@ __all__ = [
     "RunNotResumable",
     "ScoreRow",
     "Segment",
+    "SpoolReport",
+    "SpoolStatus",
     "Status",
     "Store",
     "StoreError",
@@ -181,14 +197,17 @@ __all__ = [
     "count_predictions",
     "count_runs",
     "dataset_fingerprint",
+    "delete_checkpoints",
     "delete_run",
     "example_id",
     "find_dataset",
     "find_sweep",
     "finish_run",
+    "fold_spools",
     "get_cost",
     "get_dataset",
     "get_evaluation",
+    "get_flight",
     "get_job",
     "get_lease",
     "get_run",
@@ -196,6 +215,7 @@ __all__ = [
     "iter_dynamics",
     "iter_texts",
     "job_log",
+    "list_alerts",
     "list_checkpoints",
     "list_datasets",
     "list_dynamics",
@@ -203,6 +223,8 @@ __all__ = [
     "list_events",
     "list_example_history",
     "list_example_places",
+    "list_flight_examples",
+    "list_flights",
     "list_flips",
     "list_jobs",
     "list_latest",
@@ -247,4 +269,5 @@ __all__ = [
     "run_size",
     "set_dataset",
     "set_priority",
+    "spool_status",
 ]

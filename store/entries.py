@@ -14,17 +14,17 @@ It may be applied long after the call: take times from `entry.at`, never from th
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from store.blocks import write_dynamics, write_embeddings
-from store.errors import may_pass
 from store.evaluations import Predictions, mark_best, write_evaluation
+from store.flights import write_flight
 from store.metrics import Column, StepRow, write_metrics, write_steps
 from store.records import RunCost, ScoreRow, Status
+from store.ring import STEP, Steps
 from store.runs import end_run, record_event, write_checkpoint, write_cost
 
 
@@ -55,49 +55,6 @@ class Entry(NamedTuple):
 Item = Point | Entry
 
 
-class Loss(NamedTuple):
-    """Rows that can never be written, and why."""
-
-    n_rows: int
-    reason: str
-
-
-def write_items(db: sqlite3.Connection, run_key: int, segment: int, items: Sequence[Item]) -> None:
-    """Apply items in order, metrics before the rest, inside a transaction of the caller's."""
-    metrics = [item for item in items if isinstance(item, Point) or item.kind == "curves"]
-    for is_points, group in groupby(metrics, _is_point):
-        if is_points:
-            _write_points(db, run_key, segment, list(group))  # type: ignore[arg-type]  # groupby does not narrow
-        else:
-            for curves in group:
-                _curves(db, run_key, segment, curves)  # type: ignore[arg-type]  # as above
-    for item in items:
-        if isinstance(item, Entry) and item.kind != "curves":
-            KINDS[item.kind](db, run_key, segment, item)
-
-
-def write_what_can_be(db: sqlite3.Connection, run_key: int, segment: int, items: Sequence[Item]) -> list[Loss]:
-    """As `write_items`, without those items that can never be written. Raises what passes (`store.errors.may_pass`)."""
-    losses = []
-    stretches = [items]
-    while stretches:
-        stretch = stretches.pop(0)
-        db.execute("SAVEPOINT stretch")
-        try:
-            write_items(db, run_key, segment, stretch)
-        except Exception as error:
-            if may_pass(error):
-                raise
-            db.execute("ROLLBACK TO stretch")
-            if len(stretch) > 1:
-                half = len(stretch) // 2
-                stretches[:0] = [stretch[:half], stretch[half:]]
-            else:
-                losses.append(Loss(stretch[0].n_rows, f"{type(error).__name__}: {error}"))
-        db.execute("RELEASE stretch")
-    return losses
-
-
 def column(name: str, steps: ArrayLike, values: ArrayLike) -> Column:
     """Steps strictly increasing; of values given twice for a step the later stays."""
     given = np.asarray(steps)
@@ -114,11 +71,8 @@ def column(name: str, steps: ArrayLike, values: ArrayLike) -> Column:
     return Column(step_array, value_array)
 
 
-def _is_point(item: Item) -> bool:
-    return isinstance(item, Point)
-
-
-def _write_points(db: sqlite3.Connection, run_key: int, segment: int, points: Sequence[Point]) -> None:
+def write_points(db: sqlite3.Connection, run_key: int, segment: int, points: Sequence[Point]) -> None:
+    """Many points at once, inside a transaction of the caller's."""
     series: dict[str, tuple[list[int], list[float]]] = {}
     for at, numbers in points:
         for name, value in numbers.items():
@@ -163,9 +117,10 @@ def _checkpoint(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry
 
 
 def _checkpoint_deleted(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry) -> None:
+    of = entry.values["segment"]
     db.execute(
         "UPDATE checkpoints SET deleted_at = ? WHERE run_key = ? AND segment = ? AND step = ?",
-        (entry.at, run_key, segment, entry.values["step"]),
+        (entry.at, run_key, segment if of is None else of, entry.values["step"]),
     )
 
 
@@ -194,6 +149,13 @@ def _cost(db: sqlite3.Connection, run_key: int, _segment: int, entry: Entry) -> 
     write_cost(db, run_key, RunCost(**entry.values))
 
 
+def _flight(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry) -> None:
+    values = dict(entry.values)
+    of_segment = values.pop("segment")
+    steps = Steps(np.frombuffer(entry.arrays["rows"].tobytes(), dtype=STEP), entry.arrays["positions"])
+    write_flight(db, run_key, segment if of_segment is None else of_segment, **values, at=entry.at, steps=steps)
+
+
 def _finish(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry) -> None:
     newest = db.execute("SELECT max(number) FROM segments WHERE run_key = ?", (run_key,)).fetchone()
     if newest == (segment,):  # else the run was taken up again since, and goes on
@@ -212,5 +174,6 @@ KINDS: Mapping[str, Callable[[sqlite3.Connection, int, int, Entry], None]] = {
     "text": _text,
     "sample": _sample,
     "cost": _cost,
+    "flight": _flight,
     "finish": _finish,
 }

@@ -11,9 +11,12 @@ from dataclasses import astuple
 from store.connection import Store
 from store.datasets import delete_stale_drafts
 from store.errors import RunHeld
+from store.flights import find_rings, remove_rings, take_rings
 from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
+from store.job_leases import link_run
 from store.records import Lease, Run, Status
 from store.runs import end_run, get_run, record_event
+from store.spools import fold_spools, spool_status
 from store.sweeps import reconcile_sweeps
 
 
@@ -38,6 +41,7 @@ def hold_run(db: sqlite3.Connection, store: Store, run: Run) -> None:
         " started_at = coalesce(started_at, ?) WHERE key = ?",
         (us.heartbeat_at, run.key),
     )
+    link_run(db, run.key)
 
 
 def beat(db: sqlite3.Connection, run_key: int, rows_pending: int, rows_lost: int) -> None:
@@ -58,19 +62,30 @@ def get_lease(store: Store, run_key: int) -> Lease | None:
 
 
 def reconcile(store: Store) -> list[Run]:
-    """Make statuses true: runs whose process is gone become `failed` with a cause, sweeps too. Returns those runs."""
+    """Make statuses true: runs whose process is gone become `failed` with a cause, sweeps too. Returns those runs.
+
+    What dead processes left in spool files is folded in first: it may say that a run has finished.
+    """
+    fold_spools(store)
+    waiting = {file.run_id for file in spool_status(store).files if file.problem is None}
     gone = []
     for (key,) in store.db.execute("SELECT key FROM runs WHERE status = 'running'").fetchall():
         lease = get_lease(store, key)
         cause = cause_of_death(lease) if lease else "killed: no process holds this run"
         if cause is None:
             continue
+        run = get_run(store, key)
+        if run.id in waiting:
+            continue  # another process is folding it, or the store is locked: the next start will know
+        rings = find_rings(store, run)
         with store.write(key) as db:
             still = db.execute("SELECT status FROM runs WHERE key = ?", (key,)).fetchone()
             if still != ("running",):
                 continue  # it ended, or somebody else reconciled it, since we looked
             record_event(db, key, "failed", cause)
+            take_rings(db, run, rings, cause)
             end_run(db, key, Status.FAILED, cause)
+        remove_rings(rings)
         gone.append(get_run(store, key))
     reconcile_sweeps(store)
     delete_stale_drafts(store)

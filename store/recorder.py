@@ -2,8 +2,10 @@
 
 Calls put rows into memory and return at once; one thread per recorder writes them, half a second at most behind, in
 single transactions. Only that thread writes, so a Ctrl-C in the training thread never hits a row between memory and
-file. A store that is locked or full makes rows wait, never vanish: `rows_pending` says how many wait, `rows_lost` how
-many had to be given up, and both are kept with the run's lease for everyone to see.
+file. A store that is locked or full makes rows wait in a file of their own (`store.folding`), where they outlive the
+process; they are folded into the store by the recorder itself as soon as it can, or else by `reconcile`.
+`rows_pending` says how many wait, `rows_lost` how many had to be given up, and everyone can see both
+(`store.spools`, the run's lease and events).
 """
 
 import time
@@ -22,6 +24,7 @@ from store.evaluations import Predictions
 from store.leases import take_lease
 from store.metrics import StepRow
 from store.records import Run, RunCost, ScoreRow, Status, SystemSample
+from store.ring import STEP, Steps
 from store.writer import Writer
 
 
@@ -65,7 +68,7 @@ class Recorder:
                 wrong[name] = value
         if wrong:
             raise TypeError(f"log(): {wrong} is not a number; log text with event().")
-        self._writer.add(Point(StepRow(int(step), time.monotonic() - self._began, epoch, tokens), numbers))
+        self._writer.add(Point(StepRow(int(step), self.seconds, epoch, tokens), numbers))
 
     def log_columns(self, columns: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
         """Record whole curves at once: metric name → (steps `(n,)`, values `(n,)`).
@@ -156,9 +159,9 @@ class Recorder:
         }
         self._add("checkpoint", values)
 
-    def checkpoint_deleted(self, step: int) -> None:
-        """The files of this step's checkpoint were removed to save space."""
-        self._add("checkpoint_deleted", {"step": step})
+    def checkpoint_deleted(self, step: int, *, segment: int | None = None) -> None:
+        """The files of this step's checkpoint were removed to save space. `segment`: another than this recorder's."""
+        self._add("checkpoint_deleted", {"step": step, "segment": segment})
 
     def event(self, kind: str, message: str, data: Mapping[str, object] | None = None) -> None:
         """Note that something happened (a warning, an early stop, an alert)."""
@@ -176,7 +179,23 @@ class Recorder:
         """What the run took so far."""
         self._add("cost", asdict(cost))
 
+    def flight(
+        self, kind: str, reason: str, *, steps: Steps, step: int | None = None, segment: int | None = None
+    ) -> None:
+        """Keep the last steps before something went wrong (`store.flights`): why, in a sentence, and at which step.
+
+        `segment`: of another segment of the run than this recorder's.
+        """
+        values = {"kind": str(kind), "reason": reason, "step": step, "segment": segment}
+        rows = np.frombuffer(steps.rows.astype(STEP).tobytes(), dtype=np.uint8)
+        self._add("flight", values, {"rows": rows, "positions": steps.positions}, n_rows=len(steps.rows))
+
     # the end -------------------------------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Of work so far, in all segments: what stands beside the steps of metrics."""
+        return time.monotonic() - self._began
 
     @property
     def rows_pending(self) -> int:
@@ -198,8 +217,9 @@ class Recorder:
     def finish(self, status: Status = Status.FINISHED, cause: str | None = None, *, timeout: float = 60.0) -> None:
         """Write what is pending, give the run its final status, let go of the lease. Later calls do nothing.
 
-        Raises RowsLost when rows were lost, or when the store cannot be written for `timeout` seconds: while the
-        process lives rows and status go on waiting for the store, and another call waits with them.
+        Where the store cannot be written for `timeout` seconds, rows and status go on waiting for it: as long as the
+        process lives, and then on disk for the next start of Assay, which a warning says; another call waits with
+        them. Raises RowsLost when rows were lost, or when they could not be kept on disk either.
         """
         is_first = self._writer.close(Entry("finish", time.time(), {"status": status, "cause": cause}, {}, 1), timeout)
         if is_first and self.rows_lost:

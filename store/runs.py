@@ -11,11 +11,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store.connection import Store
-from store.errors import RunAmbiguous, RunNotFound, StoreUnreadable
+from store.connection import Store, explained
+from store.errors import RunAmbiguous, RunHeld, RunNotFound, StoreUnreadable
 from store.frames import read_frame
+from store.holders import HOLDER_COLUMNS, cause_of_death
 from store.ids import new_run_id
-from store.records import Checkpoint, NewRun, Run, RunCost, RunId, Status
+from store.records import Checkpoint, Holder, NewRun, Run, RunCost, RunId, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,9 +140,9 @@ def list_runs(
 
     Columns: key, id, name, task, method, base_model, dataset, status, cause, created_at, started_at, ended_at,
     heartbeat_at, rows_pending, rows_lost, select_metric, value, low, high, n, step, epoch (the select metric at the
-    best checkpoint, with its 95 % interval), base_value (the same metric before training), all of RunCost, tags, note,
-    version. `search` is looked for in name, note, base model, tags, dataset and recipe text. Raises ValueError for an
-    unknown `sort`.
+    best checkpoint, with its 95 % interval), base_value (the same metric before training), all of RunCost, n_alerts,
+    tags, note, version. `search` is looked for in name, note, base model, tags, dataset and recipe text. Raises
+    ValueError for an unknown `sort`.
     """
     if sort not in _SORTABLE:
         raise ValueError(f"cannot sort by {sort!r}; choose one of {', '.join(_SORTABLE)}.")
@@ -153,7 +154,8 @@ def list_runs(
         "SELECT r.key, r.id, r.name, r.task, r.method, r.base_model, d.name || '@' || d.version AS dataset, r.status,"
         " r.cause, r.created_at, r.started_at, r.ended_at, l.heartbeat_at, l.rows_pending, l.rows_lost,"
         " r.select_metric, s.value, s.low, s.high, s.n, e.step, e.epoch, s0.value AS base_value,"
-        f" {costs}, r.tags, r.note, r.version"
+        f" {costs}, (SELECT count(*) FROM run_events v WHERE v.run_key = r.key AND v.kind = 'alert') AS n_alerts,"
+        " r.tags, r.note, r.version"
         " FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key LEFT JOIN leases l ON l.run_key = r.key"
         " LEFT JOIN run_costs c ON c.run_key = r.key"
         " LEFT JOIN metric_keys k ON k.name = substr(r.select_metric, instr(r.select_metric, '/') + 1)"
@@ -323,6 +325,17 @@ def list_checkpoints(store: Store, run_key: int, *, existing: bool = False) -> l
     return [Checkpoint(*(*row[:8], json.loads(row[8]), bool(row[9]), *row[10:])) for row in rows]
 
 
+def delete_checkpoints(store: Store, run_key: int, steps: Sequence[int]) -> None:
+    """Note that the files of these steps' checkpoints are removed. Raises StoreUnreadable where that cannot be."""
+    if not steps:
+        return
+    with explained(store.path), store.write(run_key) as db:
+        db.executemany(
+            "UPDATE checkpoints SET deleted_at = ? WHERE run_key = ? AND step = ? AND deleted_at IS NULL",
+            [(time.time(), run_key, step) for step in steps],
+        )
+
+
 def run_files(store: Store, run: Run) -> Path:
     """The folder of everything the run keeps outside the store. Built from the run's id alone."""
     if not (run.id.isascii() and run.id.isalnum()):  # a file that somebody else made may say anything
@@ -345,9 +358,16 @@ def run_size(store: Store, run: Run) -> int:
 
 
 def delete_run(store: Store, run: Run) -> None:
-    """Remove a run, everything recorded about it, and its files. Datasets and examples stay."""
+    """Remove a run, everything recorded about it, and its files. Datasets and examples stay.
+
+    Raises RunHeld while a living process records it.
+    """
     files = run_files(store, run)
     with store.write() as db:
+        row = db.execute(f"SELECT {HOLDER_COLUMNS} FROM leases WHERE run_key = ?", (run.key,)).fetchone()
+        if row is not None and cause_of_death(Holder(*row)) is None:
+            host, _, pid, *_ = row
+            raise RunHeld(f"run {run.id} ({run.name}) is being recorded by process {pid} on {host}; stop it first.")
         db.execute("DELETE FROM runs WHERE key = ?", (run.key,))
         db.execute("DELETE FROM embedding_sets WHERE key NOT IN (SELECT set_key FROM run_embeddings)")
     shutil.rmtree(files, ignore_errors=True)

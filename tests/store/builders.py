@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 
-from store import Dataset, NewRow, Predictions, Store, record_dataset
+from store import Dataset, NewRow, NewRun, Predictions, Recorder, Store, list_metrics, record_dataset, record_run
 
 LABELS = ("no", "yes")
 
@@ -31,6 +32,23 @@ def predict(predicted: Sequence[int], loss: Sequence[float] | None = None) -> Pr
         np.linspace(-1.0, 1.0, n),
         np.array(loss if loss is not None else np.arange(n), dtype=float),
     )
+
+
+def start(store: Store, name: str = "run") -> Recorder:
+    """A recorder with a run of its own."""
+    return Recorder(store, record_run(store, NewRun(name)))
+
+
+def curve(store: Store, recorder: Recorder, name: str) -> dict[int, float]:
+    """One metric of its run: step → value."""
+    frame = list_metrics(store, [recorder.run.key], [name])
+    return dict(zip(frame["step"].tolist(), frame["value"].tolist(), strict=True))
+
+
+def forbid_spool(store: Store, patch: pytest.MonkeyPatch) -> None:
+    """No folder takes a spool file."""
+    store.files.write_text("a file where a folder should be")
+    patch.setenv("ASSAY_SPOOL", str(store.files / "nor here"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from store import (
     Run,
     RunAmbiguous,
     RunCost,
+    RunHeld,
     RunId,
     RunNotFound,
     ScoreRow,
@@ -29,7 +30,7 @@ from store import (
     set_dataset,
 )
 from store.ids import new_run_id
-from tests.store.builders import make_dataset, predict
+from tests.store.builders import make_dataset, predict, start
 
 HOSTILE = ["%", "_", "'", '"', "'; DROP TABLE runs; --", "\\", "*", "(", "a OR 1=1", "né", "\x00"]
 
@@ -191,6 +192,37 @@ def test_a_second_start_from_step_zero_lists_the_run_once(store: Store, three_ru
     assert list_runs(store, search="alpha")["base_value"].tolist() == [0.3]
 
 
+def _mention(store: Store, run: Run) -> None:
+    """A trial of a sweep and a job that made the run; they belong to others."""
+    with store.write() as db:
+        (sweep_key,) = db.execute(
+            "INSERT INTO sweeps (id, name, status, recipe_text, recipe, fingerprint, objectives, created_at)"
+            " VALUES (?, 'sweep', 'finished', '', '{}', '', '[]', 0) RETURNING key",
+            (run.id,),
+        ).fetchone()
+        db.execute(
+            "INSERT INTO trials (sweep_key, number, seed, parameters, status, recipe_hash, run_key, created_at)"
+            " VALUES (?, 0, 0, '{}', 'finished', '', ?, 0)",
+            (sweep_key, run.key),
+        )
+        db.execute(
+            "INSERT INTO jobs (id, kind, name, arguments, status, place, run_key, created_at)"
+            " VALUES (?, 'train', 'job', '{}', 'finished', 0, ?, 0)",
+            (run.id, run.key),
+        )
+
+
+def test_delete_run_refuses_while_a_living_process_records(store: Store) -> None:
+    recorder = start(store)
+    with pytest.raises(RunHeld, match=r"is being recorded by process \d+ on .*; stop it first"):
+        delete_run(store, recorder.run)
+    assert get_run(store, recorder.run.key).status == Status.RUNNING
+    with store.write() as db:
+        db.execute("UPDATE leases SET process_started_at = 0")  # it was another process, and is gone
+    delete_run(store, recorder.run)
+    assert count_runs(store) == {}
+
+
 def test_delete_run_removes_what_is_its_own_and_nothing_else(store: Store) -> None:
     dataset = make_dataset(store, "d", [("a", 0), ("b", 1)])
     runs = []
@@ -203,21 +235,27 @@ def test_delete_run_removes_what_is_its_own_and_nothing_else(store: Store) -> No
             recorder.event("note", name)
             recorder.cost(RunCost(wall_seconds=1.0))
             recorder.checkpoint(1, epoch=None, path="p", size_bytes=5, sha256="0", manifest={})
+        _mention(store, recorder.run)
         files = run_files(store, recorder.run)
         files.mkdir(parents=True)
         (files / "model.safetensors").write_bytes(b"12345")
         runs.append(recorder.run)
-    tables = [
-        name
-        for (name,) in store.db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'")
-        if "run_key" in [column[1] for column in store.db.execute(f"PRAGMA table_info({name})")]
-    ]
-    assert len(tables) == 13
+    rules = dict(
+        store.db.execute(
+            "SELECT m.name, f.on_delete FROM sqlite_master m, pragma_foreign_key_list(m.name) f"
+            " WHERE m.type = 'table' AND f.\"table\" = 'runs'"
+        ).fetchall()
+    )
+    owned = [table for table, rule in rules.items() if rule == "CASCADE"]
+    mentioning = [table for table, rule in rules.items() if rule == "SET NULL"]
+    assert (len(owned), sorted(mentioning)) == (14, ["jobs", "trials"])
     assert run_size(store, runs[0]) >= 5 + 30 + 2 * 45
     delete_run(store, runs[0])
-    for table in tables:
+    for table in owned:
         keys = {key for (key,) in store.db.execute(f"SELECT run_key FROM {table}")}
         assert keys <= {runs[1].key}, table
+    for table in mentioning:
+        assert store.db.execute(f"SELECT run_key FROM {table} ORDER BY key").fetchall() == [(None,), (runs[1].key,)]
     assert store.db.execute("SELECT count(*) FROM predictions").fetchone() == (2,)
     assert store.db.execute("SELECT count(*) FROM examples").fetchone() == (2,)
     assert not run_files(store, runs[0]).exists()
