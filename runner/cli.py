@@ -6,7 +6,7 @@ Exit codes: 0 done · 1 the run failed, or doctor found a problem · 2 bad input
 import importlib
 import os
 import sys
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
@@ -19,6 +19,9 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("show", "show", "Show one run: scores, cost, provenance, checkpoints, log."),
     ("diff", "diff", "What differs between two runs: recipe, code, environment, data."),
     ("rm", "rm", "Remove runs and their files (shows the bytes first)."),
+    ("predict", "predict", "Say what a run's model predicts for a file or a split."),
+    ("queue", "queue", "List, add, order, pause and cancel queued jobs."),
+    ("worker", "worker", "Take jobs from the queue and carry them out, one process a device."),
     ("recipe", "recipe", "Check a recipe, or print the schema for editors."),
     ("doctor", "doctor", "Look over machine and store: what is broken, and what will be slow."),
     ("dashboard", "dashboard", "Open the dashboard in the browser."),
@@ -56,27 +59,41 @@ def cli() -> None:
     """
 
 
+class Ended(NamedTuple):
+    """How a command ended: its exit code and, where it was an error that the user can mend, the text of it."""
+
+    code: int
+    error: str | None = None
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; what the user can mend is shown as text, without a traceback."""
+    sys.exit(run(arguments).code)
+
+
+def run(arguments: list[str] | None = None) -> Ended:
+    """As `main`, for a caller that goes on: a worker's job. Only errors of our own code are raised."""
     # Waiting threads must sleep, not spin: on a shared machine that is 5 to 8 times faster. Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        sys.exit(cli.main(arguments, standalone_mode=False) or 0)
+        return Ended(cli.main(arguments, standalone_mode=False) or 0)
+    except SystemExit as ended:
+        return Ended(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return Ended(error.exit_code, error.format_message())
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return Ended(130)
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(0)
+        return Ended(0)
     except Exception as error:
         if not _is_for_the_user(error):
             raise
         click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        return Ended(2, str(error))
 
 
 def _is_for_the_user(error: Exception) -> bool:

@@ -74,6 +74,14 @@ def encode_split(
     return EncodedSplit(np.concatenate(pieces), offsets, read_targets(store, dataset, split), n_truncated)
 
 
+def encode_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> EncodedSplit:
+    """Texts from anywhere as a split without labels (all 0)."""
+    encoded = _encode(tokenizer, texts, max_length)
+    offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in encoded.ids])]).astype(np.int64)
+    ids = np.array(list(chain.from_iterable(encoded.ids)), dtype=np.int32)
+    return EncodedSplit(ids, offsets, np.zeros(len(texts), dtype=np.int64), sum(encoded.are_cut))
+
+
 class _Encoded(NamedTuple):
     ids: list[list[int]]
     are_cut: list[bool]

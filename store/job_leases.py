@@ -101,7 +101,7 @@ def finish_job(store: Store, job: Job, status: JobStatus, cause: str | None = No
             db.execute(
                 f"UPDATE jobs SET status = ?, cause = ?, ended_at = ?, request = NULL, {_FREE}"
                 f" WHERE key = ? AND {_IS_HELD}",
-                (status, cause, time.time() if has_ended else None, job.key, *_identity(job.holder)),
+                (status, cause, time.time() if has_ended else None, *_held_by(job)),
             ).rowcount
         )
 
@@ -124,10 +124,17 @@ def job_on(store: Store, device: str, host: str) -> Job | None:
     return get_job(store, int(row[0])) if row else None
 
 
-def list_unknown_kinds(store: Store, kinds: Collection[str]) -> dict[str, int]:
-    """How many queued jobs there are of each kind that is not among `kinds`."""
-    counts = store.db.execute("SELECT kind, count(*) FROM jobs WHERE status = 'queued' GROUP BY kind ORDER BY kind")
-    return {kind: n for kind, n in counts if kind not in kinds}
+def count_queued(store: Store) -> dict[tuple[str, str | None], int]:
+    """How many jobs are queued of each (kind, device)."""
+    sql = "SELECT kind, device, count(*) FROM jobs WHERE status = 'queued' GROUP BY kind, device ORDER BY kind"
+    return {(kind, device): n for kind, device, n in store.db.execute(sql)}
+
+
+def abandon_job(store: Store, job: Job, cause: str) -> None:
+    """Give back a leased job whose process ended before it took it over: one attempt is gone."""
+    with store.write() as db:
+        db.execute(f"UPDATE jobs SET n_attempts = n_attempts + 1 WHERE key = ? AND {_IS_HELD}", _held_by(job))
+    finish_job(store, job, *_fate(store, get_job(store, job.key), cause))
 
 
 def reconcile_jobs(store: Store) -> list[Job]:
@@ -220,6 +227,11 @@ def _workers(db: sqlite3.Connection, *, device: str | None = None, host: str | N
 
 def _forget(db: sqlite3.Connection, worker: Worker) -> None:
     db.execute("DELETE FROM workers WHERE key = ? AND pid = ?", (worker.key, worker.holder.pid))
+
+
+def _held_by(job: Job) -> tuple[int, str, int, float]:
+    assert job.holder is not None
+    return job.key, *_identity(job.holder)
 
 
 def _identity(holder: Holder) -> tuple[str, int, float]:

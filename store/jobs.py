@@ -92,6 +92,10 @@ def queue_job(
 ) -> Job:
     """Put a job at the end of its priority. `run_key`: the run it is about, where there is one already.
 
+    What the kinds need as `arguments` (JSON), complete in itself:
+        train, sweep        {"recipe_text": TOML}; more of it: see `runner.queue.recipes`
+        resume, reproduce   {"run": id}
+        predict             {"run": id, "file": absolute path, "options": {"out": absolute path}}
     After a death (kill -9, out of memory, a reboot) it is queued again until `max_attempts` were begun; an error of its
     own ends it at once. Raises JobRefused for a device that no worker can have.
     """

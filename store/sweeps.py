@@ -19,6 +19,7 @@ from store.errors import SweepHeld, SweepNotFound
 from store.frames import read_frame
 from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
 from store.ids import new_run_id
+from store.job_leases import link_sweep
 from store.records import Holder, NewSweep, Objective, Status, Sweep
 
 _COLUMNS = (
@@ -163,6 +164,7 @@ def hold_sweep(store: Store, sweep_key: int) -> None:
             " WHERE key = ?",
             (*astuple(us), sweep_key),
         )
+        link_sweep(db, sweep_key)
 
 
 def beat_sweep(store: Store, sweep_key: int, worked_seconds: float) -> str | None:

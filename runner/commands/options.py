@@ -34,12 +34,14 @@ def json_option(function: F) -> F:
 
 
 def open_reconciled(path: Path | None, *, create: bool = False) -> "Store":
-    """Open the store and make statuses true; says which runs were found dead."""
-    from store import open_store, reconcile
+    """Open the store and make statuses true; says which runs and jobs were found dead."""
+    from store import open_store, reconcile, reconcile_jobs
 
     store = open_store(default_store(path), create=create)
     for run in reconcile(store):
         click.echo(f"run {run.name} ({run.id}) was not alive any more: {run.cause}", err=True)
+    for job in reconcile_jobs(store):
+        click.echo(f"job {job.name} ({job.id}) was not alive any more: {job.cause or job.status}", err=True)
     return store
 
 

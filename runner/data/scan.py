@@ -61,7 +61,7 @@ def checked_rows(
     drop = on_empty == "drop"
     advice = 'Fill it in, remove the rows, or set data.on_empty = "drop".'
     for number, (text, label, *extra) in _readable_rows(table, columns, problems):
-        empty_text, empty_label = _is_empty(text), _is_empty(label)
+        empty_text, empty_label = is_empty(text), is_empty(label)
         if empty_text or empty_label:
             if drop:
                 dropped.append(number)
@@ -70,7 +70,7 @@ def checked_rows(
                 problems.add_row(table.title, f'no text in "{columns.text}"', f"{table.unit} {number}", advice)
             if empty_label:
                 problems.add_row(table.title, f'no label in "{columns.label}"', f"{table.unit} {number}", advice)
-        elif fault := _text_fault(text):
+        elif fault := text_fault(text):
             problems.add_row(
                 table.title, f'"{columns.text}" {fault}', f"{table.unit} {number}", "Convert it to Unicode text."
             )
@@ -136,13 +136,15 @@ def scan_tables(
     )
 
 
-def _is_empty(value: object) -> bool:
+def is_empty(value: object) -> bool:
+    """Whether nothing is there: no value, nan, or blanks only."""
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _text_fault(text: object) -> str | None:
+def text_fault(text: object) -> str | None:
+    """Why a value is no text that can be used, in words that follow the column's name; None when it is one."""
     if not isinstance(text, str):
         kinds = {
             bool: "true or false",
@@ -214,7 +216,7 @@ class _OwnIds:
         self._hashes = bytearray()
 
     def add(self, value: object, table: Table, number: int, problems: Problems) -> None:
-        if _is_empty(value):
+        if is_empty(value):
             problems.add_row(
                 table.title, "no id", f"{table.unit} {number}", "Fill it in, or leave out data.columns.id."
             )

@@ -76,6 +76,12 @@ def open_source(data: "Data", problems: Problems) -> Source:
     return Source(dataset_name(data), columns, tables, opened.warnings)
 
 
+def open_file(text: str, encoding: str, problems: Problems, where: str) -> Table | None:
+    """One file, or folder of one split, whatever its columns; None (and a problem) when it cannot be opened."""
+    opened = _open_path(text, encoding, problems, where, single=True)
+    return opened.tables[0] if opened.tables else None
+
+
 class _Opened(NamedTuple):
     tables: Sequence[Table] = ()
     warnings: tuple[str, ...] = ()

@@ -39,7 +39,8 @@ def read_csv(
     with _lines(path, title, encoding, problems) as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         header = next(filter(None, reader))
-        pick = itemgetter(*[header.index(column) for column in wanted])
+        places = [header.index(column) for column in wanted]
+        pick = itemgetter(*places) if len(places) > 1 else lambda record: tuple(record[place] for place in places)
         while True:
             first_line = reader.line_num + 1
             try:

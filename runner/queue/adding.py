@@ -1,0 +1,92 @@
+"""From a command line to a queued job: everything that can be checked is checked before it is queued."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UserError
+from runner.queue.devices import job_device
+from runner.queue.kinds import Wishes
+from runner.queue.recipes import recipe_arguments
+from store import Job, Run, Store, get_run, queue_job
+from store.segments import RESUMABLE
+
+
+def add_recipe_job(
+    store: Store, kind: str, recipe: Path, overrides: Sequence[str], options: Mapping[str, Any], wishes: Wishes
+) -> Job:
+    """A train or sweep job with the recipe as it is now. Raises RecipeError, UserError."""
+    from runner.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    if kind == "sweep" and loaded.recipe.sweep is None:
+        raise UserError(f"{recipe} has no [sweep]: queue it with `runner queue add train`, or add what to search for.")
+    arguments = {**recipe_arguments(loaded), "options": _given(options)}
+    return _queue(store, kind, loaded.recipe.name, arguments, loaded.recipe.training.device, wishes)
+
+
+def add_run_job(store: Store, kind: str, selector: str, wishes: Wishes) -> Job:
+    """A resume or reproduce job. Raises RunNotFound, UserError."""
+    run = get_run(store, selector)
+    if kind == "resume" and run.status not in RESUMABLE:
+        raise UserError(f"run {run.name} ({run.id}) is {run.status}; only a {', '.join(RESUMABLE)} run can be resumed.")
+    if kind == "reproduce" and run.recipe is None:
+        raise UserError(f"run {run.name} ({run.id}) has no recipe that could be run again.")
+    run_key = run.key if kind == "resume" else None
+    return _queue(store, kind, f"{kind} {run.name}", {"run": run.id}, _device(run), wishes, run_key)
+
+
+def add_predict_job(
+    store: Store, selector: str, file: str | None, out: Path, options: Mapping[str, Any], wishes: Wishes
+) -> Job:
+    """A predict job. Raises RunNotFound, UserError."""
+    from runner.inputs import check_out, open_texts
+
+    run = get_run(store, selector)
+    options = {**_given(options), "out": str(out.expanduser().absolute())}
+    if file is not None and not file.startswith("dataset:"):
+        file = str(Path(file).expanduser().absolute())
+    check_out(out)
+    open_texts(store, run, file, split=options.get("split"), text_column=options.get("text-column"))
+    return _queue(
+        store, "predict", f"predict {run.name}", {"run": run.id, "file": file, "options": options}, "auto", wishes
+    )
+
+
+def _queue(
+    store: Store,
+    kind: str,
+    name: str,
+    arguments: Mapping[str, Any],
+    recipe_device: str,
+    wishes: Wishes,
+    run_key: int | None = None,
+) -> Job:
+    needed = job_device(recipe_device)
+    device = wishes.device or needed
+    if needed is not None and device not in (
+        needed,
+        *((device,) if device and device.startswith(f"{needed}:") else ()),
+    ):
+        raise UserError(
+            f"--device {device}, but the recipe says training.device = {recipe_device!r}; change one of them."
+        )
+    return queue_job(
+        store,
+        kind,
+        wishes.name or name,
+        arguments,
+        priority=wishes.priority,
+        device=device,
+        max_attempts=wishes.attempts,
+        run_key=run_key,
+    )
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _device(run: Run) -> str:
+    training: Any = (run.recipe or {}).get("training")
+    return str((training or {}).get("device") or "auto")
