@@ -10,11 +10,13 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from runner.alerts import Alerts, LossWatch, record_alert
 from runner.paths import default_store
 from store import Recorder, RowsLost, Status, Store, open_store, record_run
 
@@ -54,6 +56,7 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         self._store = store
         self._name = name
         self._recorder = recorder
+        self._losses: LossWatch | None = None  # our own trainer watches every step itself
         self._is_ours = recorder is None
         self._is_open = recorder is not None
 
@@ -80,6 +83,7 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
             base_model=getattr(config, "name_or_path", None) or None,
         )
         self._recorder = Recorder(store, record_run(store, new, status=Status.RUNNING))
+        self._losses = LossWatch(Alerts(partial(record_alert, self._recorder)))
         self._is_open = True
         atexit.register(self._end_by_exit)
 
@@ -99,6 +103,8 @@ class AssayCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
             return
         if self._is_open:
             self._recorder.log(values, state.global_step, epoch=state.epoch, tokens=tokens)
+            if self._losses is not None:
+                self._losses.logged(state.global_step, values)
         else:  # an evaluation after the training, which had ended the run: it is opened once more
             with Recorder(self._recorder.store, self._recorder.run) as recorder:
                 recorder.log(values, state.global_step, epoch=state.epoch, tokens=tokens)

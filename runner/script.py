@@ -9,10 +9,12 @@ with start_run("my loop", config={"lr": 0.1}) as run:
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from runner.alerts import Alerts, LossWatch, record_alert
 from runner.paths import default_store
 from runner.provenance import collect_provenance
 from store import NewRun, Recorder, Run, Status, Store, open_store, reconcile, record_run
@@ -24,6 +26,7 @@ class ScriptRun:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self._next_step = 0
+        self._losses = LossWatch(Alerts(partial(record_alert, recorder)))
 
     @property
     def run(self) -> Run:
@@ -38,6 +41,7 @@ class ScriptRun:
         step = self._next_step if step is None else step
         self._next_step = step + 1
         self.recorder.log(values, step, epoch=epoch)
+        self._losses.logged(step, values)
 
     def event(self, kind: str, message: str) -> None:
         """Note that something happened."""

@@ -5,8 +5,8 @@ dies in says which examples it held), and when it has ended. Both parts carry a 
 written at the kill is recognised and left out.
 
 The file has its size from the first and is written with pwrite, not through a memory map: what is written survives the
-process all the same, and a disk that fails is an error that can be caught instead of a signal that ends the training. The same
-bytes are kept in memory: where the file cannot be made or written, the flight is lost only with the process.
+process all the same, and a disk that fails is an error that can be caught instead of a signal that ends the training.
+The same bytes are kept in memory: where the file cannot be made or written, the flight is lost only with the process.
 
 Format, little-endian: a header (`_HEADER`: magic, format, crc32 of the rest, slots, positions a slot, segment, run id),
 then the slots, each: the end of the step (crc32, sequence, seconds, loss, gradient norm, learning rate), its beginning

@@ -1,0 +1,159 @@
+"""Alerts while a run goes on: the rules of `evals.alerts` on the losses it reports, each told once an episode."""
+
+import math
+import threading
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from evals import alerts as rules
+from evals.alerts import Alert, AlertKind
+from store import Recorder
+
+MOST_OF_A_KIND = 20
+"""Alerts of one rule in one run: after that many a person knows, and the run's events stay readable."""
+
+_MOST_POINTS = 1000
+
+
+class Alerts:
+    """Which rules are broken now. Tells what was not broken when it was last looked at; safe to use from any thread."""
+
+    def __init__(self, tell: Callable[[Alert], None]) -> None:
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._open: set[str] = set()
+        self._n_told: dict[str, int] = {}
+
+    def note(self, rule: str, alert: Alert | None) -> bool:
+        """What a rule says now; None ends its episode. Whether it was told."""
+        with self._lock:
+            if alert is None:
+                self._open.discard(rule)
+                return False
+            n_told = self._n_told.get(rule, 0)
+            if rule in self._open or n_told >= MOST_OF_A_KIND:
+                return False
+            self._open.add(rule)
+            self._n_told[rule] = n_told + 1
+        self._tell(alert)
+        return True
+
+
+def record_alert(recorder: Recorder, alert: Alert) -> None:
+    """Keep an alert among the run's events; `store.list_alerts` finds it."""
+    recorder.event("alert", alert.message, {"alert": alert.kind, "step": alert.step, **alert.evidence})
+
+
+class LossWatch:
+    """Follows the losses of a training, one number at a time. A step costs microseconds, whatever came before."""
+
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+        self._recent: deque[tuple[int, float]] = deque(maxlen=rules.SPIKE_WINDOW)
+        self._sorted: list[float] = []  # the same losses
+        self._first_loss = math.nan
+        self._spike_step: int | None = None
+        self._history = _Thinned(_MOST_POINTS)
+        self._sum, self._n = 0.0, 0  # of the losses since the last evaluation
+        self._evaluations: list[tuple[int, float, float]] = []
+        self._is_broken = False
+        self._roles: dict[str, str | None] = {}
+
+    def loss(self, step: int, value: float) -> Alert | None:
+        """The training loss of a step, or the mean of the steps since the last call. Returns the alert it raised."""
+        if not math.isfinite(value):
+            self._is_broken = True
+            alert = rules.not_finite(np.array([step]), np.array([value]))
+            return alert if self._alerts.note(AlertKind.NOT_FINITE, alert) else None
+        if self._is_broken:
+            self._is_broken = False
+            self._alerts.note(AlertKind.NOT_FINITE, None)
+        spike = self._spike(step, value)
+        if len(self._recent) == rules.SPIKE_WINDOW:
+            del self._sorted[bisect_left(self._sorted, self._recent[0][1])]
+        self._recent.append((step, value))
+        insort(self._sorted, value)
+        if math.isnan(self._first_loss) and len(self._sorted) == rules.SPIKE_LEAST:
+            self._first_loss = self._sorted[len(self._sorted) // 2]
+        self._sum, self._n = self._sum + value, self._n + 1
+        if self._history.add(step, value) and len(self._history.losses) % rules.DIVERGENCE_STRETCH == 0:
+            points = np.array(self._history.steps), np.array(self._history.losses)
+            self._alerts.note(AlertKind.DIVERGENCE, rules.divergence(*points))
+        return spike
+
+    def _spike(self, step: int, value: float) -> Alert | None:
+        n = len(self._sorted)
+        # The lower median is no higher than the rule's: what is not above it, by the rule's factor, is no spike.
+        if n < rules.SPIKE_LEAST or value <= rules.SPIKE_FACTOR * self._sorted[(n - 1) // 2]:
+            return None
+        if self._spike_step is not None and step - self._spike_step <= rules.SPIKE_REST:
+            return None
+        steps, losses = zip(*self._recent, (step, value), strict=True)
+        alert = rules.loss_spike(np.array(steps), np.array(losses), first_loss=self._first_loss)
+        if alert is None:
+            return None
+        self._spike_step = step
+        self._alerts.note(AlertKind.SPIKE, None)  # the rest since the last one has ended its episode
+        return alert if self._alerts.note(AlertKind.SPIKE, alert) else None
+
+    def evaluated(self, step: int, validation_loss: float | None) -> None:
+        """The loss on validation data after a step; None: not measured."""
+        training = self._sum / self._n if self._n else math.nan
+        self._sum, self._n = 0.0, 0
+        self._evaluations.append((step, math.nan if validation_loss is None else validation_loss, training))
+        steps, validation, trained = zip(*self._evaluations, strict=True)
+        alert = rules.overfitting(np.array(steps), np.array(validation), np.array(trained))
+        self._alerts.note(AlertKind.OVERFITTING, alert)
+
+    def logged(self, step: int, values: Mapping[str, float]) -> None:
+        """Metrics that a script logged: its losses are told by their names."""
+        for name, value in values.items():
+            if name not in self._roles:
+                self._roles[name] = loss_role(name)
+            role = self._roles[name]
+            if role == "training":
+                self.loss(step, float(value))
+            elif role == "validation":
+                self.evaluated(step, float(value))
+
+
+def loss_role(name: str) -> str | None:
+    """Whether a metric is the loss on training or on validation data, by its name.
+
+    >>> loss_role("train/loss"), loss_role("val_loss"), loss_role("eval/loss"), loss_role("test/loss"), loss_role("f1")
+    ('training', 'validation', 'validation', None, None)
+    """
+    *before, last = name.lower().replace("_", "/").split("/")
+    if last != "loss":
+        return None
+    if before in ([], ["train"], ["training"]):
+        return "training"
+    return "validation" if before in (["eval"], ["validation"], ["val"], ["valid"]) else None
+
+
+class _Thinned:
+    """A curve in at most `most` points: where there would be more, two become their mean, and so do all later ones."""
+
+    def __init__(self, most: int) -> None:
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self._most = most
+        self._width = 1
+        self._sum, self._n = 0.0, 0
+
+    def add(self, step: int, loss: float) -> bool:
+        """Whether it completed a point."""
+        self._sum, self._n = self._sum + loss, self._n + 1
+        if self._n < self._width:
+            return False
+        self.steps.append(step)
+        self.losses.append(self._sum / self._n)
+        self._sum, self._n = 0.0, 0
+        if len(self.losses) >= self._most:
+            self.steps = self.steps[1::2]
+            self.losses = [(a + b) / 2 for a, b in zip(self.losses[::2], self.losses[1::2], strict=True)]
+            self._width *= 2
+        return True
