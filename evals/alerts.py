@@ -4,13 +4,17 @@ A rule returns an Alert, or None while nothing is wrong or too little is known t
 that an alert is raised once and not at every step is its caller's business. No rule raises for nan or empty arrays.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evals.intervals import Floats, Ints
+if TYPE_CHECKING:
+    from evals.intervals import Floats, Ints  # not at run time: scipy takes a second, and scripts import this
 
 SPIKE_WINDOW = 100
 """Steps that a spike is measured against: long enough for a steady median, short enough to follow a falling loss."""
