@@ -27,6 +27,7 @@ def test_all_modules_are_found() -> None:
             "memory",
             "paired",
             "search",
+            "seeds",
             "verdict",
         )
     }
