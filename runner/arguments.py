@@ -48,7 +48,8 @@ def training_arguments(recipe: "Recipe", device: Device, folder: Path, *, saves:
         logging_nan_inf_filter=False,  # a loss that is not a number is news, not noise
         logging_first_step=True,
         save_strategy=strategy["eval_strategy"] if saves else "no",
-        save_only_model=True,
+        save_only_model=True,  # the Trainer writes nothing itself: see `runner.trainer`
+        restore_callback_states_from_checkpoint=True,  # the patience of early stopping
         load_best_model_at_end=saves,
         metric_for_best_model=metric,
         greater_is_better=METRICS[metric.split("/")[1]].higher_is_better,

@@ -69,8 +69,15 @@ def load_backbone(spec: "Model") -> Backbone:
         model.pooler = None  # we pool ourselves; an unused layer would count as trained parameters
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    pooling = spec.pooling if spec.pooling != "auto" else natural_pooling(model.config, name, spec.revision)
-    return Backbone(model, tokenizer, pooling, _usable_length(model.config, tokenizer, spec.max_length), name)
+    return as_backbone(spec, model, tokenizer, name)
+
+
+def as_backbone(
+    spec: "Model", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", location: str
+) -> Backbone:
+    """A loaded model and tokenizer, pooled and cut as the spec says."""
+    pooling = spec.pooling if spec.pooling != "auto" else natural_pooling(model.config, location, spec.revision)
+    return Backbone(model, tokenizer, pooling, _usable_length(model.config, tokenizer, spec.max_length), location)
 
 
 def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":

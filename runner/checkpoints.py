@@ -1,18 +1,34 @@
-"""Checkpoints on disk: written beside their place and moved there whole, hashed, and kept as the recipe says."""
+"""Checkpoints on disk: written beside their place and moved there whole, hashed, and kept as the recipe says.
 
+    runs/<run id>/checkpoints/step-<n>/
+        ...          the model (`runner.classifier`); its files and hashes are in the store
+        training/    what training goes on from (`runner.training_state`), with hashes of its own
+
+While a run has not finished, its two newest checkpoints hold the training state, so that one may be damaged. When it
+has, exactly what `keep` names is left, without training state.
+"""
+
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UserError
-from store import Recorder
+from runner.files import file_hashes, folder_bytes, wrong_files
+from runner.training_state import FOLDER as TRAINING
+from runner.training_state import TrainingState, read_training_state, training_damage
+from store import Checkpoint, Recorder, Run, Store, StoreError, delete_checkpoints, list_checkpoints, list_segments
 from store.runs import run_files
 
 # Free space that stays free: a file system without any left breaks more than this run.
 _SPARE_BYTES = 64 * 1024 * 1024
+
+_N_RESUMABLE = 2
+"""So many of the newest checkpoints of an unfinished run hold the training state."""
 
 
 class DiskFull(UserError):
@@ -25,16 +41,32 @@ class CheckpointFolder:
     def __init__(self, recorder: Recorder, keep: str) -> None:
         self._recorder = recorder
         self._root = recorder.store.files
-        self._folder = run_files(recorder.store, recorder.run) / "checkpoints"
+        self._folder = checkpoints_folder(recorder.store, recorder.run)
         self._keep = keep
         self._size = 0
-        self.steps: list[int] = []
+        self._segments = {c.step: c.segment for c in list_checkpoints(recorder.store, recorder.run.key, existing=True)}
+        """Step → segment of each checkpoint that is there."""
+
+    @property
+    def steps(self) -> list[int]:
+        return sorted(self._segments)
 
     def path(self, step: int) -> Path:
-        return self._folder / f"step-{step:08d}"
+        return self._folder / folder_name(step)
 
-    def save(self, step: int, epoch: float | None, write: Callable[[Path], None], *, expected_bytes: int) -> Path:
-        """Have `write` fill a new folder, then put it in place and record it. Nothing half-written is ever in place."""
+    def save(
+        self,
+        step: int,
+        epoch: float | None,
+        write: Callable[[Path], None],
+        write_training: Callable[[Path], None],
+        *,
+        expected_bytes: int,
+    ) -> Path:
+        """Have a new folder filled, put it in place and record it. Nothing half-written is ever in place.
+
+        `write` makes the folder with the model in it, `write_training` the folder with the training state.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         require_room(self._folder, max(expected_bytes, self._size))
         target = self.path(step)
@@ -43,6 +75,8 @@ class CheckpointFolder:
         try:
             write(partial)
             manifest = file_hashes(partial)
+            size = folder_bytes(partial)
+            write_training(partial / TRAINING)
             self._size = folder_bytes(partial)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
@@ -50,39 +84,117 @@ class CheckpointFolder:
                 step,
                 epoch=epoch,
                 path=target.relative_to(self._root).as_posix(),
-                size_bytes=self._size,
+                size_bytes=size,
                 sha256=hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
                 manifest=manifest,
             )
-            self.steps.append(step)
+            self._segments[step] = self._recorder.segment
         except BaseException:  # an interrupt too: what is in place is whole and recorded, or is not there
             shutil.rmtree(partial, ignore_errors=True)
-            if step not in self.steps:
+            if step not in self._segments:
                 shutil.rmtree(target, ignore_errors=True)
                 self._recorder.checkpoint_deleted(step)
             raise
         return target
 
     def prune(self, best_step: int | None) -> None:
-        """Remove what `keep` does not keep, and say so in the store."""
-        last = max(self.steps, default=None)
-        best = last if best_step is None else best_step
-        # With "last" the best stays until `finish`: it is loaded at the end of training.
-        kept = {best} if self._keep == "best" else {best, last}
-        self._remove([] if self._keep == "all" else [step for step in self.steps if step not in kept])
+        """While the run goes on: keep the best, and the newest two with their training state."""
+        newest = set(self.steps[-_N_RESUMABLE:])
+        for step in self.steps:
+            if step in newest:
+                continue
+            if self._keep == "all" or step == best_step:
+                shutil.rmtree(self.path(step) / TRAINING, ignore_errors=True)
+            else:
+                shutil.rmtree(self.path(step), ignore_errors=True)
+                self._recorder.checkpoint_deleted(step, segment=self._segments.pop(step))
 
     def finish(self, best_step: int | None) -> None:
-        """At the end of the run: exactly what `keep` names."""
-        if self._keep == "last":
-            self._remove(self.steps[:-1])
-        else:
-            self.prune(best_step)
+        """When the run is known as finished: exactly what `keep` names, and no training state.
 
-    def _remove(self, steps: list[int]) -> None:
-        for step in list(steps):
-            shutil.rmtree(self.path(step), ignore_errors=True)
-            self._recorder.checkpoint_deleted(step)
-            self.steps.remove(step)
+        That order, because a run that is killed in between has lost nothing: it keeps too much.
+        """
+        last = max(self.steps, default=None)
+        best = last if best_step is None else best_step
+        named: dict[str, set[int | None]] = {"best": {best}, "last": {last}, "all": {*self.steps}}
+        kept = named.get(self._keep, {best, last})
+        dropped = [step for step in self.steps if step not in kept]
+        with contextlib.suppress(StoreError):  # a store that cannot be written now: then they stay, and are known to
+            delete_checkpoints(self._recorder.store, self._recorder.run.key, dropped)
+            for step in dropped:
+                shutil.rmtree(self.path(step), ignore_errors=True)
+                del self._segments[step]
+        for step in self.steps:
+            shutil.rmtree(self.path(step) / TRAINING, ignore_errors=True)
+
+
+def checkpoints_folder(store: Store, run: Run) -> Path:
+    return run_files(store, run) / "checkpoints"
+
+
+def folder_name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+# going on from one ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Intact:
+    """A checkpoint that training can go on from."""
+
+    folder: Path
+    checkpoint: Checkpoint
+    state: TrainingState
+
+
+def find_intact(store: Store, run: Run) -> tuple[Intact | None, list[str]]:
+    """The newest checkpoint whose every file is what was written, and what is wrong with each newer one.
+
+    The best checkpoint up to there must be intact as well: the run ends with its weights. Where nothing is found and
+    nothing is wrong, the run saved none.
+    """
+    wrong: list[str] = []
+    visible = {s.number: s.visible_until for s in list_segments(store, run.key)}
+    rows: dict[int, Checkpoint] = {}
+    for row in list_checkpoints(store, run.key):  # by step, then segment: of one step the newest stays
+        until = visible[row.segment]
+        if (until is None or row.step <= until) and row.deleted_at is None:
+            rows[row.step] = row
+    for step in sorted(rows, reverse=True):
+        folder = store.files / rows[step].path
+        if step not in sorted(rows)[-_N_RESUMABLE:] and not (folder / TRAINING).is_dir():
+            continue  # it only holds a model, as the older ones do
+        damage = _damage(store, rows[step]) or training_damage(folder / TRAINING, run.id, step)
+        if damage:
+            wrong += damage
+            continue
+        state = read_training_state(folder / TRAINING)
+        best = state.counters.best_step
+        if best is not None and best != step:
+            damage = _damage(store, rows[best]) if best in rows else [f"the best checkpoint, step {best}, is gone"]
+            if damage:
+                wrong += [f"{text} (the best so far, which the run from step {step} may end with)" for text in damage]
+                continue
+        return Intact(folder, rows[step], state), wrong
+    return None, wrong
+
+
+def _damage(store: Store, checkpoint: Checkpoint) -> list[str]:
+    folder = store.files / checkpoint.path
+    return wrong_files(folder, checkpoint.manifest) if folder.is_dir() else [f"{folder} is missing"]
+
+
+def remove_strays(store: Store, run: Run) -> None:
+    """Remove checkpoint folders that the store does not count as there: half-written ones, abandoned ones."""
+    known = {store.files / c.path for c in list_checkpoints(store, run.key, existing=True)}
+    for folder in _subfolders(checkpoints_folder(store, run)):
+        if folder not in known:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _subfolders(folder: Path) -> Iterable[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def require_room(folder: Path, n_bytes: int) -> None:
@@ -95,17 +207,3 @@ def require_room(folder: Path, n_bytes: int) -> None:
             f"{free / 1e6:,.0f} MB are free. Free some space (`runner rm` shows what runs take), or set "
             'checkpoints.keep = "none".'
         )
-
-
-def file_hashes(folder: Path) -> dict[str, str]:
-    """Relative path → sha256 of every file, in name order."""
-    hashes: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
-
-
-def folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

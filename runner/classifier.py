@@ -165,10 +165,13 @@ def read_info(folder: Path) -> CheckpointInfo:
     path = folder / "assay.json"
     if not path.is_file():
         raise ModelError(f"{folder} is not an Assay checkpoint: it has no assay.json.")
-    values: dict[str, Any] = json.loads(path.read_text())
-    if values.get("format", 0) > FORMAT:
-        raise ModelError(f"the checkpoint {folder} was written by a newer Assay (format {values['format']}).")
-    return CheckpointInfo(**{**values, "labels": tuple(values["labels"])})
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        if values["format"] > FORMAT:
+            raise ModelError(f"the checkpoint {folder} was written by a newer Assay (format {values['format']}).")
+        return CheckpointInfo(**{**values, "labels": tuple(values["labels"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is damaged, or not of an Assay checkpoint: {error!r}.") from error
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from runner.system import (
     Gpus,
@@ -249,6 +249,53 @@ class _Samples:
     def mean_utilisation(self) -> float | None:
         """Return the mean over the samples that have one."""
         return self._utilisation_sum / self._n_utilisation if self._n_utilisation else None
+
+
+def add_costs(before: RunCost, now: RunCost) -> RunCost:
+    """What a run took over its segments: sums of times and counts, peaks of memory, rates over the sums.
+
+    Work that was lost and done again was done twice, and counts twice. A sum with a part that was not measured is the
+    sum of the others.
+    """
+    train = _sum(before.train_seconds, now.train_seconds)
+    examples, tokens = _sum(before.examples_seen, now.examples_seen), _sum(before.tokens_seen, now.tokens_seen)
+    return RunCost(
+        wall_seconds=_sum(before.wall_seconds, now.wall_seconds),
+        train_seconds=train,
+        eval_seconds=_sum(before.eval_seconds, now.eval_seconds),
+        device_seconds=_sum(before.device_seconds, now.device_seconds),
+        peak_host_bytes=_largest(before.peak_host_bytes, now.peak_host_bytes),
+        peak_device_bytes=_largest(before.peak_device_bytes, now.peak_device_bytes),
+        trainable_parameters=now.trainable_parameters,
+        total_parameters=now.total_parameters,
+        examples_seen=examples,
+        tokens_seen=tokens,
+        examples_per_second=_rate(examples, train),
+        tokens_per_second=_rate(tokens, train),
+        data_wait_share=_mean((before.data_wait_share, before.train_seconds), (now.data_wait_share, now.train_seconds)),
+        device_utilisation=_mean(
+            (before.device_utilisation, before.wall_seconds), (now.device_utilisation, now.wall_seconds)
+        ),
+        energy_joules=_sum(before.energy_joules, now.energy_joules),
+    )
+
+
+N = TypeVar("N", int, float)
+
+
+def _sum(a: N | None, b: N | None) -> N | None:
+    return b if a is None else a if b is None else a + b
+
+
+def _largest(a: int | None, b: int | None) -> int | None:
+    return max((n for n in (a, b) if n is not None), default=None)
+
+
+def _mean(*parts: tuple[float | None, float | None]) -> float | None:
+    """Weighted mean of (value, weight); None where neither part has both."""
+    known = [(value, weight) for value, weight in parts if value is not None and weight]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total else None
 
 
 def _rate(count: int | None, seconds: float | None) -> float | None:

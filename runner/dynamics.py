@@ -47,6 +47,18 @@ class DynamicsCatcher:
         self._words[positions] = pack(logits, given)
         self.has_seen = True
 
+    @property
+    def words(self) -> Tensor | None:
+        """The words of the epoch so far (n_examples, width) int16; None where it has not begun."""
+        return self._words if self.has_seen else None
+
+    def put_back(self, words: Tensor | None) -> None:
+        """Go on in an epoch that `words` saw part of."""
+        self._forget()
+        if words is not None:
+            self._words.copy_(words)
+            self.has_seen = True
+
     def take(self) -> NDArray[np.uint16]:
         """The epoch's words (n_examples, width), and start the next epoch."""
         words = self._words.cpu().numpy().view(np.uint16).copy()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import set_seed
 
+from evals.dynamics import row_bytes
 from runner.backbone import Backbone, load_backbone
 from runner.checkpoints import require_room
 from runner.classifier import CheckpointInfo, TextClassifier, build_classifier
@@ -21,7 +22,12 @@ from runner.encoding import EncodedSplit, encode_split
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.recipe import LoadedRecipe
-from store import NewRun, Run, Store
+from runner.shared import Shared, tokenizer_key
+from runner.training_state import weights_mark
+from store import Dataset, NewRun, Run, Store
+
+# What an optimizer remembers of each trained parameter.
+_OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "adafactor": 1, "sgd": 0}
 
 
 @dataclass(frozen=True)
@@ -44,31 +50,49 @@ class Experiment:
         return self.loaded.recipe.model.method == "head"
 
 
-def prepare(loaded: LoadedRecipe, store: Store, progress: Progress) -> Experiment:
-    """Data, device, model and tokens of a recipe; raises before anything but the dataset was written."""
+def prepare(
+    loaded: LoadedRecipe,
+    store: Store,
+    progress: Progress,
+    *,
+    dataset: Dataset | None = None,
+    shared: Shared | None = None,
+) -> Experiment:
+    """Data, device, model and tokens of a recipe; raises before anything but the dataset was written.
+
+    `dataset` is used instead of reading `data.source`; what `shared` has is not made again.
+    """
     recipe = loaded.recipe
     device = choose_device(recipe.training)
-    set_seed(recipe.training.seed)
+    seed = recipe.training.seed
+    set_seed(seed)
     torch.use_deterministic_algorithms(recipe.training.deterministic)  # also off again after another run
     if recipe.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
-    backbone = load_backbone(recipe.model)
-    data = prepare_data(store, recipe, progress=progress.reading)
+    backbone = shared.backbone(recipe.model, seed) if shared else load_backbone(recipe.model)
+    data = PreparedData(dataset, (), reused=True) if dataset else prepare_data(store, recipe, progress=progress.reading)
     for text in data.warnings:
         progress.warning(text)
     _require_splits(data)
     names = data.dataset.label_names or ()
+    set_seed(seed)  # what is fresh does not depend on whether the base was loaded just now
     model = build_classifier(backbone, len(names), recipe.model)
-    if recipe.checkpoints.keep != "none":
-        require_room(store.path.parent, checkpoint_bytes(model, recipe.model.method))
     if recipe.training.gradient_checkpointing and recipe.model.method != "head":
         _checkpoint_gradients(model)
+
+    def encoded(split: str) -> EncodedSplit:
+        return encode_split(store, data.dataset, split, backbone.tokenizer, backbone.max_length, progress.reading)
+
+    def shared_or_encoded(split: str) -> EncodedSplit:
+        key = (store.path, data.dataset.key, split, tokenizer_key(recipe.model), backbone.max_length)
+        return shared.split(key, lambda: encoded(split)) if shared else encoded(split)
+
     splits = {
-        split: encode_split(store, data.dataset, split, backbone.tokenizer, backbone.max_length, progress.reading)
-        for split in ("train", "validation", "test")
-        if data.dataset.n_rows.get(split)
+        split: shared_or_encoded(split) for split in ("train", "validation", "test") if data.dataset.n_rows.get(split)
     }
     experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
+    if recipe.checkpoints.keep != "none":
+        require_room(store.path.parent, checkpoint_bytes(experiment))
     class_weights(experiment)  # a weight for a label that is not there is bad input too
     return experiment
 
@@ -80,10 +104,21 @@ def _require_splits(data: PreparedData) -> None:
         raise DataError([f"dataset {data.dataset} has no {missing[0]} split; train on one that has it."])
 
 
-def checkpoint_bytes(model: TextClassifier, method: str) -> int:
-    """About what a checkpoint of this method takes on disk, without the tokenizer."""
-    saved = {"head": model.head.parameters(), "lora": (p for p in model.parameters() if p.requires_grad)}
-    return sum(p.numel() * p.element_size() for p in saved.get(method, model.parameters()))
+def checkpoint_bytes(experiment: Experiment) -> int:
+    """About what a checkpoint takes on disk with its training state, without the tokenizer."""
+    model, recipe = experiment.model, experiment.loaded.recipe
+    trained = [p for p in model.parameters() if p.requires_grad]
+    saved = {"head": list(model.head.parameters()), "lora": trained}.get(recipe.model.method, list(model.parameters()))
+    optimizer = _OPTIMIZER_BYTES[recipe.training.optimizer] * sum(p.numel() for p in trained)
+    dynamics = len(experiment.splits["train"]) * row_bytes(len(experiment.label_names))
+    return sum(p.numel() * p.element_size() for p in saved) + optimizer + dynamics * recipe.recording.dynamics
+
+
+def base_mark(experiment: Experiment) -> str | None:
+    """A mark of the base model's weights where no checkpoint holds them (head, lora); None where each does."""
+    if experiment.loaded.recipe.model.method not in ("head", "lora"):
+        return None
+    return weights_mark(p for p in experiment.model.backbone.parameters() if not p.requires_grad)
 
 
 def class_weights(experiment: Experiment) -> Tensor | None:

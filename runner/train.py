@@ -4,8 +4,9 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,79 +16,169 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from runner.arguments import training_arguments
 from runner.callback import AssayCallback, is_broken
-from runner.causes import Interrupted, cause_of, interruptible
-from runner.checkpoints import CheckpointFolder
+from runner.causes import Interrupted, Pruned, cause_of
+from runner.checkpoints import CheckpointFolder, Intact
 from runner.classifier import count_parameters, save_classifier
 from runner.console import ConsoleCapture
-from runner.cost import CostMeter, SystemSampler, cuda_devices
+from runner.control import Control
+from runner.cost import CostMeter, SystemSampler, add_costs, cuda_devices
 from runner.devices import Device
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import FeatureCollator, TokenCollator
 from runner.errors import TrainingDiverged
-from runner.experiment import Experiment, checkpoint_bytes, checkpoint_info, class_weights, new_run, prepare
+from runner.experiment import (
+    Experiment,
+    base_mark,
+    checkpoint_bytes,
+    checkpoint_info,
+    class_weights,
+    new_run,
+    prepare,
+)
 from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
+from runner.interrupts import Interrupts, held_interrupts
+from runner.monitor import Monitor
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
+from runner.shared import Shared
 from runner.trainer import RecordingTrainer
-from store import Recorder, Run, Status, Store, get_run, record_run
+from store import Dataset, Recorder, Run, RunCost, Status, Store, get_run, list_scores, record_run
 from store.runs import run_files
 
 
-def train(loaded: LoadedRecipe, store: Store, progress: Progress, *, command: Sequence[str] | None = None) -> Run:
+def train(
+    loaded: LoadedRecipe,
+    store: Store,
+    progress: Progress,
+    *,
+    command: Sequence[str] | None = None,
+    dataset: Dataset | None = None,
+    control: Control | None = None,
+    shared: Shared | None = None,
+) -> Run:
     """Fine-tune what the recipe says and record it. Returns the run, whatever became of it.
+
+    Args:
+        dataset: the version to train on, instead of reading `data.source`.
+        control: steers the run at rungs (`runner.control`).
+        shared: what earlier runs of this process made already (`runner.shared`).
 
     Raises the error of bad input (RecipeError, DataError, ModelError, DeviceError, HubUnreachable, DiskFull) before
     there is a run; from then on what goes wrong is the run's status and cause.
     """
-    experiment = prepare(loaded, store, progress)
-    run = record_run(store, new_run(experiment, command or sys.argv), status=Status.RUNNING)
-    recorder = Recorder(store, run)
-    status, cause, outcome = Status.FINISHED, None, ""
+    experiment = prepare(loaded, store, progress, dataset=dataset, shared=shared)
+    with held_interrupts() as interrupts:
+        run = record_run(store, new_run(experiment, command or sys.argv), status=Status.RUNNING)
+        return carry_out(experiment, Recorder(store, run), progress, interrupts, Start(), control, shared)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins or goes on."""
+
+    intact: Intact | None = None
+    """The checkpoint to go on from; None: from the untrained model."""
+    was_pruned: bool = False
+    """What steers the run has been asked about the rung at the checkpoint, if there is one."""
+    spent: RunCost = field(default_factory=RunCost)
+    """What earlier segments took."""
+
+
+def carry_out(
+    experiment: Experiment,
+    recorder: Recorder,
+    progress: Progress,
+    interrupts: Interrupts,
+    start: Start,
+    control: Control | None,
+    shared: Shared | None,
+) -> Run:
+    """A recorded run from here to its end, whatever becomes of it."""
+    run, store = recorder.run, recorder.store
+    status, cause, end = Status.FINISHED, None, None
     with ConsoleCapture(lambda line: recorder.text(line + "\n")) as console, progress:
         try:
-            with interruptible(), _sampler(recorder, experiment.device, loaded.recipe.recording.system_seconds):
-                outcome = _train(experiment, recorder, progress)
-        except Interrupted as interruption:
+            with _sampler(recorder, experiment.device, experiment.loaded.recipe.recording.system_seconds):
+                end = _train(experiment, recorder, progress, interrupts, start, control, shared)
+        except Pruned as pruned:
+            status, cause = Status.PRUNED, str(pruned)
+        except (Interrupted, KeyboardInterrupt) as interruption:
             status, cause = Status.KILLED, f"interrupted ({interruption})"
         except BaseException as error:
             status, cause = Status.FAILED, cause_of(error)
             trace = "".join(traceback.format_exception(error)[-8:])
             recorder.event("failed", cause, {"traceback": trace, "last_lines": console.tail(20)})
-        progress.finish(f"{run.name} ({run.id}) {status}: {cause or outcome}")
+        progress.finish(f"{run.name} ({run.id}) {status}: {cause or (end.text if end else '')}")
     recorder.finish(status, cause)
+    if end is not None and end.checkpoints is not None:
+        end.checkpoints.finish(end.best_step)
     return get_run(store, run.key)
 
 
-def _train(experiment: Experiment, recorder: Recorder, progress: Progress) -> str:
-    """Everything from the first to the last record; returns the outcome in a few words."""
-    recipe, store = experiment.loaded.recipe, recorder.store
-    _note_start(experiment, recorder, progress)
+class _End(NamedTuple):
+    """How a training ended that was carried through."""
+
+    text: str
+    checkpoints: CheckpointFolder | None
+    best_step: int | None
+
+
+def _train(
+    experiment: Experiment,
+    recorder: Recorder,
+    progress: Progress,
+    interrupts: Interrupts,
+    start: Start,
+    control: Control | None,
+    shared: Shared | None,
+) -> _End:
+    """Everything from the first to the last record."""
+    recipe = experiment.loaded.recipe
     trainable, total = count_parameters(experiment.model)
     if experiment.trains_features:
         trainable = count_parameters(experiment.model.head)[0]
     meter = CostMeter(device_type=experiment.device.type, trainable_parameters=trainable, total_parameters=total)
+    checkpoints = CheckpointFolder(recorder, recipe.checkpoints.keep) if recipe.checkpoints.keep != "none" else None
+    trainer: RecordingTrainer | None = None
     meter.start()
     try:
-        features, feature_key = _features(experiment, store, progress)
-        checkpoints = CheckpointFolder(recorder, recipe.checkpoints.keep) if recipe.checkpoints.keep != "none" else None
-        trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress)
-        progress.start(_total_steps(trainer), recorder.run.name)
-        trainer.evaluate()  # epoch 0: what the untrained model says
-        try:
-            with meter.training():
-                trainer.train()
-        except BaseException:
+        with interrupts.let_through():
+            if recorder.segment == 1:
+                _note_start(experiment, recorder, progress)
+            features, feature_key = _features(experiment, recorder.store, progress, shared)
+            trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress, start, control)
+            with trainer.monitor:
+                _fit(trainer, recorder, meter, progress, start)
+            if recipe.recording.embeddings:
+                _record_embeddings(experiment, features, feature_key, recorder, progress)
+        return _End(_outcome(trainer, recipe.evaluation.select), checkpoints, trainer.best_step)
+    except BaseException:
+        if trainer is not None:
             with contextlib.suppress(Exception):  # a device that has failed gives nothing back
                 trainer.take_dynamics()
-            raise
-        if checkpoints is not None:
-            checkpoints.finish(trainer.best_step)
-        if recipe.recording.embeddings:
-            _record_embeddings(experiment, features, feature_key, recorder, progress)
-        return _outcome(trainer, recipe.evaluation.select)
+        raise
     finally:
         meter.stop()
-        recorder.cost(meter.result())
+        recorder.cost(add_costs(start.spent, meter.result()))
+
+
+def _fit(trainer: RecordingTrainer, recorder: Recorder, meter: CostMeter, progress: Progress, start: Start) -> None:
+    """From the untrained model, or from a checkpoint, to the best weights."""
+    intact = start.intact
+    if intact is None:
+        progress.start(trainer.n_steps, recorder.run.name)
+        trainer.evaluate()  # epoch 0: what the untrained model says
+        with meter.training():
+            trainer.train()
+        return
+    progress.start(trainer.n_steps, recorder.run.name, first_step=intact.checkpoint.step)
+    trainer.go_on(intact)
+    if not start.was_pruned:  # the run may have been killed between the checkpoint and the question
+        scores = list_scores(recorder.store, [recorder.run.key])
+        scores = scores[(scores["split"] == "validation") & (scores["step"] == intact.checkpoint.step)]
+        trainer.ask(dict(zip(scores["metric"], scores["value"], strict=True)))
+    with meter.training():
+        trainer.train_on(intact)
 
 
 # the parts ---------------------------------------------------------------------------------------------------------
@@ -99,18 +190,29 @@ def _outcome(trainer: RecordingTrainer, select: str) -> str:
     return f"{select} {text}" + ("" if before is None else f", {before:.4g} before training")
 
 
-def _features(experiment: Experiment, store: Store, progress: Progress) -> tuple[dict[str, Vectors], str]:
+def _features(
+    experiment: Experiment, store: Store, progress: Progress, shared: Shared | None
+) -> tuple[dict[str, Vectors], str]:
     """For method head: the frozen backbone's features of every split. Else nothing."""
     if not experiment.trains_features:
         return {}, ""
-    features, key = cached_features(
-        store.files / "cache" / "features",
-        experiment.backbone,
-        experiment.model,
-        dict(experiment.splits),
-        experiment.loaded.recipe.evaluation.batch_size,
-        report=progress.reading,
-    )
+    backbone, dataset = experiment.backbone, experiment.data.dataset
+
+    def make() -> tuple[dict[str, Vectors], str]:
+        return cached_features(
+            store.files / "cache" / "features",
+            backbone,
+            experiment.model,
+            dict(experiment.splits),
+            experiment.loaded.recipe.evaluation.batch_size,
+            report=progress.reading,
+        )
+
+    if shared is None:
+        features, key = make()
+    else:
+        of = (shared.identity(backbone), backbone.pooling, backbone.max_length, store.path, dataset.key)
+        features, key = shared.features(of, make)
     experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
     return features, key
 
@@ -122,6 +224,8 @@ def _trainer(
     meter: CostMeter,
     checkpoints: CheckpointFolder | None,
     progress: Progress,
+    start: Start,
+    control: Control | None,
 ) -> RecordingTrainer:
     recipe, splits = experiment.loaded.recipe, experiment.splits
     tokenizer, model, dtype = experiment.backbone.tokenizer, experiment.model, experiment.device.dtype
@@ -161,18 +265,28 @@ def _trainer(
         predict=predict,
         recorder=recorder,
         meter=meter,
+        monitor=Monitor(
+            recorder,
+            warn=progress.warning,
+            n_positions=recipe.training.batch_size * recipe.training.gradient_accumulation,
+            group=1 if experiment.device.type == "cpu" else recipe.recording.log_every,
+            checkpoint_bytes=checkpoint_bytes(experiment) if checkpoints is not None else 0,
+        ),
         select=recipe.evaluation.select,
         record_predictions=recipe.recording.predictions,
         catcher=catcher,
         checkpoints=checkpoints,
         save=save,
-        expected_bytes=checkpoint_bytes(model, recipe.model.method),
+        expected_bytes=checkpoint_bytes(experiment),
         class_weights=class_weights(experiment),
         label_smoothing=recipe.training.label_smoothing,
         head_learning_rate=_head_learning_rate(experiment),
         group_by_length=recipe.training.length_grouping and not features,
         callbacks=callbacks,
         on_evaluation=lambda split, step, values: progress.evaluation(split, values, step=step),
+        cost=lambda: add_costs(start.spent, meter.result()),
+        base_mark=base_mark(experiment),
+        control=control,
     )
     trainer.remove_callback(PrinterCallback)  # it prints what Progress shows
     watcher.trainer = trainer
@@ -185,6 +299,10 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self.trainer: RecordingTrainer | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer is not None:
+            self.trainer.restore_logging()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         seen = self.trainer.n_examples if self.trainer else None
@@ -239,21 +357,13 @@ def _record_embeddings(
     recorder.embeddings(
         {name: both.mean.numpy().astype(np.float16) for name, both in vectors.items()},
         dataset_key=dataset.key,
-        fingerprint=f"{key or recorder.run.id}-{dataset.key}",
+        fingerprint=f"{key or f'{recorder.run.id}-{recorder.segment}'}-{dataset.key}",
         pooling="mean",
     )
 
 
 def _head_learning_rate(experiment: Experiment) -> float:
     return experiment.loaded.recipe.training.head_learning_rate or 0.0  # resolved recipes always have one
-
-
-def _total_steps(trainer: RecordingTrainer) -> int:
-    args = trainer.args
-    if args.max_steps > 0:
-        return int(args.max_steps)
-    batches = -(-len(trainer.train_dataset) // args.train_batch_size)
-    return int(np.ceil(batches / args.gradient_accumulation_steps) * args.num_train_epochs)
 
 
 def _sampler(recorder: Recorder, device: Device, seconds: float) -> SystemSampler:

@@ -1,10 +1,13 @@
 """A `transformers.Trainer` that records: dynamics from its forward passes, an evaluation of every split, checkpoints.
 
-Nothing of the training itself is changed: loss, optimizer, schedule and order are the Trainer's.
+Nothing of the training itself is changed: loss, optimizer and schedule are the Trainer's. It goes on from a checkpoint
+by the Trainer's own path, with what it reads there replaced by our training state.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,24 +16,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Sampler
 from transformers import Trainer, TrainerControl, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_callback import ExportableState
 
 from evals.classification import METRICS, prediction_columns, score_classification
-from runner.checkpoints import CheckpointFolder
+from runner.causes import Pruned
+from runner.checkpoints import CheckpointFolder, Intact
 from runner.classifier import TextClassifier, load_weights
+from runner.control import Control, Report, rung_steps
 from runner.cost import CostMeter
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
 from runner.errors import TrainingDiverged
-from store import Predictions, Recorder, ScoreRow
+from runner.monitor import Monitor
+from runner.order import TrainingOrder
+from runner.training_state import FOLDER as TRAINING
+from runner.training_state import (
+    Counters,
+    TrainingState,
+    random_state,
+    set_random_state,
+    write_training_state,
+)
+from store import Predictions, Recorder, RowsLost, RunCost, ScoreRow
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 Predict = Callable[[str], NDArray[np.float32]]  # split name → logits (n, k)
 Save = Callable[[Path, int, float | None], None]  # (folder, step, epoch)
+
+_FLUSH_SECONDS = 10.0  # so long a rung waits for the store before it is decided about
 
 
 class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy accepts
@@ -47,6 +63,7 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         predict: Predict,
         recorder: Recorder,
         meter: CostMeter,
+        monitor: Monitor,
         select: str,
         record_predictions: bool,
         catcher: DynamicsCatcher | None,
@@ -59,6 +76,9 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         group_by_length: bool,
         callbacks: Sequence["TrainerCallback"],
         on_evaluation: Callable[[str, int, Mapping[str, float | None]], None],
+        cost: Callable[[], RunCost],
+        base_mark: str | None = None,
+        control: Control | None = None,
     ) -> None:
         super().__init__(
             model=model,
@@ -70,7 +90,7 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         )
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True  # `compute_loss` divides by what all batches of the step hold
-        self.collator = collator
+        self.collator, self.monitor = collator, monitor
         self.n_examples = 0
         """Training examples that went through the model, each epoch counted again."""
         self.best_step: int | None = None
@@ -84,9 +104,26 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         self._class_weights = None if class_weights is None else class_weights.to(args.device)
         self._label_smoothing, self._head_learning_rate = label_smoothing, head_learning_rate
         self._group_by_length = group_by_length
-        self._on_evaluation = on_evaluation
+        self._on_evaluation, self._cost, self._base_mark = on_evaluation, cost, base_mark
         self._step_weight: Tensor | int = 1
         self._epoch = 1
+        self._restored: TrainingState | None = None
+        self._steering = control
+        self._rungs = rung_steps(control.rungs, self.n_steps) if control else {}
+        self._validation: dict[str, float | None] = {}
+        self._evaluated_at = self._saved_at = self._asked_at = -1  # steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of a whole pass over the training data."""
+        batches = -(-len(self._train) // self.args.train_batch_size)
+        return int(-(-batches // self.args.gradient_accumulation_steps))
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        args = self.args
+        return int(args.max_steps if args.max_steps > 0 else self.steps_per_epoch * args.num_train_epochs)
 
     # the training forward pass -------------------------------------------------------------------------------------
 
@@ -116,29 +153,37 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
             reduction="sum",
         )
         loss = loss / self._step_weight
+        if model.training:
+            self.monitor.add_loss(loss)
         return (loss, logits) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         """The batches of one step, as the Trainer's; the time it takes is time waiting for data."""
         began = time.perf_counter()
-        samples, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with self.monitor.waiting():
+            samples, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._meter.add_wait(time.perf_counter() - began)
         # The loader reads one batch ahead, so the collator's sizes are taken for these batches only.
         sizes = [self.collator.sizes.popleft() for _ in samples]
         n_examples, n_tokens = sum(s.n_examples for s in sizes), sum(s.n_tokens for s in sizes)
         self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens or None)
         self.n_examples += n_examples
+        if sizes:
+            self.monitor.begin(self.state.global_step + 1, np.concatenate([s.positions for s in sizes]))
         self.state.num_input_tokens_seen += n_tokens
         self._step_weight = n_examples
         if self._class_weights is not None:
             self._step_weight = torch.stack([self._class_weights[s["labels"]].sum() for s in samples]).sum()
         return samples, n_items
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> "Sampler[int] | None":
-        if self._group_by_length:
-            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-            return LengthGroupedSampler(batch, lengths=self._train.lengths.tolist())  # type: ignore[no-any-return]  # untyped
-        return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]  # untyped
+    def _get_train_sampler(self, train_dataset: Any = None) -> TrainingOrder:
+        args = self.args
+        return TrainingOrder(
+            len(self._train),
+            args.seed,
+            lengths=self._train.lengths if self._group_by_length else None,
+            batch_size=args.train_batch_size * args.gradient_accumulation_steps,
+        )
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer class, with a learning rate of its own for the fresh head."""
@@ -182,33 +227,44 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score and record every evaluated split; returns `eval_SPLIT/METRIC` as the Trainer wants it."""
-        step, epoch = self.state.global_step, float(self.state.epoch or 0.0)
+        step = self.state.global_step
         found: dict[str, float] = {}
-        with self._meter.evaluating():
-            for split, encoded in self._evaluated.items():
-                logits = torch.from_numpy(self._predict(split))
-                if not logits.isfinite().all():
-                    raise TrainingDiverged(f"the model's outputs are no numbers any more at step {step}; {self.advice}")
-                log_probs = functional.log_softmax(logits, dim=1).numpy()
-                scores = [
-                    ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n)
-                    for s in score_classification(encoded.labels, log_probs)
-                ]
-                columns = prediction_columns(encoded.labels, log_probs) if self._record_predictions else None
-                self._recorder.evaluation(
-                    split,
-                    step,
-                    epoch=epoch,
-                    n_examples=len(encoded),
-                    scores=scores,
-                    predictions=Predictions(*columns) if columns else None,
-                )
-                values = {score.metric: score.value for score in scores}
-                found |= {f"eval_{split}/{name}": value for name, value in values.items() if value is not None}
-                self._on_evaluation(split, step, values)
+        for split in self._evaluated:
+            values = self._evaluate_split(split)
+            found |= {f"eval_{split}/{name}": value for name, value in values.items() if value is not None}
+        self._evaluated_at = step
         self._note_best(found.get(f"eval_{self._select}"), step)
+        self._recorder.cost(self._cost())
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
+
+    def _evaluate_split(self, split: str) -> dict[str, float | None]:
+        """Score and record one split; metric → value."""
+        step, encoded = self.state.global_step, self._evaluated[split]
+        with self._meter.evaluating(), self.monitor.resting():
+            logits = torch.from_numpy(self._predict(split))
+            if not logits.isfinite().all():
+                raise TrainingDiverged(f"the model's outputs are no numbers any more at step {step}; {self.advice}")
+            log_probs = functional.log_softmax(logits, dim=1).numpy()
+            scores = [
+                ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n)
+                for s in score_classification(encoded.labels, log_probs)
+            ]
+            columns = prediction_columns(encoded.labels, log_probs) if self._record_predictions else None
+            self._recorder.evaluation(
+                split,
+                step,
+                epoch=float(self.state.epoch or 0.0),
+                n_examples=len(encoded),
+                scores=scores,
+                predictions=Predictions(*columns) if columns else None,
+            )
+            values = {score.metric: score.value for score in scores}
+            self._on_evaluation(split, step, values)
+        if split == "validation":
+            self._validation = values
+            self.monitor.evaluated(step, values.get("loss"))
+        return values
 
     def _note_best(self, value: float | None, step: int) -> None:
         """Untrained models are never best: step 0 is there to be compared with."""
@@ -221,22 +277,146 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
             self.best_value, self.best_step = value, step
             self._recorder.best(step)
 
+    # rungs ---------------------------------------------------------------------------------------------------------
+
+    def _maybe_log_save_evaluate(self, loss: Tensor, gradient_norm: Any, *args: Any, **settings: Any) -> None:
+        """The Trainer's, called after each step and each epoch. At a rung, what steers the run is asked then."""
+        self.monitor.end(self.state.global_step, gradient_norm, settings.get("learning_rate"))
+        super()._maybe_log_save_evaluate(loss, gradient_norm, *args, **settings)
+        step = self.state.global_step
+        if step not in self._rungs or self._asked_at == step or self.control.should_training_stop:
+            return
+        is_evaluated_later = self.args.eval_strategy == "epoch" and step % self.steps_per_epoch == 0
+        if is_evaluated_later and self._evaluated_at != step:
+            return
+        self._asked_at = step
+        values = self._validation if self._evaluated_at == step else self._evaluate_split("validation")
+        if self._saved_at != step:
+            self._save_checkpoint(self.model, None)
+        self.ask(values)
+
+    def ask(self, values: Mapping[str, float | None]) -> None:
+        """Ask about the rung at this step. `values` are of the validation split, by metric. Raises Pruned."""
+        step, epoch = self.state.global_step, float(self.state.epoch or 0.0)
+        if self._steering is None or step not in self._rungs:
+            return
+        with contextlib.suppress(RowsLost):  # they wait elsewhere; the report has the values
+            self._recorder.flush(_FLUSH_SECONDS)
+        report = Report(
+            self._rungs[step], step, epoch, {f"validation/{metric}": value for metric, value in values.items()}
+        )
+        if self._steering.report(report):
+            if self.best_step is None:
+                self._recorder.best(step)  # no evaluation of its own was due yet
+            raise Pruned(f"stopped at rung {report.rung + 1}, step {step:,} of {self.n_steps:,}")
+
     # checkpoints ---------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self._checkpoints is None:
             return
         step, epoch = self.state.global_step, self.state.epoch
-        self._checkpoints.save(
-            step, epoch, lambda folder: self._save_to(folder, step, epoch), expected_bytes=self._expected_bytes
-        )
+        if step % self.steps_per_epoch == 0:
+            self.take_dynamics()  # the epoch has ended, though the Trainer says so only after this
+        with self.monitor.resting():
+            self._checkpoints.save(
+                step,
+                epoch,
+                lambda folder: self._save_to(folder, step, epoch),
+                self._write_training_state,
+                expected_bytes=self._expected_bytes,
+            )
+        self._saved_at = step
+        self._recorder.cost(self._cost())
         if step == self.best_step:
             self._recorder.best(step)
-            self.state.best_model_checkpoint = str(self._checkpoints.path(step))
+        self._point_to_best()
         self._checkpoints.prune(self.best_step)
+
+    def _point_to_best(self) -> None:
+        """Tell the Trainer which weights to end with."""
+        if self._checkpoints is not None and self.best_step in self._checkpoints.steps:
+            self.state.best_model_checkpoint = str(self._checkpoints.path(self.best_step))
 
     def _load_best_model(self) -> None:
         load_weights(Path(self.state.best_model_checkpoint), self.model)
+
+    def _write_training_state(self, folder: Path) -> None:
+        state = self.state
+        scaler = getattr(self.accelerator, "scaler", None)
+        counters = Counters(
+            step=state.global_step,
+            n_epochs=self._epoch - 1,
+            n_examples=self.n_examples,
+            best_step=self.best_step,
+            best_value=self.best_value,
+            untrained_value=self.untrained_value,
+            seconds=self._recorder.seconds,
+            is_complete=bool(self.control.should_training_stop or state.global_step >= state.max_steps),
+        )
+        parts = {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.lr_scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "random": random_state(),
+            "loss": {"sum": self._tr_loss, "logged_at": self._globalstep_last_logged},
+            "dynamics": self._catcher.words if self._catcher is not None else None,
+            "base": self._base_mark,
+        }
+        watching = [c for c in self.callback_handler.callbacks if isinstance(c, ExportableState)]
+        trainer_state = asdict(state) | {
+            "log_history": [],  # nobody reads it, and it grows
+            "best_model_checkpoint": None,  # a path, which may be another by then
+            "stateful_callbacks": {type(callback).__name__: callback.state() for callback in watching},
+        }
+        write_training_state(folder, self._recorder.run.id, counters, parts, trainer_state)
+
+    # going on from a checkpoint ------------------------------------------------------------------------------------
+
+    def go_on(self, intact: Intact) -> None:
+        """Be where the checkpoint was saved: what remains to be done is `train_on`."""
+        counters = intact.state.counters
+        self._restored = intact.state
+        self.n_examples, self._epoch = counters.n_examples, counters.n_epochs + 1
+        self.best_step, self.best_value = counters.best_step, counters.best_value
+        self.untrained_value = counters.untrained_value
+        self.state.global_step, self.state.epoch = counters.step, intact.checkpoint.epoch
+        if self._catcher is not None:
+            self._catcher.put_back(intact.state.parts["dynamics"])
+
+    def train_on(self, intact: Intact) -> None:
+        """Train from the checkpoint to the end, and take the best weights."""
+        if not intact.state.counters.is_complete:
+            self.train(resume_from_checkpoint=str(intact.folder / TRAINING))
+            return
+        self.take_dynamics()
+        self._point_to_best()
+        load_weights(Path(self.state.best_model_checkpoint or intact.folder), self.model)
+
+    def restore_logging(self) -> None:
+        """As training begins, after the Trainer has set these to nothing: the loss since it was last logged."""
+        if self._restored is not None:
+            loss = self._restored.parts["loss"]
+            self._tr_loss: Tensor = loss["sum"].to(self.args.device)
+            self._globalstep_last_logged: int = loss["logged_at"]
+            self._point_to_best()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_weights(Path(resume_from_checkpoint).parent, self.model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._restored is not None:
+            self.optimizer.load_state_dict(self._restored.parts.pop("optimizer"))
+            self.lr_scheduler.load_state_dict(self._restored.parts.pop("scheduler"))
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        scaler = getattr(self.accelerator, "scaler", None)
+        if self._restored is not None and scaler is not None and self._restored.parts["scaler"] is not None:
+            scaler.load_state_dict(self._restored.parts["scaler"])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._restored is not None:
+            set_random_state(self._restored.parts["random"])
 
 
 def _known(value: float | None) -> float | None:
