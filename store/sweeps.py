@@ -4,15 +4,15 @@ One living process at a time drives a sweep: it holds it (`hold_sweep`), says at
 there whether somebody asked it to stop. All state of a sweep is in these tables, so that any process can take it up.
 """
 
+from __future__ import annotations
+
 import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
 from store.errors import SweepHeld, SweepNotFound
@@ -21,6 +21,9 @@ from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
 from store.ids import new_run_id
 from store.job_leases import link_sweep
 from store.records import Holder, NewSweep, Objective, Status, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = (
     "key, id, name, status, cause, recipe_text, recipe, recipe_path, fingerprint, objectives, n_trials, dataset_key,"

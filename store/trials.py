@@ -4,20 +4,23 @@ A trial goes queued → running → finished, pruned, failed or killed; from the
 numbers are its run's.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
 from store.frames import read_frame
 from store.records import NewTrial, Run, RunCost, Status, Trial, TrialReport
 from store.runs import get_run
 from store.sweeps import write_sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = (
     "key, sweep_key, number, seed, parameters, status, cause, recipe_hash, run_key, is_reused, n_attempts,"
@@ -78,6 +81,8 @@ def list_trials(store: Store, sweep_key: int) -> pd.DataFrame:
     low, high, n, step, epoch (the select metric at the run's best checkpoint so far, with its 95 % interval); rung,
     rung_epoch, rung_value (the last report); all of RunCost (of the run: the sweep did not pay for a reused one).
     """
+    import pandas as pd
+
     costs = ", ".join(f"c.{field.name}" for field in fields(RunCost))
     frame = read_frame(
         store.db,
