@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from store import Store, check_store
+from store import SpoolReport, Store, check_store, spool_status
 
 Level = Literal["good", "note", "slow", "broken"]
 
@@ -45,6 +45,7 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
         findings.append(
             Finding("store", "broken", f"{health.rows_lost:,} rows of live runs were lost; see their events")
         )
+    findings += [_spool(report) for report in spool_status(store).files]
     if health.wal_bytes > 1e9:
         findings.append(
             Finding(
@@ -55,6 +56,15 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
             )
         )
     return findings
+
+
+def _spool(report: SpoolReport) -> Finding:
+    n_rows = f"{report.rows_pending:,} rows" if report.rows_pending else "rows"  # unreadable: nobody knows how many
+    waiting = f"{n_rows} of run {report.run_id} wait in {report.path}"
+    if report.problem:
+        return Finding("spool", "broken", f"{waiting}: {report.problem}; delete the file if they are not needed")
+    whose = "the process that records it" if report.is_live else "the next start of Assay"
+    return Finding("spool", "note", f"{waiting}: {whose} writes them as soon as the store can be written")
 
 
 def _python() -> list[Finding]:

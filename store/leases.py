@@ -8,7 +8,7 @@ import sqlite3
 import time
 from dataclasses import astuple
 
-from store.connection import Store
+from store.connection import Store, explained
 from store.datasets import delete_stale_drafts
 from store.errors import RunHeld
 from store.flights import find_rings, remove_rings, take_rings
@@ -18,6 +18,8 @@ from store.records import Lease, Run, Status
 from store.runs import end_run, get_run, record_event
 from store.spools import fold_spools, spool_status
 from store.sweeps import reconcile_sweeps
+
+_WAIT_SECONDS = 5.0  # for a locked store, in which statuses are to be made true before anything else is done
 
 
 def take_lease(store: Store, run: Run) -> None:
@@ -64,8 +66,14 @@ def get_lease(store: Store, run_key: int) -> Lease | None:
 def reconcile(store: Store) -> list[Run]:
     """Make statuses true: runs whose process is gone become `failed` with a cause, sweeps too. Returns those runs.
 
-    What dead processes left in spool files is folded in first: it may say that a run has finished.
+    What dead processes left in spool files is folded in first: it may say that a run has finished. Raises
+    StoreUnreadable where the store cannot be written now; then some statuses are not true yet.
     """
+    with explained(store.path):
+        return _reconcile(store)
+
+
+def _reconcile(store: Store) -> list[Run]:
     fold_spools(store)
     waiting = {file.run_id for file in spool_status(store).files if file.problem is None}
     gone = []
@@ -78,7 +86,7 @@ def reconcile(store: Store) -> list[Run]:
         if run.id in waiting:
             continue  # another process is folding it, or the store is locked: the next start will know
         rings = find_rings(store, run)
-        with store.write(key) as db:
+        with store.write(key, wait_seconds=_WAIT_SECONDS) as db:
             still = db.execute("SELECT status FROM runs WHERE key = ?", (key,)).fetchone()
             if still != ("running",):
                 continue  # it ended, or somebody else reconciled it, since we looked

@@ -73,7 +73,7 @@ class Folded:
 def spool_status(store: Store) -> SpoolStatus:
     """What waits on disk to be written to this store. Reads little more than the heads of frames."""
     reports = (_report(store, path) for path in iter_paths(store))
-    return SpoolStatus(tuple(report for report in reports if report and (report.rows_pending or report.problem)))
+    return SpoolStatus(tuple(report for report in reports if report is not None))
 
 
 def fold_spools(store: Store, *, wait_seconds: float = _WAIT_SECONDS) -> list[Folded]:
@@ -90,12 +90,14 @@ def _report(store: Store, path: Path) -> SpoolReport | None:
     try:
         is_live = is_locked(path)
         with path.open("rb") as file:
-            first = next(frames(file.fileno()), None)
-            source, items = read_frame(file.fileno(), first) if first and first.is_sound else (None, [])
+            done = n_folded(store, path.stem)
+            first = next((f for f in frames(file.fileno()) if f.is_sound and f.sequence >= done), None)
+            if first is None:  # nothing waits in it
+                return None
+            source, items = read_frame(file.fileno(), first)
             if not _is_ours(store, path, source):
                 return None
-            done = n_folded(store, path.stem)
-            waiting = [f for f in frames(file.fileno(), is_checked=False) if f.is_sound and f.sequence >= done]
+            waiting = [f for f in frames(file.fileno(), first.offset, is_checked=False) if f.is_sound]
             size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:  # it was folded just now
         return None
@@ -103,7 +105,7 @@ def _report(store: Store, path: Path) -> SpoolReport | None:
         return SpoolReport(path, name, 0, 0, is_live=False, problem=f"it cannot be read: {error}")
     n_rows = sum(frame.n_rows for frame in waiting)
     problem = None
-    if n_rows and source is not None and _run_key(store, path) is None:
+    if _run_key(store, path) is None:
         problem = f"its run is not in this store; it was deleted, or the file belongs to another ({source.store})"
     elif unknown := unknown_kinds(items):
         problem = f"a newer Assay wrote it, and recorded {unknown}"

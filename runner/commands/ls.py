@@ -53,7 +53,7 @@ def command(
     store_path: Path | None,
 ) -> None:
     """List runs, newest first. SEARCH is looked for in names, notes, tags, models, datasets and recipes."""
-    from store import count_runs, list_runs
+    from store import count_runs, list_runs, spool_status
 
     store = open_reconciled(store_path)
     frame = list_runs(
@@ -68,10 +68,14 @@ def command(
         descending=not ascending,
         limit=limit,
     )
-    if as_json:
-        echo_json(records(frame))
-        return
     rows = records(frame)
+    waiting = spool_status(store)
+    for row in rows:
+        if n_rows := waiting.rows_of(row["id"]):
+            row["rows_pending"] = n_rows + (row["rows_pending"] or 0)
+    if as_json:
+        echo_json(rows)
+        return
     click.echo(
         table(
             ["", "id", "name", "method", "metric", "value", "vs base", "wall", "examples/s", "memory", "started"],
@@ -87,6 +91,11 @@ def command(
     for row in rows:
         if row["cause"]:
             click.echo(f"{row['id'][:12]} {row['status']}: {row['cause']}")
+    if waiting.files:
+        click.echo(
+            f"{waiting.rows_pending:,} rows ({size(waiting.size_bytes)}) wait on disk to be written to the store; "
+            "`runner doctor` says where and why"
+        )
 
 
 def _cells(row: dict[str, object]) -> list[str]:

@@ -35,13 +35,16 @@ def json_option(function: F) -> F:
 
 def open_reconciled(path: Path | None, *, create: bool = False) -> "Store":
     """Open the store and make statuses true; says which runs and jobs were found dead."""
-    from store import open_store, reconcile, reconcile_jobs
+    from store import StoreUnreadable, open_store, reconcile, reconcile_jobs
 
     store = open_store(default_store(path), create=create)
-    for run in reconcile(store):
-        click.echo(f"run {run.name} ({run.id}) was not alive any more: {run.cause}", err=True)
-    for job in reconcile_jobs(store):
-        click.echo(f"job {job.name} ({job.id}) was not alive any more: {job.cause or job.status}", err=True)
+    try:
+        for run in reconcile(store):
+            click.echo(f"run {run.name} ({run.id}) was not alive any more: {run.cause}", err=True)
+        for job in reconcile_jobs(store):
+            click.echo(f"job {job.name} ({job.id}) was not alive any more: {job.cause or job.status}", err=True)
+    except StoreUnreadable as error:  # locked, or a full disk: it can be read all the same
+        click.echo(f"statuses could not be brought up to date: {error}", err=True)
     return store
 
 

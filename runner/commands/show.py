@@ -54,7 +54,7 @@ def command(run: str, part: str | None, as_json: bool, store_path: Path | None) 
 
 def as_dict(store: "Store", run: "Run") -> dict[str, Any]:
     """Everything about a run that JSON can hold."""
-    from store import get_cost, list_checkpoints, list_events, list_latest, list_scores
+    from store import get_cost, list_checkpoints, list_events, list_latest, list_scores, spool_status
 
     return {
         **{name: value for name, value in asdict(run).items() if name not in ("key", "version")},
@@ -63,16 +63,19 @@ def as_dict(store: "Store", run: "Run") -> dict[str, Any]:
         "cost": asdict(get_cost(store, run.key)),
         "checkpoints": [asdict(checkpoint) for checkpoint in list_checkpoints(store, run.key)],
         "events": records(list_events(store, run.key)),
+        "rows_pending": spool_status(store).rows_of(run.id),
     }
 
 
 def describe(store: "Store", run: "Run") -> str:
     """A run as text, the outcome first."""
-    from store import get_cost, list_checkpoints, list_events, list_scores
+    from store import get_cost, list_checkpoints, list_events, list_scores, spool_status
 
     blocks = [f"{run.name}  {run.status}  {run.id}"]
     if run.cause:
         blocks.append(f"cause: {run.cause}")
+    if n_rows := spool_status(store).rows_of(run.id):
+        blocks.append(f"{n_rows:,} rows wait on disk to be written to the store; see `runner doctor`")
     cost = get_cost(store, run.key)
     facts = [
         ("task", run.task),
