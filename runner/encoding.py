@@ -23,10 +23,11 @@ _CHARACTERS_PER_TOKEN = 64  # more than any language needs on average
 
 
 class BatchSize(NamedTuple):
-    """What a batch held: texts, and tokens without padding (0 where there are none)."""
+    """What a batch held: texts, tokens without padding (0 where there are none), and the texts' positions `(n,)`."""
 
     n_examples: int
     n_tokens: int
+    positions: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class TokenCollator:
         mask = columns >= (width - lengths)[:, None] if self._left else columns < lengths[:, None]
         ids = np.full((len(index), width), self._pad, dtype=np.int64)
         ids[mask] = np.concatenate([self._split.ids[a:b] for a, b in zip(starts, ends, strict=True)])
-        self.sizes.append(BatchSize(len(index), int(lengths.sum())))
+        self.sizes.append(BatchSize(len(index), int(lengths.sum()), index))
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask.astype(np.int64)),
@@ -161,7 +162,7 @@ class FeatureCollator:
 
     def __call__(self, positions: Sequence[int]) -> Batch:
         index = torch.as_tensor(positions, dtype=torch.long)
-        self.sizes.append(BatchSize(len(index), 0))
+        self.sizes.append(BatchSize(len(index), 0, index.numpy()))
         return {
             "features": self._features[index],
             "labels": torch.from_numpy(self._split.labels[index.numpy()]),

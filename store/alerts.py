@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
 from store.frames import read_frame
@@ -22,4 +22,5 @@ def list_alerts(store: Store, run_key: int) -> pd.DataFrame:
         (run_key,),
     )
     known = [json.loads(text) for text in frame["evidence"]]
-    return frame.assign(evidence=[{k: v for k, v in data.items() if k not in ("alert", "step")} for data in known])
+    evidence: list[Any] = [{k: v for k, v in data.items() if k not in ("alert", "step")} for data in known]
+    return frame.assign(evidence=evidence)

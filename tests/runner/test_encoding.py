@@ -116,7 +116,7 @@ def test_a_batch_is_padded_to_its_longest_text(pad_left: bool, ids: list[list[in
     assert batch["input_ids"].tolist() == ids
     assert batch["attention_mask"].tolist() == [[int(i > 0) for i in row] for row in ids]
     assert (batch["labels"].tolist(), batch["positions"].tolist()) == ([1, 0], [2, 1])
-    assert list(collate.sizes) == [(2, 5)]
+    assert [(size.n_examples, size.n_tokens, size.positions.tolist()) for size in collate.sizes] == [(2, 5, [2, 1])]
 
 
 def test_cached_features_are_taken_by_position() -> None:
