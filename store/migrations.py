@@ -295,6 +295,7 @@ CREATE TABLE sweeps (
     cause TEXT,                           -- why it ended, or paused, in a sentence
     recipe_text TEXT NOT NULL,            -- verbatim
     recipe TEXT NOT NULL CHECK (json_valid(recipe)),   -- resolved, with its [sweep]
+    written TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(written)),   -- what the recipe says, without defaults
     recipe_path TEXT,                     -- where the text was read, so that the same command can be given again
     fingerprint TEXT NOT NULL,            -- of the search: all but names, notes, tags and the budget
     objectives TEXT NOT NULL CHECK (json_valid(objectives)),   -- [{"metric": ..., "direction": "maximize"}]

@@ -1,7 +1,7 @@
 """What the store hands out: frozen records, one per kind of row a caller holds on to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, NewType
 
@@ -228,8 +228,11 @@ class NewSweep:
     """Configurations wanted; None: as many as there are."""
     recipe_path: str | None = None
     dataset_key: int | None = None
+    """The version that all its trials train on; None where they differ in it."""
     parent_key: int | None = None
     """The sweep that this one is an edit of."""
+    written: Mapping[str, object] = field(default_factory=dict)
+    """What the recipe and its bases say, without defaults: a trial's method brings its own."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,7 @@ class Sweep:
     """Why it ended, in a sentence."""
     recipe_text: str
     recipe: Mapping[str, Any]
+    written: Mapping[str, Any]
     recipe_path: str | None
     fingerprint: str
     objectives: tuple[Objective, ...]
@@ -294,7 +298,7 @@ class Trial:
     run_key: int | None
     is_reused: bool
     n_attempts: int
-    """How often it was begun or taken up again; a promotion does not count."""
+    """How often it failed, plus the attempt that goes on or ended well. What was killed did not fail."""
     n_promotions: int
     """How often it was pruned and taken up again."""
     objective_values: tuple[float | None, ...] | None

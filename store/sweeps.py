@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = (
-    "key, id, name, status, cause, recipe_text, recipe, recipe_path, fingerprint, objectives, n_trials, dataset_key,"
-    " wall_seconds, parent_key, request, created_at, ended_at, version"
+    "key, id, name, status, cause, recipe_text, recipe, written, recipe_path, fingerprint, objectives, n_trials,"
+    " dataset_key, wall_seconds, parent_key, request, created_at, ended_at, version"
 )
 _FREE = ", ".join(f"{column} = NULL" for column in HOLDER_COLUMNS.split(", "))
 
@@ -44,13 +44,15 @@ def record_sweep(store: Store, new: NewSweep) -> Sweep:
     """Write a new sweep; nobody drives it yet (see `hold_sweep`)."""
     with store.write() as db:
         (key,) = db.execute(
-            "INSERT INTO sweeps (id, name, status, recipe_text, recipe, recipe_path, fingerprint, objectives, n_trials,"
-            " dataset_key, parent_key, created_at) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
+            "INSERT INTO sweeps (id, name, status, recipe_text, recipe, written, recipe_path, fingerprint, objectives,"
+            " n_trials, dataset_key, parent_key, created_at)"
+            " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
             (
                 new_run_id(),
                 new.name,
                 new.recipe_text,
                 _json(new.recipe),
+                _json(new.written),
                 new.recipe_path,
                 new.fingerprint,
                 _json([objective._asdict() for objective in new.objectives]),
@@ -132,9 +134,17 @@ def update_sweep(store: Store, sweep_key: int, new: NewSweep) -> Sweep:
     """The same search with another budget, name or notes: what the user wrote last stands."""
     with write_sweep(store, sweep_key) as db:
         db.execute(
-            "UPDATE sweeps SET name = ?, recipe_text = ?, recipe = ?, recipe_path = coalesce(?, recipe_path),"
-            " n_trials = ? WHERE key = ?",
-            (new.name, new.recipe_text, _json(new.recipe), new.recipe_path, new.n_trials, sweep_key),
+            "UPDATE sweeps SET name = ?, recipe_text = ?, recipe = ?, written = ?,"
+            " recipe_path = coalesce(?, recipe_path), n_trials = ? WHERE key = ?",
+            (
+                new.name,
+                new.recipe_text,
+                _json(new.recipe),
+                _json(new.written),
+                new.recipe_path,
+                new.n_trials,
+                sweep_key,
+            ),
         )
     return get_sweep(store, sweep_key)
 
@@ -210,7 +220,7 @@ def reconcile_sweeps(store: Store) -> list[Sweep]:
                 continue  # it ended, or somebody took it up, since we looked
             _end(db, key, Status.FAILED, cause)
             db.execute(
-                "UPDATE trials SET status = 'killed', cause = ?, ended_at = ?"
+                "UPDATE trials SET status = 'killed', cause = ?, ended_at = ?, n_attempts = max(0, n_attempts - 1)"
                 " WHERE sweep_key = ? AND status = 'running'",
                 (f"the sweep's driver is gone: {cause}", time.time(), key),
             )
@@ -238,6 +248,7 @@ def _sweep(db: sqlite3.Connection, row: tuple[Any, ...]) -> Sweep:
             **values,
             "status": Status(values["status"]),
             "recipe": json.loads(values["recipe"]),
+            "written": json.loads(values["written"]),
             "objectives": tuple(Objective(**objective) for objective in json.loads(values["objectives"])),
         },
         holder=None if held[0] is None else Holder(*held),

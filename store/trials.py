@@ -142,6 +142,16 @@ def read_reports(store: Store, sweep_key: int) -> dict[int, list[TrialReport]]:
     return found
 
 
+def find_trial_run(store: Store, name: str, recipe_hash: str, since: float) -> Run | None:
+    """The newest run of that name and resolved recipe that was made since then, whatever became of it."""
+    row = store.db.execute(
+        "SELECT key FROM runs WHERE recipe_hash = ? AND name = ? AND created_at >= ? ORDER BY created_at DESC, key DESC"
+        " LIMIT 1",
+        (recipe_hash, name, since),
+    ).fetchone()
+    return get_run(store, int(row[0])) if row else None
+
+
 def find_finished_run(store: Store, recipe_hash: str, dataset_key: int | None) -> Run | None:
     """The newest finished run of this resolved recipe on this dataset version (None: on any)."""
     row = store.db.execute(
@@ -172,19 +182,15 @@ def set_trial_run(store: Store, trial: Trial, run_key: int) -> None:
         db.execute("UPDATE trials SET run_key = ? WHERE key = ?", (run_key, trial.key))
 
 
-def record_report(store: Store, trial: Trial, report: TrialReport) -> None:
-    """What it said at a rung; the same rung again replaces what it said before."""
+def record_report(store: Store, trial: Trial, report: TrialReport, state: Mapping[str, Any] | None = None) -> None:
+    """What it said at a rung, and what the pruner notes about it; the same rung again replaces what was said before."""
     with write_sweep(store, trial.sweep_key) as db:
         db.execute(
             "INSERT OR REPLACE INTO trial_reports (trial_key, rung, step, epoch, value, at) VALUES (?, ?, ?, ?, ?, ?)",
             (trial.key, report.rung, report.step, report.epoch, *_finite((report.value,)), time.time()),
         )
-
-
-def set_sampler_state(store: Store, trial: Trial, state: Mapping[str, Any]) -> None:
-    """What sampler and pruner noted about it."""
-    with write_sweep(store, trial.sweep_key) as db:
-        db.execute("UPDATE trials SET sampler_state = ? WHERE key = ?", (_json(state), trial.key))
+        if state is not None:
+            db.execute("UPDATE trials SET sampler_state = ? WHERE key = ?", (_json(state), trial.key))
 
 
 def end_trial(
@@ -194,11 +200,15 @@ def end_trial(
     cause: str | None = None,
     objective_values: Sequence[float | None] | None = None,
 ) -> None:
-    """It has come to this end, for now. Values that are no finite numbers count as not measured."""
+    """It has come to this end, for now. Values that are no finite numbers count as not measured.
+
+    A trial that was killed did not fail: the attempt does not count.
+    """
     with write_sweep(store, trial.sweep_key) as db:
         db.execute(
-            "UPDATE trials SET status = ?, cause = ?, ended_at = ?, objective_values = ? WHERE key = ?",
-            (status, cause, time.time(), _json(_finite(objective_values)), trial.key),
+            "UPDATE trials SET status = ?, cause = ?, ended_at = ?, objective_values = ?,"
+            " n_attempts = max(0, n_attempts - (? = 'killed')) WHERE key = ?",
+            (status, cause, time.time(), _json(_finite(objective_values)), status, trial.key),
         )
 
 

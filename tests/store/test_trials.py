@@ -27,10 +27,10 @@ from store import (
 from store.trials import (
     end_trial,
     find_finished_run,
+    find_trial_run,
     get_trial,
     record_report,
     record_trial,
-    set_sampler_state,
     set_trial_run,
     start_trial,
 )
@@ -51,10 +51,9 @@ def test_a_trial_from_its_first_to_its_last_word(store: Store, sweep: Sweep) -> 
     set_trial_run(store, trial, run.key)
     record_report(store, trial, TrialReport(0, 4, 0.5, 0.25))
     record_report(store, trial, TrialReport(0, 4, 0.5, 0.5))  # said again after a restart
-    record_report(store, trial, TrialReport(1, 8, 1.0, math.nan))
     end_trial(store, trial, Status.PRUNED, "not in the top quarter at rung 1")
     start_trial(store, trial, is_promotion=True)
-    set_sampler_state(store, trial, {"rung": 2})
+    record_report(store, trial, TrialReport(1, 8, 1.0, math.nan), {"rung": 2})
     end_trial(store, trial, Status.FINISHED, None, (0.75, math.inf))
     (found,) = read_trials(store, sweep.key)
     assert found == get_trial(store, trial.key)
@@ -68,6 +67,25 @@ def test_a_trial_from_its_first_to_its_last_word(store: Store, sweep: Sweep) -> 
         [0, 0, 4],
         [0, 1, 8],
     ]
+
+
+def test_what_is_killed_has_not_failed(store: Store, sweep: Sweep) -> None:
+    trial = record_trial(store, sweep.key, NewTrial(0, 0, {}, "h"))
+    for status, n_attempts in ((Status.KILLED, 0), (Status.FAILED, 1), (Status.FAILED, 2), (Status.KILLED, 2)):
+        start_trial(store, trial)
+        end_trial(store, trial, status, "why")
+        assert get_trial(store, trial.key).n_attempts == n_attempts
+
+
+def test_the_run_of_a_trial_is_found_by_what_it_must_be(store: Store, sweep: Sweep) -> None:
+    trial = record_trial(store, sweep.key, NewTrial(0, 0, {}, "h"))
+    assert find_trial_run(store, "search-0", "h", trial.created_at) is None
+    run = record_run(store, NewRun("search-0", recipe_hash="h"))
+    record_run(store, NewRun("other", recipe_hash="h"))
+    found = find_trial_run(store, "search-0", "h", trial.created_at)
+    assert found is not None
+    assert found.key == run.key
+    assert find_trial_run(store, "search-0", "h", run.created_at + 1) is None
 
 
 def test_a_configuration_has_a_seed_once(store: Store, sweep: Sweep) -> None:
