@@ -20,8 +20,9 @@ SPIKE_WINDOW = 100
 """Steps that a spike is measured against: long enough for a steady median, short enough to follow a falling loss."""
 SPIKE_LEAST = 20
 """Fewer steps than this say too little about what is usual."""
-SPIKE_SCORE = 8.0
-"""Robust z-score. Iglewicz & Hoaglin call 3.5 an outlier; the losses of batches have heavier tails than they assume."""
+SPIKE_SCORE = 10.0
+"""Robust z-score. Iglewicz & Hoaglin call 3.5 an outlier; the losses of batches have heavier tails than they assume:
+with this one, log-normal losses of deviation 0.5 give a false alarm in about 6,000 steps."""
 SPIKE_FACTOR = 2.0
 """Where the loss hardly varies a large z-score is a small rise: a spike is also twice the median."""
 SPIKE_OF_START = 0.25
@@ -36,6 +37,8 @@ DIVERGENCE_FACTOR = 2.0
 """The loss is this many times its own best."""
 DIVERGENCE_LOST = 0.5
 """And has lost this share of what it had gained: a loss near zero doubles easily."""
+DIVERGENCE_ERRORS = 6.0
+"""And the rise is this many standard errors of such a median: the lowest of many medians is low by chance."""
 
 OVERFIT_EVALUATIONS = 2
 """Evaluations in a row above the best: one may be chance, and runs of three to six epochs have few."""
@@ -148,8 +151,9 @@ def divergence(steps: Ints, losses: Floats) -> Alert | None:
     """Whether the loss has been far above its own best for a stretch: steps (n,), losses (n,) since training began.
 
     Compared are medians of DIVERGENCE_STRETCH points: the first, the lowest and the last. The last is more than
-    DIVERGENCE_FACTOR times the lowest and above it by more than DIVERGENCE_LOST of what had been gained. Points may be
-    means of several steps, of any number; nan is left out.
+    DIVERGENCE_FACTOR times the lowest and above it by more than DIVERGENCE_LOST of what had been gained and by more
+    than DIVERGENCE_ERRORS standard errors (of a median of n normal values: sqrt(pi / 2n) times their deviation, here
+    the robust one within the last stretch or the lowest). Points may be means of several steps; nan is left out.
 
     >>> falling, risen = np.linspace(2, 1, 50), np.full(25, 3.0)
     >>> divergence(np.arange(50), falling) is None
@@ -167,7 +171,13 @@ def divergence(steps: Ints, losses: Floats) -> Alert | None:
         medians = np.median(stretches, axis=1)
     last, lowest = float(medians[-1]), int(medians.argmin())
     best = float(medians[lowest])
-    if not (last > DIVERGENCE_FACTOR * best and last - best > DIVERGENCE_LOST * (first - best)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.median(np.abs(stretches[[lowest, -1]] - medians[[lowest, -1], None]), axis=1).max()
+        error = float(np.sqrt(np.pi / 2 / DIVERGENCE_STRETCH) * ROBUST_SIGMA * spread)
+    rise = last - best
+    if not (
+        last > DIVERGENCE_FACTOR * best and rise > DIVERGENCE_LOST * (first - best) and rise > DIVERGENCE_ERRORS * error
+    ):
         return None
     best_step, step = int(at[len(at) - 1 - (len(medians) - 1 - lowest) * _STRIDE]), int(at[-1])
     return Alert(

@@ -56,6 +56,7 @@ class LossWatch:
         self._sorted: list[float] = []  # the same losses
         self._first_loss = math.nan
         self._spike_step: int | None = None
+        self._left_best = math.inf
         self._history = _Thinned(_MOST_POINTS)
         self._sum, self._n = 0.0, 0  # of the losses since the last evaluation
         self._evaluations: list[tuple[int, float, float]] = []
@@ -80,9 +81,18 @@ class LossWatch:
             self._first_loss = self._sorted[len(self._sorted) // 2]
         self._sum, self._n = self._sum + value, self._n + 1
         if self._history.add(step, value) and len(self._history.losses) % rules.DIVERGENCE_STRETCH == 0:
-            points = np.array(self._history.steps), np.array(self._history.losses)
-            self._alerts.note(AlertKind.DIVERGENCE, rules.divergence(*points))
+            self._look_for_divergence()
         return spike
+
+    def _look_for_divergence(self) -> None:
+        """Its episode lasts until the loss has been lower than the best that it left."""
+        alert = rules.divergence(np.array(self._history.steps), np.array(self._history.losses))
+        if alert is not None:
+            best = float(alert.evidence["best"])
+            if best < self._left_best:
+                self._alerts.note(AlertKind.DIVERGENCE, None)
+            self._left_best = best
+            self._alerts.note(AlertKind.DIVERGENCE, alert)
 
     def _spike(self, step: int, value: float) -> Alert | None:
         n = len(self._sorted)

@@ -6,6 +6,7 @@ gradient norms are left there as they are and fetched in groups; what the batche
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -102,8 +103,13 @@ class FlightRecorder:
         if step == self._last_step or not self._begun:
             return False
         self._last_step = step
-        seconds = time.perf_counter() - self._began
-        self._pending.append(_Ended(self._begun, step, self._loss, gradient_norm, learning_rate, seconds))
+        ended = _Ended(self._begun, step, self._loss, gradient_norm, learning_rate, time.perf_counter() - self._began)
+        if self._group == 1:
+            loss = number(self._loss)
+            self._ring.end(ended.begun, loss, number(gradient_norm), learning_rate, ended.seconds)
+            self._look(step, loss)
+            return True
+        self._pending.append(ended)
         if len(self._pending) >= self._group:
             self.flush()
         return True
@@ -115,7 +121,7 @@ class FlightRecorder:
         norms = numbers([ended.gradient_norm for ended in pending])
         for ended, loss, norm in zip(pending, losses, norms, strict=True):
             self._ring.end(ended.begun, loss, norm, ended.learning_rate, ended.seconds)
-        for ended, loss in zip(pending, losses, strict=True):
+        for ended, loss in zip(pending, losses, strict=True):  # what is kept for one of them holds them all
             self._look(ended.step, loss)
 
     # what is kept --------------------------------------------------------------------------------------------------
@@ -154,8 +160,12 @@ def _kind(error: BaseException) -> FlightKind:
 def numbers(values: Sequence[Number]) -> list[float]:
     """As Python's numbers, with one transfer from the device; nan where there is none."""
     tensors = [value.detach().float().reshape(()) for value in values if isinstance(value, Tensor)]
-    fetched = iter(torch.stack(tensors).tolist() if len(tensors) > 1 else [tensor.item() for tensor in tensors])
-    return [
-        next(fetched) if isinstance(value, Tensor) else float("nan") if value is None else float(value)
-        for value in values
-    ]
+    fetched = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [next(fetched) if isinstance(value, Tensor) else number(value) for value in values]
+
+
+def number(value: Number) -> float:
+    """As Python's number; nan where there is none."""
+    if isinstance(value, Tensor):
+        return float(value.item())
+    return math.nan if value is None else float(value)

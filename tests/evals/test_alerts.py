@@ -45,8 +45,8 @@ def test_the_first_loss_that_is_no_number(losses: list[float], step: int | None,
 
 def test_a_spike_is_far_above_the_median_by_all_three_measures() -> None:
     # the last 100 losses: median 1, MAD 0.1, so z = (value - 1) / 0.14826
-    assert spike(1 + 8.0 * 0.14826 + 0.01) is not None
-    assert spike(1 + 8.0 * 0.14826 - 0.01) is None
+    assert spike(1 + 10.0 * 0.14826 + 0.01) is not None
+    assert spike(1 + 10.0 * 0.14826 - 0.01) is None
     wide = np.tile([0.99, 1.0, 1.01], 40)  # z of 2 is 67: the factor decides
     assert spike(1.99, wide) is None
     found = spike(2.01, wide)
@@ -54,8 +54,8 @@ def test_a_spike_is_far_above_the_median_by_all_three_measures() -> None:
     assert found.step == 121
     assert found.evidence == {"loss": 2.01, "median": 1.0, "score": 68.1, "n": 100}
     assert "2.01 times the median of the 100 steps before" in found.message
-    assert spike(2.4, first_loss=9.5) is not None  # a quarter of the first loss is 2.375
-    assert spike(2.4, first_loss=9.7) is None
+    assert spike(2.6, first_loss=10.3) is not None  # a quarter of the first loss is 2.575
+    assert spike(2.6, first_loss=10.5) is None
 
 
 def test_a_spike_needs_something_to_be_measured_against() -> None:
@@ -88,6 +88,16 @@ def test_divergence_is_a_stretch_above_the_best() -> None:
     assert divergence(np.arange(115), np.append(down, up)[:115]) is not None
     assert divergence(np.arange(100), down) is None
     assert divergence(np.arange(49), np.append(down[:24], 9 * up)) is None  # too few to tell
+
+
+def test_a_loss_that_is_only_noise_does_not_diverge() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        losses = rng.gamma(2.0, 0.5, 600)
+        assert divergence(np.arange(600), losses) is None
+    low, high = rng.normal(1.0, 0.5, 100), rng.normal(2.4, 0.5, 25)
+    assert divergence(np.arange(125), np.append(low, high)) is not None
+    assert divergence(np.arange(125), np.append(low, rng.normal(2.4, 4.0, 25))) is None  # what is up is too unsteady
 
 
 def test_near_zero_a_doubled_loss_is_no_divergence() -> None:

@@ -93,6 +93,14 @@ def test_divergence_of_a_long_training_is_found_in_a_thinned_curve(watch: LossWa
     assert len(watch._history.losses) <= 1000
 
 
+def test_a_divergence_lasts_until_the_loss_has_a_new_best(watch: LossWatch, told: list[Alert]) -> None:
+    wave = [2.0] * 50 + [0.5] * 50 + [1.9] * 50 + [0.6] * 50 + [1.9] * 50  # up, nearly back, and up again: one episode
+    wave += [0.1] * 50 + [1.9] * 50
+    for step, loss in enumerate(wave):
+        watch.loss(step, loss)
+    assert [step for kind, step in kinds(told) if kind == "divergence"] == [124, 324]
+
+
 def test_a_training_that_goes_well_says_nothing(watch: LossWatch, told: list[Alert]) -> None:
     rng = np.random.default_rng(2)
     for step in range(1, 5001):
