@@ -79,20 +79,23 @@ class Writer:
     def _n_in_memory(self) -> int:
         return self.rows_pending - self._n_spooled
 
-    def flush(self, timeout: float) -> None:
+    def flush(self, timeout: float, *, is_ending: bool = False) -> None:
         """Return when everything accepted so far is in the store.
 
-        Raises RowsLost when the store cannot be written for `timeout` seconds; the rows go on waiting.
+        Raises RowsLost when the store cannot be written for `timeout` seconds; the rows go on waiting. To a process
+        that `is_ending` it raises as soon as it can: when all that waits is on disk.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
             target = self._n_accepted
             self._is_urgent = True
             self._changed.notify_all()
-            while not self._changed.wait_for(lambda: self._n_settled >= target, min(1.0, max(timeout, 0.05))):
+            look = 0.1 if is_ending else min(1.0, max(timeout, 0.05))
+            while not self._changed.wait_for(lambda: self._n_settled >= target, look):
                 if not self._thread.is_alive():  # after a fork the thread is with the parent
                     raise RowsLost(f"{self.rows_pending} rows of run {self.run.id} have no thread that writes them.")
-                if self._failing and time.monotonic() >= deadline:
+                is_safe = is_ending and not self._n_in_memory
+                if self._failing and (is_safe or time.monotonic() >= deadline):
                     raise RowsLost(
                         f"{self.rows_pending} rows could not be written to {self.store.path}: {self._failing}."
                         f" They wait {self._place()}."
@@ -265,7 +268,7 @@ class Writer:
         """A script that ends without `finish` leaves its rows behind; what became of the run, `reconcile` will say."""
         if self._pid == os.getpid():
             try:
-                self.flush(AT_EXIT_SECONDS if self._n_in_memory else 0.0)
+                self.flush(AT_EXIT_SECONDS, is_ending=True)
             except RowsLost as lost:
                 _warn(str(lost))
 

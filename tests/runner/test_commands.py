@@ -3,7 +3,8 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,18 @@ from click.testing import CliRunner
 
 from runner.commands.diff import diff_runs, flatten
 from runner.commands.options import age, duration, number, size, table
-from store import NewRun, Recorder, Status, Store, get_run, list_runs, open_store, record_run
+from store import (
+    NewRun,
+    Recorder,
+    SpoolStatus,
+    Status,
+    Store,
+    get_run,
+    list_runs,
+    open_store,
+    record_run,
+    spool_status,
+)
 from tests.runner.conftest import Kit, Trained
 
 
@@ -192,6 +204,58 @@ def test_diff_in_parts(two: Trained) -> None:
     assert sections["data"]
     assert sections["recipe"] == sections["environment"] == []
     assert flatten({"a": {"b": {"c": 1}}, "d": []}) == {"a.b.c": 1, "d": []}
+
+
+@pytest.fixture
+def waiting(store: Store) -> Iterator[str]:
+    """A store that is locked, and the id of a run of which two rows wait."""
+    recorder = Recorder(store, record_run(store, NewRun(name="busy")))
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    recorder.log({"a": 1.0}, 1)
+    deadline = time.monotonic() + 60
+    while not spool_status(store).rows_pending and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield recorder.run.id
+    other.close()
+    recorder.finish()
+
+
+def test_rows_that_wait_are_shown_and_nobody_is_kept_from_reading(runner: Runner, store: Store, waiting: str) -> None:
+    said = runner(store, "ls")
+    assert said.code == 0
+    assert "2 rows (" in said.out
+    assert "wait on disk to be written to the store; `runner doctor` says where and why" in said.out
+    assert [row["rows_pending"] for row in runner(store, "ls", "--json").json] == [2]
+    assert "2 rows wait on disk to be written to the store" in runner(store, "show", "busy").out
+    assert runner(store, "show", "busy", "--json").json["rows_pending"] == 2
+    (finding,) = [f for f in runner(store, "doctor", "--json", "--quick").json if f["subject"] == "spool"]
+    assert finding["level"] == "note"
+    assert finding["text"].startswith(f"2 rows of run {waiting} wait in {store.files / 'spool'}")
+    assert "the process that records it writes them as soon as the store can be written" in finding["text"]
+
+
+def test_statuses_that_cannot_be_written_are_said(
+    runner: Runner, store: Store, waiting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.leases._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("store.leases.cause_of_death", lambda _: "killed: as far as this test goes")
+    monkeypatch.setattr("store.leases.spool_status", lambda _: SpoolStatus(()))
+    said = runner(store, "ls")
+    assert said.code == 0
+    assert "statuses could not be brought up to date: the store" in said.err
+    assert "database is locked" in said.err
+    assert "busy" in said.out
+
+
+def test_a_spool_without_its_run_is_broken(runner: Runner, store: Store, waiting: str) -> None:
+    (report,) = spool_status(store).files
+    stranger = report.path.with_name(report.path.name.replace(waiting, "0" * 26))
+    stranger.write_bytes(report.path.read_bytes())
+    said = runner(store, "doctor", "--quick")
+    assert said.code == 1
+    assert f"2 rows of run {'0' * 26} wait in {stranger}: its run is not in this store" in said.out
+    assert "delete the file if they are not needed" in said.out
 
 
 # removing ------------------------------------------------------------------------------------------------------------

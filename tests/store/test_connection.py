@@ -38,7 +38,7 @@ def _open_and_write(path: Path, barrier: threading.Barrier, results: "multiproce
         results.put(f"{type(error).__name__}: {error}")
 
 
-@pytest.mark.parametrize("round_", range(4))
+@pytest.mark.parametrize("round_", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 50))])
 def test_sixteen_processes_open_a_new_file_at_once(tmp_path: Path, round_: int) -> None:
     fork = multiprocessing.get_context("fork")
     barrier, results = fork.Barrier(N_OPENERS), fork.SimpleQueue()
