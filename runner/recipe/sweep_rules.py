@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.recipe.check import check_fields
 from runner.recipe.errors import Keys, Problem, shown
-from runner.recipe.fields import nearest_path, node_at
+from runner.recipe.fields import accepts, nearest_path, node_at
 from runner.recipe.file import parse_keys
 from runner.recipe.objectives import LATENCY, OBJECTIVES
 from runner.recipe.spaces import METHOD, ONLY_WITH_METHOD, Part, candidates, needed_for, parts_of
@@ -73,7 +73,7 @@ def _range_rules(here: Keys, keys: Keys, written: Mapping[str, Any], sampler: An
         yield Problem((*here, "step"), step, "has no meaning on a logarithmic scale", "leave step or log out")
     if sampler == "grid" and step is None:
         yield Problem(here, dict(written), "a grid needs a list of values, or a range with a step")
-    is_whole = (node_at(keys) or {}).get("type") == "integer" or written.get("int") is True
+    is_whole = written.get("int") is True or not accepts(keys, "number")
     for key in ("low", "high", "step") if written.get("int") is True else ("step",):
         if is_whole and is_number(written.get(key)) and not isinstance(written[key], int):
             reason = "for whole numbers" if written.get("int") is True else f"as {'.'.join(map(str, keys))} is"

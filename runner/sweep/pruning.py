@@ -1,0 +1,138 @@
+"""Stopping trials early: Optuna's pruners at our rungs, and taking up again what asha stopped too early.
+
+asha and hyperband here are asynchronous successive halving (Li et al. 2020, arXiv:1810.05934): a rung lets one of eta
+go on, and only when eta trials have reached it. A trial that is stopped there keeps its checkpoint; when others that
+came later make it one of the best of its rung, it goes on from there (`promotable`). So no trial trains to the end
+merely because it came first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from runner.sweep.configurations import Configuration
+from runner.sweep.rungs import HALVING
+from runner.sweep.search import Search
+from runner.sweep.study import quiet, rebuild
+from store import Status
+
+_RUNG_NOTE = "completed_rung_"
+_WILCOXON_ALPHA = 0.1
+
+Losses = Callable[[int, int], NDArray[np.float64] | None]
+"""(number, rung) → validation losses by example, None where there are none."""
+
+
+class Decision(NamedTuple):
+    """What becomes of a trial at a rung."""
+
+    stops: bool
+    notes: Mapping[str, Any]
+    """What the pruner wants to find again, to be kept with the trial."""
+
+
+def decide(search: Search, known: Sequence[Configuration], number: int, losses: Losses) -> Decision:
+    """Whether configuration `number` stops at the last rung it has reported; it has reported it already."""
+    configuration = next(each for each in known if each.number == number)
+    rung = max(configuration.reports)
+    with quiet():
+        if search.spec.pruner == "wilcoxon":
+            return Decision(_is_worse_than_the_best(search, known, number, rung, losses), {})
+        pruner = _pruner(search, is_last_call=False)
+        study = rebuild(search, known, None, pruner)
+        stops = pruner.prune(study, study.get_trials(deepcopy=False)[number])
+        return Decision(bool(stops), _notes(study.trials[number].system_attrs))
+
+
+def promotable(search: Search, known: Sequence[Configuration], *, is_last_call: bool) -> Configuration | None:
+    """The stopped configuration that has most reason to go on, if its rung would let it go on now.
+
+    On the last call no other will reach its rung any more: the best of each rung goes on then, however few there are.
+    """
+    if search.spec.pruner not in HALVING:
+        return None
+    stopped = [each for each in known if each.status == Status.PRUNED and each.reports]
+    sign = 1 if search.objectives[0].direction == "maximize" else -1
+    ranked = sorted(
+        stopped, key=lambda each: (max(each.reports), -np.inf if np.isnan(_last(each)) else sign * _last(each)),
+        reverse=True,
+    )  # fmt: skip
+    with quiet():
+        for candidate in ranked:
+            pruner = _pruner(search, is_last_call=is_last_call)
+            if not np.isnan(_last(candidate)) and not pruner.prune(*_as_it_came(search, known, candidate, pruner)):
+                return candidate
+    return None
+
+
+def _last(configuration: Configuration) -> float:
+    return configuration.reports[max(configuration.reports)]
+
+
+def _as_it_came(
+    search: Search, known: Sequence[Configuration], candidate: Configuration, pruner: optuna.pruners.BasePruner
+) -> tuple[optuna.Study, optuna.trial.FrozenTrial]:
+    """The study as if the candidate had reached its rung just now, after all the others."""
+    newest = max(candidate.notes, key=lambda note: int(note.removeprefix(_RUNG_NOTE)), default=None)
+    notes = {key: value for key, value in candidate.notes.items() if key != newest}
+    first = replace(candidate.first, status=Status.RUNNING, sampler_state=notes)
+    again = replace(candidate, trials=(first, *candidate.trials[1:]))
+    study = rebuild(search, [again if each.number == candidate.number else each for each in known], None, pruner)
+    return study, study.get_trials(deepcopy=False)[candidate.number]
+
+
+def _notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what we understand: samplers of Optuna also leave pickles there."""
+    return {key: float(value) for key, value in attributes.items() if key.startswith(_RUNG_NOTE)}
+
+
+def _pruner(search: Search, *, is_last_call: bool) -> optuna.pruners.BasePruner:
+    spec, eta = search.spec, search.spec.eta
+    few = 0 if is_last_call else eta - 1
+    match spec.pruner:
+        case "asha":
+            return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=eta, bootstrap_count=few)
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(
+                min_resource=1, max_resource=eta ** len(search.rungs), reduction_factor=eta, bootstrap_count=few
+            )
+        case "median":
+            return optuna.pruners.MedianPruner()
+        case "patience":
+            return optuna.pruners.PatientPruner(None, patience=spec.patience)
+        case _:
+            return optuna.pruners.NopPruner()
+
+
+def _is_worse_than_the_best(
+    search: Search, known: Sequence[Configuration], number: int, rung: int, losses: Losses
+) -> bool:
+    """Optuna's Wilcoxon pruner on the validation losses of this trial and of the best at the same rung, by example.
+
+    The trial is looked at once a rung, so each look gets its share of the chance of a false alarm.
+    """
+    sign = 1 if search.objectives[0].direction == "maximize" else -1
+    others = [
+        each for each in known
+        if each.number != number and not np.isnan(each.reports.get(rung, np.nan)) and each.status != Status.FAILED
+    ]  # fmt: skip
+    best = max(others, key=lambda each: sign * each.reports[rung], default=None)
+    ours, theirs = losses(number, rung), None if best is None else losses(best.number, rung)
+    if ours is None or theirs is None or len(ours) != len(theirs):
+        return False
+    shared = np.isfinite(ours) & np.isfinite(theirs)
+    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler())
+    for values, state in ((theirs, optuna.trial.TrialState.COMPLETE), (ours, optuna.trial.TrialState.RUNNING)):
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state,
+                value=float(values[shared].mean()) if state.is_finished() else None,
+                intermediate_values=dict(enumerate(values[shared].tolist())),
+            )
+        )
+    pruner = optuna.pruners.WilcoxonPruner(p_threshold=_WILCOXON_ALPHA / len(search.rungs))
+    return bool(pruner.prune(study, study.get_trials(deepcopy=False)[1]))

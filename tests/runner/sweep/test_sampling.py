@@ -1,0 +1,271 @@
+"""Samplers and pruners on rows: what they choose follows from the rows alone, and they find what is good."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runner.sweep.configurations import Configuration
+from runner.sweep.pruning import decide, promotable
+from runner.sweep.samplers import ask, limits
+from runner.sweep.search import Search
+from runner.sweep.space import canonical
+from store import Status
+from tests.runner.sweep.recipes import configuration, search_of
+
+NUMBERS = """
+"training.learning_rate" = { low = 1e-5, high = 1e-1, log = true }
+"training.weight_decay" = { low = 0.0, high = 1.0 }
+"training.epochs" = { low = 1, high = 20 }
+"""
+MIXED = """
+"model.method" = ["full", "head", "lora"]
+"model.lora.r" = { low = 2, high = 64, log = true }
+"training.learning_rate" = { low = 1e-5, high = 1e-1, log = true }
+"training.label_smoothing" = { low = 0.0, high = 0.4, step = 0.1 }
+"""
+Objective = Callable[[Mapping[str, Any]], float]
+
+
+def quality(parameters: Mapping[str, Any]) -> float:
+    """Highest, 0, at a learning rate of 1e-3, little decay, lora of rank 16."""
+    value = -((math.log10(parameters["training.learning_rate"]) + 3) ** 2)
+    value -= parameters.get("training.weight_decay", 0.0) + (parameters.get("model.method", "lora") != "lora")
+    return value - abs(math.log2(parameters.get("model.lora.r", 16)) - 4) / 4
+
+
+def sampler(name: str, space: str = MIXED, trials: int = 30) -> Search:
+    return search_of(f'[sweep]\nsampler = "{name}"\ntrials = {trials}\n[sweep.space]\n{space}')
+
+
+def played(search: Search, n: int, objective: Objective = quality) -> list[Configuration]:
+    """A sweep of `n` configurations, one after the other."""
+    known: list[Configuration] = []
+    for number in range(n):
+        parameters = ask(search, known)
+        assert parameters is not None
+        known.append(configuration(number, parameters, values=(objective(parameters),)))
+    return known
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "cma-es"])
+def test_the_same_rows_give_the_same_answer(name: str) -> None:
+    search = sampler(name, NUMBERS if name == "cma-es" else MIXED)
+    known = played(search, 14)
+    assert [canonical(c.parameters) for c in played(search, 14)] == [canonical(c.parameters) for c in known]
+    assert len({canonical(each.parameters) for each in known}) == 14
+    assert all(search.space.active(each.parameters) is not None for each in known)
+    assert ask(search, known) == ask(search, known)
+
+
+def test_another_seed_draws_others() -> None:
+    other = search_of(f'[sweep]\nsampler = "random"\ntrials = 3\nseed = 1\n[sweep.space]\n{MIXED}')
+    assert ask(other, []) != ask(sampler("random"), [])
+
+
+def typical_later(name: str, space: str, n: int) -> float:
+    """The median value of the later half of a sweep."""
+    known = played(sampler(name, space, n), n)
+    return float(np.median([each.values[0] for each in known[n // 2 :] if each.values]))
+
+
+@pytest.mark.parametrize(("name", "space"), [("tpe", MIXED), ("cma-es", NUMBERS)])
+def test_a_sampler_that_learns_finds_better_than_chance(name: str, space: str) -> None:
+    assert typical_later(name, space, 40) > typical_later("random", space, 40)
+
+
+@pytest.mark.slow  # loads torch
+def test_gaussian_processes_learn_too() -> None:
+    assert typical_later("gp", NUMBERS, 20) > typical_later("random", NUMBERS, 20)
+
+
+def test_failed_running_and_unmeasured_trials_are_taken_as_they_are() -> None:
+    search = sampler("tpe")
+    known = played(search, 12)
+    statuses = [Status.FAILED, Status.RUNNING, Status.QUEUED, Status.KILLED, Status.FINISHED]
+    for status in statuses:
+        parameters = ask(search, known)
+        assert parameters is not None
+        known.append(configuration(len(known), parameters, status))
+    foreign = configuration(len(known), {"training.epochs": 3}, values=(9.0,))  # of a space that is no more
+    assert ask(search, [*known, foreign]) is not None
+
+
+def test_two_objectives() -> None:
+    search = search_of(
+        '[sweep]\nobjectives = ["validation/accuracy", "cost/train_seconds"]\ntrials = 9\n[sweep.space]\n' + MIXED
+    )
+    known: list[Configuration] = []
+    for number in range(15):
+        parameters = ask(search, known)
+        assert parameters is not None
+        known.append(configuration(number, parameters, values=(quality(parameters), float(number))))
+    assert len({canonical(each.parameters) for each in known}) == 15
+
+
+GRID = '"training.seed" = [1, 2, 3]\n"training.epochs" = [1, 2]'
+
+
+def test_a_grid_goes_in_order_and_a_part_of_it_by_chance() -> None:
+    whole = played(search_of(f'[sweep]\nsampler = "grid"\n[sweep.space]\n{GRID}'), 6, lambda _: 0.0)
+    pairs = [(each.parameters["training.seed"], each.parameters["training.epochs"]) for each in whole]
+    assert pairs == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
+    part = search_of(f'[sweep]\nsampler = "grid"\ntrials = 3\n[sweep.space]\n{GRID}')
+    some = played(part, 3, lambda _: 0.0)
+    more = search_of(f'[sweep]\nsampler = "grid"\ntrials = 5\n[sweep.space]\n{GRID}')
+    for number in range(3, 6):
+        parameters = ask(more, some)
+        assert parameters is not None
+        some.append(configuration(number, parameters))
+    assert len({canonical(each.parameters) for each in some}) == 6
+    assert ask(more, some) is None, "nothing is left"
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "cma-es"])
+def test_a_small_space_is_gone_through_without_doubles(name: str) -> None:
+    search = sampler(name, GRID)
+    known = played(search, 6, lambda _: 0.5)
+    assert len({canonical(each.parameters) for each in known}) == 6
+    assert ask(search, known) is None
+
+
+def test_what_a_sampler_cannot_do_is_said() -> None:
+    assert limits(sampler("tpe")) == []
+    assert limits(sampler("gp")) == ["sampler gp draws at random what has conditions: model.lora.r"]
+    assert limits(sampler("cma-es")) == [
+        "sampler cma-es draws at random what has conditions: model.lora.r",
+        "sampler cma-es takes ranges only and draws lists at random: model.method",
+    ]
+
+
+# pruners -----------------------------------------------------------------------------------------------------------
+
+
+def pruner(name: str, lines: str = "", *, select: str = "validation/accuracy") -> Search:
+    return search_of(
+        f'[sweep]\nsampler = "random"\npruner = "{name}"\ntrials = 99\n{lines}\n[sweep.space]\n{MIXED}',
+        f"evaluation.select={select}",
+    )
+
+
+def no_losses(number: int, rung: int) -> None:
+    return None
+
+
+def halved(search: Search, finals: list[float], curve: Callable[[float, int], float]) -> list[Configuration]:
+    """Play a sweep of trials with these final values through, one worker."""
+    known: list[Configuration] = []
+    n_rungs = len(search.rungs)
+    waiting = list(finals)
+
+    def train(number: int, rung: int) -> None:
+        """From this rung to wherever the pruner stops it, or to the end."""
+        while True:
+            value = curve(finals[number], rung)
+            reports, old = {**known[number].reports, rung: value}, known[number]
+            if rung == n_rungs:
+                known[number] = configuration(number, old.parameters, Status.FINISHED, (value,), reports, old.notes)
+                return
+            running = configuration(number, old.parameters, Status.RUNNING, None, reports, old.notes)
+            known[number] = running
+            stops, notes = decide(search, known, number, no_losses)
+            status = Status.PRUNED if stops else Status.RUNNING
+            known[number] = configuration(number, old.parameters, status, None, reports, notes)
+            if stops:
+                return
+            rung += 1
+
+    while True:
+        candidate = promotable(search, known, is_last_call=False)
+        if candidate is None and not waiting:
+            candidate = promotable(search, known, is_last_call=True)
+        if candidate is not None:
+            train(candidate.number, max(candidate.reports) + 1)
+        elif waiting:
+            waiting.pop(0)
+            number = len(known)
+            known.append(configuration(number, {"training.learning_rate": 1e-4 * (1 + number)}, Status.RUNNING))
+            train(number, 0)
+        else:
+            return known
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_halving_trains_the_best_to_the_end_and_few_others(name: str) -> None:
+    rng = np.random.default_rng(0)
+    finals = rng.permutation(np.linspace(0.1, 0.9, 16)).tolist()
+    search = pruner(name)
+    known = halved(search, finals, lambda final, rung: final * (0.4 + 0.2 * rung))
+    finished = [each.number for each in known if each.status == Status.FINISHED]
+    assert max(range(16), key=lambda i: finals[i]) in finished
+    trained = sum([*search.rungs, 1.0][max(each.reports)] for each in known)
+    assert trained < {"asha": 0.25, "hyperband": 0.5}[name] * 16
+    assert all(each.status in (Status.FINISHED, Status.PRUNED) for each in known)
+
+
+def test_a_trial_that_came_too_early_is_taken_up_again() -> None:
+    search = pruner("asha")
+    known = [
+        configuration(i, {"training.learning_rate": 1e-3 / (1 + i)}, Status.PRUNED, None, {0: value}, {_NOTE: value})
+        for i, value in enumerate([0.5, 0.3, 0.2])
+    ]
+    assert promotable(search, known, is_last_call=False) is None, "three are too few for one of four"
+    known.append(configuration(3, {"training.learning_rate": 1e-2}, Status.PRUNED, None, {0: 0.1}, {_NOTE: 0.1}))
+    found = promotable(search, known, is_last_call=False)
+    assert found is not None
+    assert found.number == 0
+
+
+_NOTE = "completed_rung_0"
+
+
+def test_on_the_last_call_the_best_of_a_few_goes_on() -> None:
+    search = pruner("asha", select="validation/loss")
+    known = [
+        configuration(i, {"training.learning_rate": 1e-3 / (1 + i)}, Status.PRUNED, None, {0: value}, {_NOTE: value})
+        for i, value in enumerate([0.5, 0.3])
+    ]
+    found = promotable(search, known, is_last_call=True)
+    assert found is not None
+    assert found.number == 1, "the lower loss"
+
+
+def test_a_value_that_is_no_number_stops() -> None:
+    search = pruner("asha")
+    nan = configuration(0, {"training.learning_rate": 1e-3}, Status.RUNNING, None, {0: math.nan})
+    assert decide(search, [nan], 0, no_losses).stops
+    stopped = configuration(0, {"training.learning_rate": 1e-3}, Status.PRUNED, None, {0: math.nan})
+    assert promotable(search, [stopped], is_last_call=True) is None
+
+
+def test_median_stops_the_lower_half_and_patience_what_stands_still() -> None:
+    search = pruner("median")
+    known = [
+        configuration(i, {"training.learning_rate": 1e-3 / (1 + i)}, values=(0.5,), reports={0: 0.1 * i, 1: 0.1 * i})
+        for i in range(6)
+    ]
+    for value, stops in ((0.05, True), (0.4, False)):
+        ours = configuration(6, {"training.learning_rate": 1e-2}, Status.RUNNING, None, {0: value})
+        assert decide(search, [*known, ours], 6, no_losses).stops is stops
+    patient = pruner("patience", "patience = 2")
+    for values, stops in (([0.3, 0.2, 0.2, 0.1], True), ([0.3, 0.2, 0.2, 0.4], False), ([0.3, 0.2], False)):
+        ours = configuration(0, {"training.learning_rate": 1e-2}, Status.RUNNING, None, dict(enumerate(values)))
+        assert decide(patient, [ours], 0, no_losses).stops is stops
+
+
+def test_wilcoxon_compares_examples_with_the_best_at_the_same_rung() -> None:
+    search = pruner("wilcoxon", select="validation/loss")
+    rng = np.random.default_rng(1)
+    easy = rng.exponential(size=200)
+    losses = {0: easy, 1: easy + 0.2 + 0.1 * rng.normal(size=200), 2: easy + 0.1 * rng.normal(size=200)}
+    known = [
+        configuration(i, {"training.learning_rate": 1e-3 / (1 + i)}, Status.RUNNING, None, {0: float(losses[i].mean())})
+        for i in range(3)
+    ]
+    assert decide(search, known, 1, lambda number, rung: losses[number]).stops, "worse on almost every example"
+    assert not decide(search, known, 2, lambda number, rung: losses[number]).stops, "no worse"
+    assert not decide(search, known, 0, lambda number, rung: losses[number]).stops, "the best itself"
+    assert not decide(search, known, 1, no_losses).stops, "without predictions nothing can be said"
+    assert not decide(search, known[1:2], 1, lambda number, rung: losses[number]).stops, "nobody to compare with"
