@@ -38,7 +38,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "train": Kind(("train", "{recipe}", "--plain"), again=("resume", "{run}")),
+        "train": Kind(("train", "{recipe}"), again=("resume", "{run}")),
         "sweep": Kind(("sweep", "{recipe}"), ("trials", "max-hours", "max-gpu-hours", "parallel")),
         "resume": Kind(("resume", "{run}")),
         "reproduce": Kind(("reproduce", "{run}")),

@@ -130,7 +130,7 @@ class JobWorker:
             abandon_job(self._store, job, f"its process cannot be started: {error}")
             return get_job(self._store, job.key).status
         beaten = look = 0.0
-        enforcer = _Enforcer(self._store, job.key)
+        enforcer = _Enforcer(self._store, job.key, process.pid)
         while process.poll() is None:
             if self._is_terminated:
                 self._say(f"{_title(job)} goes on by itself as process {process.pid}")
@@ -252,22 +252,29 @@ class JobWorker:
 
 
 class _Enforcer:
-    """Kills the process of a job that was asked to end and does not, also where its own threads are stuck."""
+    """Kills the process of a job that was asked to end and does not, or that has ended but for its process.
 
-    def __init__(self, store: Store, job_key: int) -> None:
-        self._store, self._key = store, job_key
-        self._asked_at: float | None = None
+    Its own process does the first, too; where its threads are stuck only another can.
+    """
+
+    def __init__(self, store: Store, job_key: int, child: int | None = None) -> None:
+        self._store, self._key, self._child = store, job_key, child
+        self._due_since: float | None = None
 
     def look(self) -> None:
         job = get_job(self._store, self._key)
-        if job.request is None or job.holder is None:
-            self._asked_at = None
+        if job.status == JobStatus.RUNNING and job.request is None:
+            self._due_since = None
             return
-        self._asked_at = time.monotonic() if self._asked_at is None else self._asked_at
-        is_due = time.monotonic() - self._asked_at > GRACE_SECONDS + 5.0  # its own process does it first
-        if is_due and job.holder.pid != os.getpid() and cause_of_death(job.holder) is None:
+        self._due_since = time.monotonic() if self._due_since is None else self._due_since
+        if time.monotonic() - self._due_since < GRACE_SECONDS + 5.0:
+            return
+        pid = self._child  # not waited for yet, so the number is its own
+        if pid is None and job.holder is not None and cause_of_death(job.holder) is None:
+            pid = job.holder.pid
+        if pid is not None:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.killpg(job.holder.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
 
 
 def _title(job: Job) -> str:
