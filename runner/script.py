@@ -7,6 +7,7 @@ with start_run("my loop", config={"lr": 0.1}) as run:
         run.log({"train/loss": 1 / (step + 1)})
 """
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any, Self
 from runner.alerts import Alerts, LossWatch, record_alert
 from runner.paths import default_store
 from runner.provenance import collect_provenance
-from store import NewRun, Recorder, Run, Status, Store, open_store, reconcile, record_run
+from store import NewRun, Recorder, Run, Status, Store, StoreUnreadable, open_store, reconcile, record_run
 
 
 class ScriptRun:
@@ -70,7 +71,8 @@ def start_run(
 ) -> ScriptRun:
     """Begin recording a run of your own loop. `config` is anything JSON can hold; `store` defaults as everywhere."""
     opened = store if isinstance(store, Store) else open_store(default_store(store))
-    reconcile(opened)
+    with contextlib.suppress(StoreUnreadable):  # locked, or a full disk: the next start makes statuses true
+        reconcile(opened)
     new = new_script_run(name, config=config, tags=tags, note=note)
     return ScriptRun(Recorder(opened, record_run(opened, new, status=Status.RUNNING)))
 

@@ -60,6 +60,7 @@ class Writer:
         self._is_urgent = False
         self._is_closing = False
         self._spool = Spool(store, run, segment)  # the thread's own, as is all that follows
+        self._n_reporting = 0  # of those not yet told, told in the transaction that is under way
         self._failing_since: float | None = None
         self._is_told = False  # that the store cannot be written
         self._attempt_at = 0.0  # not before then
@@ -192,7 +193,7 @@ class Writer:
             failing = self._attempt(lambda: self._write(items))
             if failing is None:
                 return None, None, []
-        if items:
+        if items and (is_time or not stuck):
             stuck = _problem(lambda: self._spool.append(items))
             with self._changed:
                 self._n_spooled = self._spool.n_rows
@@ -231,18 +232,18 @@ class Writer:
     def _beat(self, db: sqlite3.Connection, n_rows: int, losses: Sequence[Loss]) -> None:
         """Inside a transaction that writes `n_rows` from memory without `losses`: the lease, and what was lost."""
         lost = sum(loss.n_rows for loss in losses)
-        if self._n_unreported + lost:
+        self._n_reporting = self._n_unreported
+        if n_lost := self._n_reporting + lost:
             reason = losses[-1].reason if losses else self._loss_reason
-            record_event(
-                db, self.run.key, "rows lost", f"{self._n_unreported + lost} rows could not be written: {reason}"
-            )
+            record_event(db, self.run.key, "rows lost", f"{n_lost} rows could not be written: {reason}")
         beat(db, self.run.key, self._n_in_memory - n_rows, self.rows_lost + lost)
 
     def _note(self, losses: Sequence[Loss]) -> None:
         """After that transaction."""
         self._beat_at = time.monotonic()
         with self._changed:
-            self._n_unreported = 0
+            self._n_unreported -= self._n_reporting
+            self._n_reporting = 0
             self.rows_lost += sum(loss.n_rows for loss in losses)
         for loss in losses:
             _warn(f"run {self.run.id}: {loss.n_rows} rows could not be written: {loss.reason}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import start_run
-from store import Store, get_run, list_events, list_metrics, list_runs, open_store
+from store import Store, StoreUnreadable, get_run, list_events, list_metrics, list_runs, open_store
 
 
 def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +46,16 @@ def test_a_loop_that_raises_is_failed_and_one_that_is_interrupted_killed(store: 
         raise KeyboardInterrupt
     assert get_run(store, "broken").cause == "ZeroDivisionError: division by zero"
     assert (get_run(store, "stopped").status, get_run(store, "stopped").cause) == ("killed", "interrupted (Ctrl-C)")
+
+
+def test_a_loop_starts_although_statuses_cannot_be_made_true(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(_: Store) -> None:
+        raise StoreUnreadable("database is locked")
+
+    monkeypatch.setattr("runner.script.reconcile", locked)
+    with start_run("x", store=store):
+        pass
+    assert get_run(store, "x").status == "finished"
 
 
 def test_what_is_no_number_is_refused(store: Store) -> None:
