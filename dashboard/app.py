@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import source
 from dashboard.parts.notices import guarded
+from dashboard.writing import say_notes
 
 VIEWS = Path(__file__).parent / "views"
 ASSETS = Path(__file__).parent / "assets"
@@ -17,9 +18,14 @@ page = st.navigation(
         st.Page(VIEWS / "runs.py", title="Runs", url_path="runs", default=True),
         st.Page(VIEWS / "run.py", title="Run", url_path="run", visibility="hidden"),
         st.Page(VIEWS / "compare.py", title="Compare", url_path="compare"),
+        st.Page(VIEWS / "sweeps.py", title="Sweeps", url_path="sweeps"),
+        st.Page(VIEWS / "sweep.py", title="Sweep", url_path="sweep", visibility="hidden"),
+        st.Page(VIEWS / "new_run.py", title="New run", url_path="new"),
+        st.Page(VIEWS / "jobs.py", title="Queue", url_path="queue"),
     ],
     position="top",
 )
 st.html(ASSETS / "style.css")
+say_notes()
 with guarded(source.store_path()):
     page.run()

@@ -22,19 +22,25 @@ from store import (
     Checkpoint,
     Dataset,
     Evaluation,
+    Flight,
     Run,
     RunCost,
+    SpoolStatus,
     count_matching_runs,
     count_predictions,
     count_runs,
     get_cost,
     get_dataset,
+    get_flight,
     get_run,
+    list_alerts,
     list_checkpoints,
     list_evaluations,
     list_events,
     list_example_history,
     list_example_places,
+    list_flight_examples,
+    list_flights,
     list_latest,
     list_metrics,
     list_predictions,
@@ -48,6 +54,7 @@ from store import (
     read_log,
     read_targets,
     reading,
+    spool_status,
 )
 
 X_AXES = {"step": "step", "epoch": "epoch", "tokens": "tokens", "time": "seconds"}
@@ -57,7 +64,10 @@ X_AXES = {"step": "step", "epoch": "epoch", "tokens": "tokens", "time": "seconds
 
 
 class Counts(NamedTuple):
-    """What the header line says. `n_live` runs hold a lease; the oldest heartbeat is a unix time."""
+    """What the header line says. `n_live` runs hold a lease; the oldest heartbeat is a unix time.
+
+    `rows_pending` wait in the memory of running processes.
+    """
 
     n_runs: int
     n_live: int
@@ -84,6 +94,13 @@ def _counts(path: str, version: int) -> Counts:
         int(live["rows_pending"].fillna(0).sum()),
         int(live["rows_lost"].fillna(0).sum()),
     )
+
+
+@st.cache_data(show_spinner=False, ttl=2.0, max_entries=8)  # files: they change without a write to the store
+def spooled(path: str) -> SpoolStatus:
+    """`store.spool_status`: what waits on disk to be written to the store."""
+    with reading(path) as store:
+        return spool_status(store)
 
 
 def runs_page(source: Source, filters: Mapping[str, Any], *, sort: str, limit: int, offset: int) -> pd.DataFrame:
@@ -261,6 +278,34 @@ def events(path: str, run_key: int, run_version: int) -> pd.DataFrame:
     """`store.list_events`."""
     with reading(path) as store:
         return list_events(store, run_key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def alerts(path: str, run_key: int, run_version: int) -> pd.DataFrame:
+    """`store.list_alerts`."""
+    with reading(path) as store:
+        return list_alerts(store, run_key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def flights(path: str, run_key: int, run_version: int) -> pd.DataFrame:
+    """`store.list_flights`."""
+    with reading(path) as store:
+        return list_flights(store, run_key)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def flight(path: str, key: int) -> Flight:
+    """`store.get_flight`; a flight never changes."""
+    with reading(path) as store:
+        return get_flight(store, key)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def flight_examples(path: str, key: int, step: int, limit: int, offset: int) -> pd.DataFrame:
+    """One page of `store.list_flight_examples`."""
+    with reading(path) as store:
+        return list_flight_examples(store, get_flight(store, key), step, limit=limit, offset=offset)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -15,10 +15,10 @@ def status_word(status: str) -> str:
     return f"{STATUS_SHAPES[status]} {status}"
 
 
-def status_badge(run: Run) -> None:
-    """The status as a coloured badge."""
+def badge(status: str) -> None:
+    """A status as a coloured badge."""
     colours: Any = STATUS_COLOURS  # Streamlit's literal type of colour names
-    st.badge(status_word(run.status), color=colours[run.status], width="content")
+    st.badge(status_word(status), color=colours[status], width="content")
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

@@ -15,9 +15,15 @@ def draw(
     st.vega_lite_chart(spec=spec_of(chart, frame, options), width=width, key=key)
 
 
-def draw_selectable(chart: Callable[..., Any], frame: pd.DataFrame, *, key: str, **options: Any) -> dict[str, Any]:
-    """As `draw`, at its own width; what is clicked runs the page again. Returns selection → list of marks' fields."""
-    event = st.vega_lite_chart(spec=spec_of(chart, frame, options), width="content", key=key, on_select="rerun")
+def draw_selectable(
+    chart: Callable[..., Any], frame: pd.DataFrame, *, key: str, width: Literal["stretch", "content"] = "content",
+    **options: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """As `draw`; what is clicked or brushed runs the page again.
+
+    Returns selection → list of the marks' fields (points), or field → ends (intervals).
+    """
+    event = st.vega_lite_chart(spec=spec_of(chart, frame, options), width=width, key=key, on_select="rerun")
     return dict(event["selection"])
 
 

@@ -5,16 +5,19 @@ import time
 import streamlit as st
 
 from dashboard import queries
-from dashboard.formats import age, count, escape
+from dashboard.formats import age, count, escape, size
 from dashboard.source import Source
+from store import SpoolStatus
 
 
-def freshness_text(counts: queries.Counts, store_name: str, now: float) -> str:
-    """Markdown: the store, its runs, and whether anything waits to be written or was lost."""
+def freshness_text(counts: queries.Counts, store_name: str, now: float, spooled: SpoolStatus | None = None) -> str:
+    """Markdown: the store, its runs, and whether anything waits to be written, in memory or on disk, or was lost."""
     said = [f"**{escape(store_name)}**", f"{count(counts.n_runs)} {'run' if counts.n_runs == 1 else 'runs'}"]
     if counts.n_live:
         said.append(f":blue[●] {counts.n_live} live, heartbeat {age(counts.oldest_heartbeat_at, now)}")
         said.append(f"{count(counts.rows_pending)} rows pending")
+    if spooled is not None and spooled.files:
+        said.append(f":orange[{count(spooled.rows_pending)} rows ({size(spooled.size_bytes)}) wait on disk]")
     if counts.rows_lost:
         said.append(f":orange[✕ {count(counts.rows_lost)} rows lost]")
     return " · ".join(said)
@@ -22,4 +25,5 @@ def freshness_text(counts: queries.Counts, store_name: str, now: float) -> str:
 
 def freshness_line(source: Source) -> None:
     """Draw it, right-aligned."""
-    st.caption(freshness_text(queries.counts(source), source.name, time.time()), text_alignment="right")
+    said = freshness_text(queries.counts(source), source.name, time.time(), queries.spooled(source.path))
+    st.caption(said, text_alignment="right")

@@ -13,8 +13,8 @@ from store import StoreError, StoreNotFound, StoreTooNew
 def empty_state(title: str, text: str, *commands: str) -> None:
     """Say what is missing and the next command that fills it. `title` and `text` are plain text."""
     with st.container(border=True, horizontal_alignment="center", key=f"empty-{abs(hash(title))}"):
-        st.markdown(f"#### {escape(title)}")
-        st.markdown(escape(text))
+        st.markdown(f"#### {escape(title)}", width="content")
+        st.markdown(escape(text), width="content", text_alignment="center")
         if commands:
             st.code("\n".join(commands), language="bash", width="content")
 

@@ -6,14 +6,16 @@ import streamlit as st
 
 from dashboard import queries, source
 from dashboard.formats import age, duration, escape
+from dashboard.parts.alert_lines import alert_badge, alert_lines
 from dashboard.parts.behind import behind, opening
-from dashboard.parts.chips import status_badge
+from dashboard.parts.chips import badge
 from dashboard.parts.choices import tabs
 from dashboard.parts.example_card import example_card_if_asked
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state, guarded
 from dashboard.sentences import run_summary
-from dashboard.tabs import checkpoints, classes, curves, examples, log, provenance, recipe
+from dashboard.tabs import checkpoints, classes, curves, examples, flight, log, provenance, recipe
+from evals.alerts import AlertKind
 from store import Run, RunAmbiguous, RunNotFound, Status
 
 LIVE_SECONDS = 2.0
@@ -25,6 +27,7 @@ TABS = {
     "Provenance": provenance.render,
     "Log": log.render,
     "Checkpoints": checkpoints.render,
+    "Flight": flight.render,
 }
 
 
@@ -36,7 +39,8 @@ def render() -> None:
         return
     _head(here, run)
     is_live = run.status is Status.RUNNING
-    open_tab = tabs("Section", list(TABS), key="tab")
+    has_flights = len(queries.flights(here.path, run.key, run.version)) > 0
+    open_tab = tabs("Section", [name for name in TABS if name != "Flight" or has_flights], key="tab")
 
     @st.fragment(run_every=LIVE_SECONDS if is_live and open_tab in ("Curves", "Log") else None)
     def section() -> None:
@@ -69,7 +73,9 @@ def _head(here: source.Source, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link("views/runs.py", label="Runs", icon=":material/arrow_back:", width="content")
         st.subheader(escape(run.name), anchor=False, width="content")
-        status_badge(run)
+        badge(run.status)
+        alerts = queries.alerts(here.path, run.key, run.version)
+        alert_badge(len(alerts))
         st.space("stretch")
         freshness_line(here)
     scores = queries.scores(here.path, run.key, run.version)
@@ -81,11 +87,18 @@ def _head(here: source.Source, run: Run) -> None:
         st.markdown(f"##### {escape(summary.sentence)}")
     if summary.warning:
         st.markdown(f":orange[:material/warning: {escape(summary.warning)}]")
+        alerts = alerts[alerts["alert"] != AlertKind.OVERFITTING]  # the same in other words
+    alert_lines(alerts, time.time())
     said = [run.id, run.base_model, f"began {age(run.started_at, time.time())}" if run.started_at else None]
     if run.started_at and run.ended_at:
         said.append(f"took {duration(run.ended_at - run.started_at)}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(escape(" · ".join(part for part in (*said, *run.tags, run.note) if part)), width="content")
+        if run.recipe:
+            st.page_link(
+                "views/new_run.py", label="Clone and change", icon=":material/content_copy:",
+                query_params={"clone": run.id}, width="content",
+            )  # fmt: skip
         behind(
             opening(here.path, "get_run", "list_scores")
             + f"\nrun = get_run(store, {run.id!r})\nscores = list_scores(store, [run.key])"

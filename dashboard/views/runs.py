@@ -139,6 +139,14 @@ def _actions(rows: list[int], frame: pd.DataFrame) -> None:
     ids = frame["id"].tolist()
     if st.button("Open", disabled=len(rows) != 1, icon=":material/open_in_new:", shortcut="O"):
         st.switch_page("views/run.py", query_params={"run": ids[rows[0]]})
+    if st.button(
+        "Clone…",
+        disabled=len(rows) != 1,
+        icon=":material/content_copy:",
+        shortcut="N",
+        help="Opens New run with this run's recipe filled in.",
+    ):
+        st.switch_page("views/new_run.py", query_params={"clone": ids[rows[0]]})
     n = len(rows)
     if st.button(
         f"Compare {n}" if n else "Compare",

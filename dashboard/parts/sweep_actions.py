@@ -1,0 +1,98 @@
+"""Stop, resume, extend, add seeds: the sweep is asked, or a job of the queue carries it on."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import work_queries
+from dashboard.parts.workers import worker_hint
+from dashboard.source import Source
+from dashboard.sweep_sentences import n_done
+from dashboard.writing import write
+from store import Status, Store, Sweep, queue_job, request_stop
+
+MAX_ATTEMPTS = 3
+"""How often a job is begun at most when its process dies."""
+
+
+def sweep_actions(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
+    """Buttons; below them, where it stands in the queue."""
+    if sweep.status is Status.RUNNING:
+        st.button(
+            "Stop",
+            icon=":material/stop_circle:",
+            disabled=sweep.request == "stop",
+            on_click=_stop,
+            args=(source, sweep),
+            help="Its trials stop where they can be taken up again. Resume goes on from there.",
+        )
+        return
+    waiting = _waiting_job(source, sweep)
+    if waiting is not None:
+        st.page_link("views/jobs.py", label=f"A job to go on with it is {waiting}", icon=":material/schedule:")
+        worker_hint(source, key="sweep")
+        return
+    done = n_done(trials) if len(trials) else 0
+    is_unfinished = sweep.status is not Status.FINISHED or (sweep.n_trials is not None and done < sweep.n_trials)
+    if is_unfinished:
+        st.button(
+            "Resume", type="primary", icon=":material/play_arrow:", on_click=_queue, args=(source, sweep, None, None),
+            help="Queues a job that runs what is missing; nothing is run twice.",
+        )  # fmt: skip
+    if sweep.n_trials is not None:
+        with st.popover("Extend", icon=":material/add:", help="Try more configurations, as the sampler chooses them."):
+            more = st.number_input("More configurations", 1, 10_000, 10, key="extend-by")
+            total = max(done, sweep.n_trials) + int(more)
+            st.button(
+                f"Queue up to {total} in all", type="primary", key="extend", on_click=_queue,
+                args=(source, sweep, total, None),
+            )  # fmt: skip
+    with st.popover("Add seeds", icon=":material/casino:", help="Run the contenders again with other seeds."):
+        has = int(trials.groupby("number")["seed"].nunique().max()) if len(trials) else 1
+        wanted = st.number_input("Seeds for each contender", has + 1, 100, max(3, has + 1), key="seeds-wanted")
+        st.caption("Only configurations that contend for the best get them; see `sweep.seeds` in the recipe reference.")
+        st.button(
+            f"Queue {int(wanted)} seeds each", type="primary", key="seeds", on_click=_queue,
+            args=(source, sweep, None, int(wanted)),
+        )  # fmt: skip
+
+
+def _stop(source: Source, sweep: Sweep) -> None:
+    write(source.path, lambda store: request_stop(store, sweep.key), "Asked to stop.")
+
+
+def _queue(source: Source, sweep: Sweep, n_trials: int | None, n_seeds: int | None) -> None:
+    def queue(store: Store) -> object:
+        device = sweep.recipe.get("training", {}).get("device", "auto")
+        return queue_job(
+            store, "sweep", sweep.name, sweep_arguments(sweep, n_trials, n_seeds),
+            device=None if device == "auto" else device, max_attempts=MAX_ATTEMPTS,
+        )  # fmt: skip
+
+    write(source.path, queue, "Queued.")
+
+
+def sweep_arguments(sweep: Sweep, n_trials: int | None = None, n_seeds: int | None = None) -> dict[str, Any]:
+    """The arguments of a job that goes on with a sweep: its recipe, with another budget or more seeds."""
+    search = dict(sweep.recipe.get("sweep") or {})
+    if n_seeds is not None:
+        search["seeds"] = n_seeds
+    if n_trials is not None:
+        search["trials"] = n_trials
+    changed = {"sweep.seeds": n_seeds, "sweep.trials": n_trials}
+    return {
+        "recipe_text": sweep.recipe_text,
+        "resolved": {**sweep.recipe, "sweep": search},
+        "overrides": [f"{path}={value}" for path, value in changed.items() if value is not None],
+        "path": sweep.recipe_path,
+        "options": {"trials": n_trials} if n_trials is not None else {},
+    }
+
+
+def _waiting_job(source: Source, sweep: Sweep) -> str | None:
+    """How the queue stands with a job for this sweep; None where there is none."""
+    jobs = work_queries.jobs(source, 200)
+    own = jobs[(jobs["kind"] == "sweep") & jobs["status"].isin(("queued", "paused", "running"))]
+    own = own[(own["sweep_key"] == sweep.key) | (own["sweep_key"].isna() & (own["name"] == sweep.name))]
+    return None if own.empty else str(own["status"].iloc[0])

@@ -1,0 +1,178 @@
+"""A new run: data, model and method in a form, and beside it the recipe that it writes, what it takes, and a start."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard import queries, source, work_queries
+from dashboard.commands import check_recipe
+from dashboard.formats import escape
+from dashboard.guesses import Columns
+from dashboard.parts import data_choice
+from dashboard.parts.data_choice import DataChoice
+from dashboard.parts.header import freshness_line
+from dashboard.parts.job_card import job_card
+from dashboard.parts.queue_panel import queue_panel
+from dashboard.parts.recipe_panel import recipe_panel
+from dashboard.recipe_form import (
+    METHODS,
+    SETTINGS,
+    Form,
+    beyond_defaults,
+    free_name,
+    kept_of,
+    recipe_text,
+    settings_of,
+)
+from store import Run, RunAmbiguous, RunNotFound
+
+BUILTIN, FOLDER, HUB = "Built-in MiniLM", "A folder", "A hub model"
+METHOD_WORDS = {
+    "head": "Only a linear layer on the frozen model: the fastest by far.",
+    "lora": "Low-rank adapters in all layers: checkpoints of a few MB.",
+    "top-layers": "The last layers and the classification layer.",
+    "full": "All weights: the most to learn with, and to store.",
+}
+LABELS = {
+    "training.epochs": "Epochs",
+    "training.learning_rate": "Learning rate",
+    "training.batch_size": "Batch size",
+    "model.max_length": "Longest text (tokens)",
+    "training.seed": "Seed",
+}
+
+
+def render() -> None:
+    """Form on the left; recipe, estimate and start on the right; the queue below."""
+    here = source.current()
+    cloned = _clone_if_asked(here)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        title = f"New run, from {cloned.name}" if cloned else "New run"
+        st.subheader(escape(title), anchor=False, width="content")
+        st.space("stretch")
+        freshness_line(here)
+    if st.query_params.get("job"):
+        job_card(st.query_params["job"])
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        form, data = _form(here)
+    with right:
+        recipe_panel(here, form, data)
+    if len(work_queries.jobs(here, 1)):
+        with st.expander("Queue", icon=":material/list:"):
+            _queue()
+
+
+@st.fragment(run_every=3.0)
+def _queue() -> None:
+    queue_panel(source.current())
+
+
+def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
+    st.markdown("###### 1 · Data")
+    length = st.session_state.get("new-model.max_length") or ""
+    data = data_choice.data_choice(here, max_length=int(length) if length.isdigit() else 256)
+    st.markdown("###### 2 · Model and method")
+    left, right = st.columns(2)
+    with left:
+        base = _base()
+    with right:
+        method = st.segmented_control("Method", METHODS, key="new-method", required=True, default="head") or "head"
+        st.caption(METHOD_WORDS[method])
+    st.markdown("###### 3 · Settings")
+    typed = _settings(_defaults(method))
+    taken = _names(here)
+    default_name = free_name(f"{data.name if data else 'run'}-{method}", taken)
+    name = st.text_input("Name", key="new-name", placeholder=default_name, width=420).strip() or default_name
+    if data is None or base is None:
+        return None, data
+    kept = st.session_state.get("new-kept", {})
+    form = Form(
+        name, data.source, data.text_column, data.label_column, data.dataset_name, data.drops_empty, base, method,
+        typed, kept,
+    )  # fmt: skip
+    return form, data
+
+
+def _base() -> str | None:
+    kind = st.segmented_control("Model", (BUILTIN, FOLDER, HUB), key="new-base-kind", required=True, default=BUILTIN)
+    if kind in (None, BUILTIN):
+        return "builtin:minilm"
+    place = "/path/to/model" if kind == FOLDER else "distilbert/distilbert-base-uncased"
+    typed = st.text_input("Model name", key="new-base", placeholder=place, label_visibility="collapsed").strip()
+    if not typed:
+        st.caption("A folder with config.json and .safetensors files." if kind == FOLDER else "As the hub names it.")
+        return None
+    return str(Path(typed).expanduser().absolute()) if kind == FOLDER else typed
+
+
+def _defaults(method: str) -> Mapping[str, Any]:
+    """The resolved recipe of a method with nothing else said."""
+    return check_recipe(recipe_text(Form("defaults", "builtin:docstrings", method=method))).resolved or {}
+
+
+def _settings(defaults: Mapping[str, Any]) -> dict[str, str]:
+    """A field for each plain setting; empty means the default, which it shows."""
+    written = settings_of(defaults)
+    typed = {}
+    columns = st.columns(len(SETTINGS))
+    for column, (path, label) in zip(columns, LABELS.items(), strict=True):
+        with column:
+            default = f"{written[path]} by default" if path in written else ""
+            typed[path] = st.text_input(label, key=f"new-{path}", placeholder=default)
+    return typed
+
+
+def _names(here: source.Source) -> set[str]:
+    page = queries.runs_page(here, {}, sort="created_at", limit=200, offset=0)
+    return set(page["name"])
+
+
+# clone and change --------------------------------------------------------------------------------------------------
+
+
+def _clone_if_asked(here: source.Source) -> Run | None:
+    """Fill the form from the run that `?clone=ID` names, once; returns that run."""
+    asked = st.query_params.get("clone")
+    if not asked:
+        return None
+    try:
+        run = queries.run(here, asked)
+    except (RunNotFound, RunAmbiguous) as error:
+        st.warning(escape(str(error)), icon=":material/search_off:")
+        return None
+    if not run.recipe:
+        st.info(f"{escape(run.name)} was made by a script without a recipe: there is nothing to take over.")
+        return None
+    if st.session_state.get("new-cloned") != run.id:
+        _fill(here, run, run.recipe)
+        st.session_state["new-cloned"] = run.id
+    return run
+
+
+def _fill(here: source.Source, run: Run, recipe: Mapping[str, Any]) -> None:
+    state = st.session_state
+    model, data = recipe.get("model") or {}, recipe.get("data") or {}
+    base, method = str(model.get("base") or "builtin:minilm"), str(model.get("method") or "full")
+    state["new-method"] = method if method in METHODS else "full"
+    state["new-base-kind"] = BUILTIN if base == "builtin:minilm" else FOLDER if base.startswith("/") else HUB
+    state["new-base"] = "" if base == "builtin:minilm" else base
+    state["new-name"] = free_name(run.name, _names(here))
+    own = beyond_defaults(recipe, _defaults(method))
+    for path in SETTINGS:
+        state[f"new-{path}"] = settings_of(own).get(path, "")
+    state["new-kept"] = kept_of(own)
+    if run.dataset_key is not None:  # the very same rows, even where the file is gone
+        state["new-kind"] = data_choice.STORED
+        state["new-dataset"] = str(queries.dataset(here.path, run.dataset_key))
+        state["new-kept"].pop("data", None)
+    elif isinstance(source_ := data.get("source"), str):
+        columns = data.get("columns") or {}
+        state["new-kind"], state["new-path"] = data_choice.FILE, source_
+        state["new-columns-asked"] = Columns(columns.get("text", "text"), columns.get("label", "label"))
+
+
+if __name__ == "__main__":
+    render()
