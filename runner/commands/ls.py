@@ -53,7 +53,7 @@ def command(
     store_path: Path | None,
 ) -> None:
     """List runs, newest first. SEARCH is looked for in names, notes, tags, models, datasets and recipes."""
-    from store import count_runs, list_runs, spool_status
+    from store import count_runs, list_alerts, list_runs, spool_status
 
     store = open_reconciled(store_path)
     frame = list_runs(
@@ -78,9 +78,22 @@ def command(
         return
     click.echo(
         table(
-            ["", "id", "name", "method", "metric", "value", "vs base", "wall", "examples/s", "memory", "started"],
+            [
+                "",
+                "id",
+                "name",
+                "method",
+                "metric",
+                "value",
+                "vs base",
+                "wall",
+                "examples/s",
+                "memory",
+                "alerts",
+                "started",
+            ],
             [_cells(row) for row in rows],
-            right=(5, 6, 7, 8, 9),
+            right=(5, 6, 7, 8, 9, 10),
         )
         if rows
         else "no run fits. `runner train RECIPE` makes one, `runner demo` makes two."
@@ -91,6 +104,9 @@ def command(
     for row in rows:
         if row["cause"]:
             click.echo(f"{row['id'][:12]} {row['status']}: {row['cause']}")
+        elif row["n_alerts"] and row["status"] == "running":
+            newest = list_alerts(store, row["key"]).iloc[-1]
+            click.echo(f"{row['id'][:12]} alert {age(newest['at'])}: {newest['message']}")
     if waiting.files:
         click.echo(
             f"{waiting.rows_pending:,} rows ({size(waiting.size_bytes)}) wait on disk to be written to the store; "
@@ -117,5 +133,6 @@ def _cells(row: dict[str, object]) -> list[str]:
         duration(row["wall_seconds"]),  # type: ignore[arg-type]  # as above
         f"{speed:,.0f}" if isinstance(speed, (int, float)) else UNKNOWN,
         size(row["peak_host_bytes"]),  # type: ignore[arg-type]  # as above
+        f"⚠ {row['n_alerts']}" if row["n_alerts"] else "",
         age(row["started_at"]),  # type: ignore[arg-type]  # as above
     ]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from store import Run, Store
 
 
+_MARKS = {"alert": "⚠ "}
+
+
 @click.command("show")
 @click.argument("run", metavar="RUN")
 @click.option("--log", "part", flag_value="log", help="Print the console log that was kept with the run.")
@@ -54,7 +57,15 @@ def command(run: str, part: str | None, as_json: bool, store_path: Path | None) 
 
 def as_dict(store: "Store", run: "Run") -> dict[str, Any]:
     """Everything about a run that JSON can hold."""
-    from store import get_cost, list_checkpoints, list_events, list_latest, list_scores, spool_status
+    from store import (
+        get_cost,
+        list_checkpoints,
+        list_events,
+        list_flights,
+        list_latest,
+        list_scores,
+        spool_status,
+    )
 
     return {
         **{name: value for name, value in asdict(run).items() if name not in ("key", "version")},
@@ -63,13 +74,14 @@ def as_dict(store: "Store", run: "Run") -> dict[str, Any]:
         "cost": asdict(get_cost(store, run.key)),
         "checkpoints": [asdict(checkpoint) for checkpoint in list_checkpoints(store, run.key)],
         "events": records(list_events(store, run.key)),
+        "flights": records(list_flights(store, run.key).drop(columns="key")),
         "rows_pending": spool_status(store).rows_of(run.id),
     }
 
 
 def describe(store: "Store", run: "Run") -> str:
     """A run as text, the outcome first."""
-    from store import get_cost, list_checkpoints, list_events, list_scores, spool_status
+    from store import get_cost, list_checkpoints, list_events, list_flights, list_scores, spool_status
 
     blocks = [f"{run.name}  {run.status}  {run.id}"]
     if run.cause:
@@ -124,7 +136,11 @@ def describe(store: "Store", run: "Run") -> str:
         )
     events = list_events(store, run.key)
     if len(events):
-        blocks.append("\n".join(f"{e.kind}: {e.message}" for e in events.itertuples()))
+        blocks.append("\n".join(f"{_MARKS.get(e.kind, '')}{e.kind}: {e.message}" for e in events.itertuples()))
+    flights = list_flights(store, run.key)
+    if len(flights):
+        kept = "\n".join(f"flight: the last {f.n_steps} steps before: {f.reason}" for f in flights.itertuples())
+        blocks.append(f"{kept}\n(`runner dashboard` shows them, with the examples of each batch)")
     return "\n\n".join(blocks)
 
 
