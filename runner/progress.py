@@ -247,14 +247,15 @@ def make_progress(mode: Mode = "auto", stream: TextIO | None = None) -> Progress
         raise ValueError(f"progress mode is {mode!r}; it must be one of {', '.join(get_args(Mode))}")
     if mode == "quiet":
         return Progress(stream)
-    if mode == "plain" or (mode == "auto" and not _is_live_terminal(stream or sys.stderr)):
+    if mode == "plain" or (mode == "auto" and not is_live_terminal(stream or sys.stderr)):
         return PlainProgress(stream)
     from runner.progress_bar import RichProgress  # rich takes 0.1 s to import; only this display needs it
 
     return RichProgress(stream)
 
 
-def _is_live_terminal(stream: TextIO) -> bool:
+def is_live_terminal(stream: TextIO) -> bool:
+    """Whether a display can move the cursor there."""
     try:
         return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
     except (AttributeError, ValueError):  # not a real stream, or a closed one

@@ -277,8 +277,9 @@ class NewTrial:
     sampler_state: Mapping[str, Any] | None = None
     """What sampler and pruner want to find again."""
     status: Status = Status.QUEUED
+    cause: str | None = None
     run_key: int | None = None
-    """A finished run of the same resolved recipe, which is reused."""
+    """A run of the same resolved recipe that was there before, which is reused."""
     objective_values: tuple[float | None, ...] | None = None
     """Of the reused run, in the order of the sweep's objectives."""
 

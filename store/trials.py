@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store.connection import Store
 from store.frames import read_frame
@@ -29,30 +29,32 @@ _COLUMNS = (
 
 
 def record_trial(store: Store, sweep_key: int, new: NewTrial) -> Trial:
-    """Write a trial; with a run it is finished at once: that run is reused.
+    """Write a trial; one that has a run from the start reuses it.
 
     Raises sqlite3.IntegrityError where the sweep has that configuration with that seed.
     """
     now = time.time()
-    is_reused = new.run_key is not None
+    is_over = new.status not in (Status.QUEUED, Status.RUNNING)
     with write_sweep(store, sweep_key) as db:
         (key,) = db.execute(
             "INSERT INTO trials (sweep_key, number, seed, parameters, status, recipe_hash, run_key, is_reused,"
-            " objective_values, sampler_state, created_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " objective_values, sampler_state, cause, created_at, ended_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " RETURNING key",
             (
                 sweep_key,
                 new.number,
                 new.seed,
                 _json(dict(new.parameters)),
-                Status.FINISHED if is_reused else new.status,
+                new.status,
                 new.recipe_hash,
                 new.run_key,
-                is_reused,
+                new.run_key is not None,
                 _json(_finite(new.objective_values)),
                 _json(new.sampler_state),
+                new.cause,
                 now,
-                now if is_reused else None,
+                now if is_over else None,
             ),
         ).fetchone()
     return get_trial(store, int(key))
@@ -140,6 +142,24 @@ def read_reports(store: Store, sweep_key: int) -> dict[int, list[TrialReport]]:
     for key, *report in rows:
         found.setdefault(key, []).append(TrialReport(*report))
     return found
+
+
+class Spent(NamedTuple):
+    """What runs took, in seconds; 0 where nothing was measured yet."""
+
+    run_seconds: float
+    device_seconds: float
+
+
+def sum_costs(store: Store, sweep_key: int, *, without: Collection[int] = ()) -> Spent:
+    """What the sweep's own runs took, reused ones and the trials `without` left out."""
+    rows = store.db.execute(
+        "SELECT coalesce(sum(c.wall_seconds), 0), coalesce(sum(c.device_seconds), 0) FROM run_costs c"
+        " WHERE c.run_key IN (SELECT run_key FROM trials WHERE sweep_key = ? AND NOT is_reused"
+        "  AND key NOT IN (SELECT value FROM json_each(?)))",
+        (sweep_key, json.dumps(list(without))),
+    ).fetchone()
+    return Spent(*rows)
 
 
 def find_trial_run(store: Store, name: str, recipe_hash: str, since: float) -> Run | None:

@@ -33,6 +33,7 @@ from store.trials import (
     record_trial,
     set_trial_run,
     start_trial,
+    sum_costs,
 )
 from tests.store.builders import make_dataset, predict
 from tests.store.test_sweeps import F1, SECONDS, new_sweep
@@ -155,9 +156,23 @@ def test_only_a_finished_run_on_the_same_data_is_found_again(store: Store) -> No
     assert find_finished_run(store, "h", None) is not None
 
 
+def test_what_the_runs_of_a_sweep_took(store: Store, sweep: Sweep) -> None:
+    keys = []
+    for number in range(3):
+        with Recorder(store, record_run(store, NewRun("x"))) as recorder:
+            recorder.cost(RunCost(wall_seconds=10.0 + number, device_seconds=1.0))
+        new = NewTrial(number, 0, {}, "h", run_key=recorder.run.key if number == 2 else None)
+        trial = record_trial(store, sweep.key, new)
+        set_trial_run(store, trial, recorder.run.key)
+        keys.append(trial.key)
+    assert sum_costs(store, sweep.key) == (21.0, 2.0), "what was there before cost nothing"
+    assert sum_costs(store, sweep.key, without=keys[:1]) == (11.0, 1.0)
+
+
 def test_a_reused_run_makes_the_trial_finished_at_once(store: Store, sweep: Sweep) -> None:
     run = record_run(store, NewRun("x"))
-    trial = record_trial(store, sweep.key, NewTrial(0, 0, {}, "h", run_key=run.key, objective_values=(0.5, 1.0)))
+    reused = NewTrial(0, 0, {}, "h", status=Status.FINISHED, run_key=run.key, objective_values=(0.5, 1.0))
+    trial = record_trial(store, sweep.key, reused)
     assert (trial.status, trial.is_reused, trial.objective_values) == (Status.FINISHED, True, (0.5, 1.0))
     assert trial.ended_at is not None
     assert bool(list_trials(store, sweep.key).iloc[0]["is_reused"])

@@ -1,0 +1,260 @@
+"""The process that drives a sweep: asks for configurations, gives them to an engine, has written down what comes back.
+
+All it knows is in the store: whenever it ends, by itself, by Ctrl-C or by kill -9, the next one goes on from the rows.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from runner.sweep.configurations import Configuration, configurations
+from runner.sweep.display import Display, Snapshot
+from runner.sweep.engine import Answer, Asked, Ended, Engine, Event, Lost
+from runner.sweep.failures import why_stop
+from runner.sweep.ledger import Held, Ledger
+from runner.sweep.plan import next_step
+from runner.sweep.rungs import count_epochs
+from runner.sweep.samplers import ask
+from runner.sweep.search import Search
+from store import Status, Store, Sweep, Trial, get_sweep, read_reports, reconcile
+from store.sweeps import beat_sweep, hold_sweep, release_sweep
+from store.trials import sum_costs
+
+_BEAT_SECONDS = 2.0
+_EVENT_SECONDS = 0.5
+_STOP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How a sweep comes to its end."""
+
+    status: Status
+    cause: str | None
+
+
+class Stopped(BaseException):
+    """Ctrl-C for the second time: everything ends at once."""
+
+
+class Driver:
+    """Drives one sweep once.
+
+    Args:
+        is_fresh: run every configuration, also those that the store has a finished run of.
+        retries_failed: try again what failed before.
+        command: what the user typed, for the runs' provenance; by default this process's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sweep: Sweep,
+        search: Search,
+        engine: Engine,
+        display: Display,
+        *,
+        is_fresh: bool = False,
+        retries_failed: bool = False,
+        command: tuple[str, ...] | None = None,
+    ) -> None:
+        self._store, self._key, self._search = store, sweep.key, search
+        self._engine, self._display, self._retries_failed = engine, display, retries_failed
+        typed = tuple(sys.argv) if command is None else command
+        self._ledger = Ledger(store, sweep, search, is_fresh=is_fresh, command=typed, say=display.say)
+        self._is_exhausted = False
+        self._at_work: dict[int, float] = {}  # trial key → when it was started
+        self._held: set[int] = set()
+        self._end: End | None = None
+        self._ending_since: float | None = None
+        self._n_signals = 0
+        self._worked_before = sweep.wall_seconds
+        self._began_at = time.time()
+        self._began = self._beaten = time.monotonic()
+
+    def drive(self) -> Sweep:
+        """From here to the end. Returns the sweep as it then is. Raises SweepHeld where another process drives it."""
+        hold_sweep(self._store, self._key)
+        self._began = self._beaten = time.monotonic()
+        end = End(Status.FAILED, "the driver broke")
+        try:
+            with self._heard():
+                self._ledger.recover(retries_failed=self._retries_failed)
+                end = self._loop()
+        except Stopped:
+            end = End(Status.KILLED, "interrupted at once (Ctrl-C twice)")
+            self._engine.close(at_once=True)
+        except BaseException as error:
+            end = End(Status.FAILED, f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self._engine.close()
+            reconcile(self._store)
+            self._ledger.recover(retries_failed=False)
+            self._at_work.clear()
+            beat_sweep(self._store, self._key, time.monotonic() - self._beaten)
+            release_sweep(self._store, self._key, end.status, end.cause)
+            self._display.close()
+        return get_sweep(self._store, self._key)
+
+    def _loop(self) -> End:
+        while True:
+            self._look_around()
+            if self._end is None:
+                self._fill()
+            if self._end is not None and self._ending_since is None:
+                self._stop(self._end)
+            if not self._at_work and (self._end is not None or not self._held):
+                return self._end or self._natural_end()
+            event = self._engine.next_event(_EVENT_SECONDS)
+            if event is not None:
+                self._take(event)
+            elif self._ending_since is not None and time.monotonic() - self._ending_since > _STOP_SECONDS:
+                self._display.say(f"{len(self._at_work)} trials do not stop: they are ended at once")
+                self._engine.close(at_once=True)
+                self._at_work.clear()
+
+    def _fill(self) -> None:
+        """Give every free slot something to do, until there is nothing."""
+        while self._end is None and len(self._at_work) < self._engine.n_slots:
+            known = self._ledger.known()
+            wanted = self._search.spec.trials if self._search.spec.trials is not None else len(known) + 1
+            wanted_now = None if self._is_exhausted else wanted
+            step = next_step(self._search, known, at_work=self._at_work, held=self._held, wanted=wanted_now)
+            match step.kind:
+                case "run" | "promote":
+                    assert step.trial is not None
+                    self._start(step.trial, is_promotion=step.kind == "promote")
+                case "ask":
+                    self._ask(known)
+                case "over" if self._ledger.add_seeds(self._search.spec.seeds):
+                    pass
+                case _:
+                    return
+
+    def _start(self, trial: Trial, *, is_promotion: bool) -> None:
+        try:
+            task = self._ledger.begin(trial, is_promotion=is_promotion)
+        except Held:
+            self._held.add(trial.key)
+            return
+        if task is not None:
+            self._engine.start(task)
+            self._at_work[trial.key] = time.monotonic()
+
+    def _ask(self, known: list[Configuration]) -> None:
+        parameters = ask(self._search, known)
+        if parameters is not None:
+            self._ledger.record(len(known), self._search.seed(parameters, 0), parameters)
+            self._check_failures()
+            return
+        self._is_exhausted = True
+        if self._search.spec.trials is not None:
+            self._display.say(f"the space has no more than these {len(known)} configurations")
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Asked():
+                self._engine.answer(Answer(event.trial, self._ledger.stops_at(event)))
+            case Ended():
+                self._at_work.pop(event.trial, None)
+                self._ledger.ended(event)
+            case Lost():
+                self._at_work.pop(event.trial, None)
+                self._ledger.lost(event, is_ending=self._end is not None)
+        self._check_failures()
+        self._show()
+
+    # when it ends --------------------------------------------------------------------------------------------------
+
+    def _stop(self, end: End) -> None:
+        self._ending_since = time.monotonic()
+        if self._at_work:
+            self._display.say(f"stopping: {end.cause}; what is running can be taken up again")
+        self._engine.stop()
+
+    def _check_failures(self) -> None:
+        reason = why_stop(self._ledger.trials(), self._search.spec.stop_after, since=self._began_at)
+        if reason is not None and self._end is None:
+            self._end = End(Status.FAILED, reason)
+
+    def _natural_end(self) -> End:
+        trials = self._ledger.trials()
+        if any(trial.status == Status.FINISHED for trial in trials):
+            return End(Status.FINISHED, None)
+        causes = [trial.cause for trial in trials if trial.cause]
+        return End(Status.FAILED, f"no trial finished; the last one: {causes[-1]}" if causes else "no trial finished")
+
+    def _look_around(self) -> None:
+        """Every now and then: say that we live, hear what is asked, keep to the budget, show how far it is."""
+        now = time.monotonic()
+        if self._end is None and self._n_signals:
+            self._end = End(Status.KILLED, "interrupted (Ctrl-C)")
+        if now - self._beaten < _BEAT_SECONDS:
+            return
+        request = beat_sweep(self._store, self._key, now - self._beaten)
+        self._beaten = now
+        self._held.clear()
+        if self._end is None and request == "stop":
+            self._end = End(Status.KILLED, "asked to stop")
+        if self._end is None and (spent := self._over_budget()):
+            self._end = End(Status.FINISHED, spent)
+        self._ledger.find_runs(self._at_work)
+        self._show()
+
+    def _over_budget(self) -> str | None:
+        spec = self._search.spec
+        if spec.max_hours is not None and self._worked_seconds() >= 3600 * spec.max_hours:
+            return f"its {spec.max_hours:g} hours are over (max_hours); raise them to go on"
+        if spec.max_gpu_hours is not None and self._device_seconds() >= 3600 * spec.max_gpu_hours:
+            return f"its {spec.max_gpu_hours:g} hours of devices are over (max_gpu_hours); raise them to go on"
+        return None
+
+    def _worked_seconds(self) -> float:
+        return self._worked_before + time.monotonic() - self._began
+
+    def _device_seconds(self) -> float:
+        """Of trials at work the time since they were started, for each holds a device."""
+        measured = sum_costs(self._store, self._key, without=self._at_work).device_seconds
+        now = time.monotonic()
+        return measured + sum(now - began for began in self._at_work.values())
+
+    def _show(self) -> None:
+        trials, reports = self._ledger.trials(), read_reports(self._store, self._key)
+        sign = 1 if self._search.objectives[0].direction == "maximize" else -1
+        valued = [(each.number, each.values[0]) for each in configurations(trials, reports) if each.values]
+        self._display.update(
+            Snapshot(
+                trials=tuple(trials),
+                n_wanted=self._search.spec.trials,
+                at_work=tuple(self._at_work),
+                metric=self._search.objectives[0].metric,
+                best=max(valued, key=lambda each: sign * each[1], default=None),
+                worked_seconds=self._worked_seconds(),
+                device_seconds=self._device_seconds(),
+                saved_share=count_epochs(trials, reports, self._search.rungs).saved_share,
+            )
+        )
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM: the first time trials stop cleanly, the second time everything ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not one of Python's own
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._n_signals += 1
+        if self._n_signals > 1:
+            raise Stopped

@@ -1,0 +1,66 @@
+"""Failures of trials: which are the same, which another attempt cannot mend, and when to stop."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from store import Status, Trial
+
+OUT_OF_MEMORY = "out of memory"
+_DIVERGED = ("loss became", "the model's outputs are no numbers")
+
+
+def reason_of(cause: str | None) -> str:
+    """What failures of the same kind have in common: the cause's first line without its numbers and paths.
+
+    >>> reason_of("out of memory on the device; try 3"), reason_of("killed: process 17 ended"), reason_of(None)
+    ('out of memory', 'killed: process # ended', 'unknown')
+    """
+    if not cause:
+        return "unknown"
+    if OUT_OF_MEMORY in cause.lower():
+        return OUT_OF_MEMORY
+    line = cause.strip().splitlines()[0]
+    return re.sub(r"\S*/\S+", "…", re.sub(r"\b(?=[0-9A-Z]*\d)[0-9A-Z]{26}\b|\d+([.,]\d+)*(e[+-]?\d+)?", "#", line))[
+        :160
+    ]
+
+
+def is_certain(cause: str | None) -> bool:
+    """Whether another attempt would fail in the same way: the same seed diverges again."""
+    return cause is not None and cause.startswith(_DIVERGED)
+
+
+def why_stop(trials: Sequence[Trial], stop_after: int, *, since: float = 0.0) -> str | None:
+    """Why a sweep should stop, if the last `stop_after` trials to end all failed for one reason.
+
+    Trials that ended before `since` do not count: somebody may have mended what they died of. The answer is a sentence:
+    how many did, and for memory the largest batch that worked.
+    """
+    ended = [trial for trial in trials if (trial.ended_at or 0.0) > since and not trial.is_reused]
+    ended = [trial for trial in ended if trial.status in (Status.FINISHED, Status.FAILED, Status.PRUNED)]
+    newest = sorted(ended, key=lambda trial: trial.ended_at or 0.0)[-stop_after:]
+    reasons = {reason_of(trial.cause) for trial in newest}
+    if len(newest) < stop_after or len(reasons) != 1 or any(trial.status != Status.FAILED for trial in newest):
+        return None
+    (reason,) = reasons
+    n_failed = sum(trial.status == Status.FAILED and reason_of(trial.cause) == reason for trial in ended)
+    start = f"{n_failed} of {len(ended)} trials failed for the same reason, the last {stop_after} of them in a row"
+    if reason == OUT_OF_MEMORY:
+        return f"{start}: out of memory. {_batch_sizes(trials)}"
+    return f"{start}: {newest[-1].cause}"
+
+
+_BATCH = "training.batch_size"
+
+
+def _batch_sizes(trials: Sequence[Trial]) -> str:
+    def sizes(*statuses: Status) -> list[Any]:
+        return [t.parameters[_BATCH] for t in trials if t.status in statuses and _BATCH in t.parameters]
+
+    worked, failed = sizes(Status.FINISHED, Status.PRUNED), sizes(Status.FAILED)
+    if worked:
+        return f"The largest training.batch_size that worked was {max(worked)}; sweep over smaller ones"
+    if failed:
+        return f"The smallest training.batch_size tried was {min(failed)}; sweep over smaller ones"
+    return "Set a smaller training.batch_size with more training.gradient_accumulation, or a shorter model.max_length"

@@ -1,0 +1,47 @@
+"""How long a trained model takes for one text, as it stands on disk."""
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+
+from runner.classifier import load_classifier
+from runner.devices import choose_device
+from runner.inference import evaluating
+from runner.recipe import recipe_from_resolved
+from store import Run, Store, get_dataset, iter_texts, list_checkpoints
+
+if TYPE_CHECKING:
+    from runner.recipe import Recipe
+
+_WARM_UP, _TEXTS = 5, 50
+
+
+def median_latency_ms(store: Store, run: Run) -> float | None:
+    """Median milliseconds from a text to its class, one text at a time, over validation texts, tokens included.
+
+    Measured with the run's best checkpoint on the device that its recipe names, with the threads that this process has.
+    None where the run keeps no checkpoint, or has no recipe or data.
+    """
+    checkpoints = list_checkpoints(store, run.key, existing=True)
+    if run.recipe is None or run.dataset_key is None or not checkpoints:
+        return None
+    best = next((checkpoint for checkpoint in checkpoints if checkpoint.is_best), checkpoints[-1])
+    recipe: Recipe = recipe_from_resolved(run.recipe)
+    model, tokenizer, _ = load_classifier(store.files / best.path, recipe.model)
+    device = choose_device(recipe.training)
+    model.to(device.type)
+    dataset = get_dataset(store, run.dataset_key)
+    texts = next(iter(iter_texts(store, dataset, "validation", _WARM_UP + _TEXTS)), [])
+    seconds = []
+    with evaluating(model, device.dtype) as where:
+        for text in texts:
+            began = time.perf_counter()
+            tokens = tokenizer([text], truncation=True, max_length=recipe.model.max_length, return_tensors="pt")
+            logits = model(tokens["input_ids"].to(where), tokens["attention_mask"].to(where))
+            logits.argmax(dim=1).item()  # waits for the device
+            seconds.append(time.perf_counter() - began)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return 1000 * median(seconds[_WARM_UP:] or seconds) if seconds else None

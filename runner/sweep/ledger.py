@@ -1,0 +1,224 @@
+"""The rows of one sweep: what its trials are to do, and what they have become. Whoever drives works with this alone."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from numpy import float64
+from numpy.typing import NDArray
+
+from runner.recipe import RecipeError
+from runner.recipe.objectives import LATENCY
+from runner.sweep.configurations import Configuration, configurations
+from runner.sweep.engine import Asked, Ended, Lost, Task
+from runner.sweep.failures import is_certain
+from runner.sweep.leaders import find_leaders
+from runner.sweep.measures import last_report, losses_at, measure
+from runner.sweep.pruning import decide
+from runner.sweep.search import Search
+from store import NewTrial, Run, Status, Store, Sweep, Trial, TrialReport, get_run, read_reports, read_trials, reconcile
+from store.trials import (
+    end_trial,
+    find_finished_run,
+    find_trial_run,
+    get_trial,
+    record_report,
+    record_trial,
+    set_trial_run,
+    start_trial,
+)
+
+NO_RECIPE = "none"
+"""In place of a hash, for parameters that make no recipe together."""
+
+
+class Held(Exception):
+    """Another process still has the trial's run in hand; it is about to end."""
+
+
+class Ledger:
+    """The trials of a sweep.
+
+    Args:
+        is_fresh: run every configuration, also those that the store has a finished run of.
+        command: what the user typed, for the runs' provenance.
+        say: hears what happens, a sentence at a time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sweep: Sweep,
+        search: Search,
+        *,
+        is_fresh: bool,
+        command: tuple[str, ...],
+        say: Callable[[str], None],
+    ) -> None:
+        self._store, self._sweep, self._search = store, sweep, search
+        self._is_fresh, self._command, self._say = is_fresh, command, say
+        self._needs_latency = any(objective.metric == LATENCY for objective in search.objectives)
+
+    def trials(self) -> list[Trial]:
+        """All trials as they are now."""
+        return read_trials(self._store, self._sweep.key)
+
+    def known(self) -> list[Configuration]:
+        """All configurations as they are now."""
+        return configurations(self.trials(), read_reports(self._store, self._sweep.key))
+
+    # what is to be done --------------------------------------------------------------------------------------------
+
+    def recover(self, *, retries_failed: bool) -> None:
+        """Trials that nobody works on any more can be taken up again, failed ones if that is asked for."""
+        for trial in self.trials():
+            if trial.status == Status.RUNNING:
+                end_trial(self._store, trial, Status.KILLED, "the sweep ended before it")
+            elif trial.status == Status.FAILED and retries_failed and trial.recipe_hash != NO_RECIPE:
+                end_trial(self._store, trial, Status.QUEUED, trial.cause)
+
+    def record(self, number: int, seed: int, parameters: Mapping[str, Any]) -> None:
+        """Write a trial: to be run, or with the finished run that the store has of it."""
+        try:
+            loaded = self._search.trial_recipe(number, seed, parameters)
+        except RecipeError as error:
+            cause = "; ".join(f"{problem.path}: {problem.message}" for problem in error.problems)
+            new = NewTrial(number, seed, parameters, NO_RECIPE, status=Status.FAILED, cause=cause)
+            record_trial(self._store, self._sweep.key, new)
+            self._say(f"trial {number} failed: {cause}")
+            return
+        run = None if self._is_fresh else find_finished_run(self._store, loaded.hash, self._sweep.dataset_key)
+        if run is None:
+            record_trial(self._store, self._sweep.key, NewTrial(number, seed, parameters, loaded.hash))
+            return
+        new = NewTrial(number, seed, parameters, loaded.hash, run_key=run.key)
+        trial = record_trial(self._store, self._sweep.key, new)
+        self._say(f"trial {number} reuses run {run.name} ({run.id})")
+        if not self._needs_latency:
+            self._finish(trial, run, None)
+
+    def add_seeds(self, n_seeds: int) -> bool:
+        """One more seed for each contender that has fewer than are wanted; False where none has."""
+        known = self.known()
+        leaders = find_leaders(self._store, self._search, known) if n_seeds > 1 else None
+        contenders = () if leaders is None else leaders.contenders
+        lacking = [each for each in known if each.number in contenders and len(each.trials) < n_seeds]
+        for configuration in lacking:
+            seed = self._search.seed(configuration.parameters, len(configuration.trials))
+            self.record(configuration.number, seed, configuration.parameters)
+        return bool(lacking)
+
+    def run_of(self, trial: Trial) -> Run | None:
+        """The trial's run, also where a driver died before it could write down which it is."""
+        if trial.run_key is not None:
+            return get_run(self._store, trial.run_key)
+        name = self._search.trial_name(trial.number, trial.seed, trial.parameters)
+        run = find_trial_run(self._store, name, trial.recipe_hash, trial.created_at)
+        if run is not None:
+            set_trial_run(self._store, trial, run.key)
+        return run
+
+    def begin(self, trial: Trial, *, is_promotion: bool) -> Task | None:
+        """The task of a trial, which is running from now on; None where there was nothing left to do.
+
+        Raises Held where its run is not free yet.
+        """
+        run = self.run_of(trial)
+        if run is not None and run.status == Status.RUNNING:
+            reconcile(self._store)
+            run = get_run(self._store, run.key)
+            if run.status == Status.RUNNING:
+                raise Held
+        is_finished = run is not None and run.status == Status.FINISHED
+        if run is not None and is_finished and not self._needs_latency:
+            self._finish(trial, run, None)
+            return None
+        loaded = self._search.trial_recipe(trial.number, trial.seed, trial.parameters)
+        is_first = trial.seed == self._search.seed(trial.parameters, 0)
+        start_trial(self._store, trial, is_promotion=is_promotion)
+        if is_promotion:
+            self._say(f"trial {trial.number} goes on: it is among the best of its rung now")
+        return Task(
+            trial=trial.key,
+            mode="train" if run is None else "measure" if is_finished else "resume",
+            recipe=loaded.resolved,
+            text=loaded.text,
+            run_id=None if run is None else run.id,
+            dataset_key=self._sweep.dataset_key,
+            rungs=self._search.rungs if is_first else (),
+            measures_latency=self._needs_latency,
+            command=self._command,
+        )
+
+    def find_runs(self, at_work: Collection[int]) -> None:
+        """Note which runs the trials at work are, so that whoever looks sees them."""
+        for trial in self.trials():
+            if trial.key in at_work and trial.run_key is None:
+                self.run_of(trial)
+
+    # what has become of it -----------------------------------------------------------------------------------------
+
+    def stops_at(self, asked: Asked) -> bool:
+        """Write down what a trial says at a rung; whether it stops there."""
+        trial = get_trial(self._store, asked.trial)
+        self.run_of(trial)
+        value = asked.values.get(self._search.objectives[0].metric)
+        report = TrialReport(asked.rung, asked.step, asked.epoch, value)
+        record_report(self._store, trial, report)
+        decision = decide(self._search, self.known(), trial.number, self._losses)
+        record_report(self._store, trial, report, {**(trial.sampler_state or {}), **decision.notes})
+        return decision.stops
+
+    def _losses(self, number: int, rung: int) -> NDArray[float64] | None:
+        trial = next(trial for trial in self.trials() if trial.number == number)
+        reports = read_reports(self._store, self._sweep.key).get(trial.key, [])
+        step = next((report.step for report in reports if report.rung == rung), None)
+        return None if step is None or trial.run_key is None else losses_at(self._store, trial.run_key, step)
+
+    def ended(self, ended: Ended) -> None:
+        """Write down how a trial ended."""
+        trial = get_trial(self._store, ended.trial)
+        run = None if ended.run_id is None else get_run(self._store, ended.run_id)
+        if run is not None and run.key != trial.run_key:
+            set_trial_run(self._store, trial, run.key)
+        if ended.status == "finished" and run is not None:
+            self._finish(trial, run, ended.latency_ms)
+        elif ended.status == "pruned":
+            end_trial(self._store, trial, Status.PRUNED, ended.cause)
+            self._say(f"trial {trial.number} stopped early: {ended.cause}")
+        elif ended.status == "killed":
+            end_trial(self._store, trial, Status.KILLED, ended.cause)
+        else:
+            self._fail(trial, ended.cause, can_retry=ended.can_retry)
+
+    def lost(self, lost: Lost, *, is_ending: bool) -> None:
+        """What carried a trial out is gone. Its run may have come to an end before, or says why it did not."""
+        reconcile(self._store)
+        trial = get_trial(self._store, lost.trial)
+        run = self.run_of(trial)
+        if run is not None and run.status == Status.FINISHED and trial.n_attempts <= self._search.spec.retries:
+            end_trial(self._store, trial, Status.QUEUED)  # what is left to measure is measured
+        elif run is not None and run.status == Status.FINISHED:
+            self._finish(trial, run, None)
+        elif run is not None and run.status == Status.PRUNED:
+            end_trial(self._store, trial, Status.PRUNED, run.cause)
+        elif is_ending:
+            end_trial(self._store, trial, Status.KILLED, lost.cause)
+        else:
+            self._fail(trial, lost.cause if run is None or not run.cause else run.cause, can_retry=True)
+
+    def _finish(self, trial: Trial, run: Run, latency_ms: float | None) -> None:
+        values = measure(self._store, run, self._search.objectives, latency_ms)
+        report = last_report(self._store, run, len(self._search.rungs), values[0])
+        if report is not None:
+            record_report(self._store, trial, report)
+        end_trial(self._store, trial, Status.FINISHED, None, values)
+        shown = ", ".join(
+            f"{objective.metric} {'not measured' if value is None else f'{value:.4g}'}"
+            for objective, value in zip(self._search.objectives, values, strict=True)
+        )
+        self._say(f"trial {trial.number} finished: {shown}")
+
+    def _fail(self, trial: Trial, cause: str | None, *, can_retry: bool) -> None:
+        again = can_retry and trial.n_attempts <= self._search.spec.retries and not is_certain(cause)
+        end_trial(self._store, trial, Status.QUEUED if again else Status.FAILED, cause)
+        self._say(f"trial {trial.number} failed: {cause}" + ("; it is tried again" if again else ""))

@@ -1,0 +1,51 @@
+"""What a sweep does next, from its rows alone."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple
+
+from runner.sweep.configurations import Configuration
+from runner.sweep.pruning import promotable
+from runner.sweep.search import Search
+from store import Status, Trial
+
+
+class Step(NamedTuple):
+    """run: begin or go on with the trial. promote: go on with a trial that was stopped. ask: for a new configuration.
+    wait: for what is at work. over: everything wanted is done, but perhaps for further seeds."""
+
+    kind: Literal["run", "promote", "ask", "wait", "over"]
+    trial: Trial | None = None
+
+
+def next_step(
+    search: Search,
+    known: Sequence[Configuration],
+    *,
+    at_work: Collection[int],
+    held: Collection[int] = (),
+    wanted: int | None,
+) -> Step:
+    """The next thing to do with a free slot.
+
+    Args:
+        at_work: keys of the trials that the engine has.
+        held: keys of the trials whose run another process still has in hand.
+        wanted: configurations; None: there are no more to ask for than are known.
+    """
+    open_trials = [
+        trial
+        for configuration in known
+        for trial in configuration.trials
+        if trial.status in (Status.QUEUED, Status.KILLED) and trial.key not in at_work and trial.key not in held
+    ]
+    if open_trials:
+        return Step("run", min(open_trials, key=lambda trial: (trial.number, trial.key)))
+    candidate = promotable(search, known, is_last_call=False)
+    if candidate is not None:
+        return Step("promote", candidate.first)
+    if wanted is not None and len(known) < wanted:
+        return Step("ask")
+    if at_work or held:
+        return Step("wait")
+    candidate = promotable(search, known, is_last_call=True)
+    return Step("over") if candidate is None else Step("promote", candidate.first)

@@ -1,0 +1,187 @@
+"""The process that carries out trials, one after the other: torch, base model, tokens and features are loaded once.
+
+    python -m runner.sweep.worker FD STORE
+
+FD is a socket to the engine (`runner.sweep.local`). When the engine's process is gone, or says so, the run at work ends
+after its step with a checkpoint, to be taken up again; where that takes long it is interrupted as by Ctrl-C. Console
+output goes to the file that the engine opened for it.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from runner.sweep.engine import Answer, Asked, End, Ended, Event, Stop, Task, pack, unpack
+
+if TYPE_CHECKING:
+    from runner.control import Report
+    from runner.shared import Shared
+    from store import Run, Store
+
+
+_STEP_SECONDS = 60.0
+"""How long a run that is to end may take to the end of its step and for its checkpoint."""
+
+
+class _Ending(BaseException):
+    """The worker is to stop what it does between runs."""
+
+
+class Line:
+    """The socket to the engine. A thread reads it, so that an answer, a stop and the engine's end are heard at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._is_at_work = self._is_asking = False
+        threading.Thread(target=self._read, name="line", daemon=True).start()
+
+    def next_task(self) -> Task | None:
+        """Wait for the next task; None when there will be none."""
+        self._is_at_work = False
+        task = self._tasks.get()
+        self._is_at_work = task is not None
+        return task
+
+    def say(self, event: Event) -> None:
+        """Tell the engine; if it is gone there is nobody to tell."""
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(pack(event))
+
+    def ask(self, asked: Asked) -> bool:
+        """Whether the trial stops here."""
+        while not self._answers.empty():  # to a trial that was interrupted before it heard
+            self._answers.get()
+        self._is_asking = True
+        self.say(asked)
+        answer = self._answers.get()
+        self._is_asking = False
+        return answer.stops
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = unpack(self._connection.recv_bytes())
+            except (EOFError, OSError):
+                self._tasks.put(None)
+                self._end()
+                return
+            match message:
+                case Task():
+                    self._tasks.put(message)
+                case Answer():
+                    self._answers.put(message)
+                case Stop():
+                    self._end()
+
+    def _end(self) -> None:
+        """End the run at work so that nothing of it is lost; one that waits at a rung has just saved all."""
+        from runner import pauses
+
+        if not self._is_at_work:
+            return
+        if self._is_asking or not pauses.ask():
+            self._interrupt()
+            return
+        later = threading.Timer(_STEP_SECONDS, self._interrupt)
+        later.daemon = True
+        later.start()
+
+    def _interrupt(self) -> None:
+        if self._is_at_work:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _AtRungs:
+    """Steers a run by asking the engine (`runner.control.Control`)."""
+
+    def __init__(self, task: Task, line: Line) -> None:
+        self._task, self._line = task, line
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        return self._task.rungs
+
+    def report(self, report: "Report") -> bool:
+        values = dict(report.values)
+        return self._line.ask(Asked(self._task.trial, report.rung, report.step, report.epoch, values))
+
+
+def carry_out(task: Task, store: "Store", shared: "Shared", line: Line) -> Ended:
+    """Run a trial to its end, whatever that is."""
+    from runner.causes import Interrupted, cause_of
+    from runner.errors import UserError
+    from store import StoreError
+
+    run: Run | None = None
+    try:
+        run = _run(task, store, shared, line)
+        latency = None
+        if task.measures_latency and run.status == "finished":
+            from runner.sweep.latency import median_latency_ms
+
+            latency = median_latency_ms(store, run)
+    except (Interrupted, _Ending, KeyboardInterrupt):
+        return Ended(task.trial, "killed", "interrupted", run.id if run else task.run_id)
+    except (UserError, StoreError) as error:
+        return Ended(task.trial, "failed", str(error), run.id if run else task.run_id, can_retry=False)
+    except Exception as error:
+        return Ended(task.trial, "failed", cause_of(error), run.id if run else task.run_id)
+    ends: dict[str, End] = {"finished": "finished", "pruned": "pruned", "killed": "killed"}
+    return Ended(task.trial, ends.get(run.status, "failed"), run.cause, run.id, latency)
+
+
+def _run(task: Task, store: "Store", shared: "Shared", line: Line) -> "Run":
+    from runner.progress import make_progress
+    from store import get_dataset, get_run
+
+    if task.mode == "measure":
+        return get_run(store, str(task.run_id))
+    control, progress = _AtRungs(task, line), make_progress("plain")
+    if task.mode == "resume":
+        from runner.resume import resume
+
+        return resume(
+            store, get_run(store, str(task.run_id)), progress, command=task.command, control=control, shared=shared
+        )
+    from runner.recipe import LoadedRecipe, recipe_from_resolved, recipe_hash
+    from runner.train import train
+
+    resolved = dict(task.recipe)
+    loaded = LoadedRecipe(task.text, recipe_from_resolved(resolved), resolved, recipe_hash(resolved), None, ())
+    dataset = None if task.dataset_key is None else get_dataset(store, task.dataset_key)
+    return train(loaded, store, progress, command=task.command, dataset=dataset, control=control, shared=shared)
+
+
+def main() -> None:
+    descriptor, path = int(sys.argv[1]), sys.argv[2]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
+    signal.signal(signal.SIGTERM, _end)
+    line = Line(Connection(descriptor))
+    from runner.quiet import quiet_libraries
+    from store import open_store
+
+    quiet_libraries()
+    from runner.shared import Shared
+
+    shared = Shared()
+    store = open_store(path, create=False)
+    with contextlib.suppress(_Ending):
+        while (task := line.next_task()) is not None:
+            line.say(carry_out(task, store, shared, line))
+    store.close()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Ending
+
+
+if __name__ == "__main__":
+    main()
