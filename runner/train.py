@@ -38,6 +38,7 @@ from runner.experiment import (
 from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
 from runner.interrupts import Interrupts, held_interrupts
 from runner.monitor import Monitor
+from runner.pauses import heeding
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared
@@ -168,7 +169,7 @@ def _fit(trainer: RecordingTrainer, recorder: Recorder, meter: CostMeter, progre
     if intact is None:
         progress.start(trainer.n_steps, recorder.run.name)
         trainer.evaluate()  # epoch 0: what the untrained model says
-        with meter.training():
+        with meter.training(), heeding():
             trainer.train()
         return
     progress.start(trainer.n_steps, recorder.run.name, first_step=intact.checkpoint.step)
@@ -177,7 +178,7 @@ def _fit(trainer: RecordingTrainer, recorder: Recorder, meter: CostMeter, progre
         scores = list_scores(recorder.store, [recorder.run.key])
         scores = scores[(scores["split"] == "validation") & (scores["step"] == intact.checkpoint.step)]
         trainer.ask(dict(zip(scores["metric"], scores["value"], strict=True)))
-    with meter.training():
+    with meter.training(), heeding():
         trainer.train_on(intact)
 
 

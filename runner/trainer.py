@@ -20,7 +20,8 @@ from transformers import Trainer, TrainerControl, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 from evals.classification import METRICS, prediction_columns, score_classification
-from runner.causes import Pruned
+from runner import pauses
+from runner.causes import Interrupted, Pruned
 from runner.checkpoints import CheckpointFolder, Intact
 from runner.classifier import TextClassifier, load_weights
 from runner.control import Control, Report, rung_steps
@@ -277,18 +278,24 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
             self.best_value, self.best_step = value, step
             self._recorder.best(step)
 
-    # rungs ---------------------------------------------------------------------------------------------------------
+    # rungs and pauses ----------------------------------------------------------------------------------------------
 
     def _maybe_log_save_evaluate(self, loss: Tensor, gradient_norm: Any, *args: Any, **settings: Any) -> None:
         """The Trainer's, called after each step and each epoch. At a rung, what steers the run is asked then."""
         self.monitor.end(self.state.global_step, gradient_norm, settings.get("learning_rate"))
         super()._maybe_log_save_evaluate(loss, gradient_norm, *args, **settings)
         step = self.state.global_step
-        if step not in self._rungs or self._asked_at == step or self.control.should_training_stop:
-            return
         is_evaluated_later = self.args.eval_strategy == "epoch" and step % self.steps_per_epoch == 0
-        if is_evaluated_later and self._evaluated_at != step:
+        if self.control.should_training_stop or (is_evaluated_later and self._evaluated_at != step):
             return
+        if step in self._rungs and self._asked_at != step:
+            self._ask_at_rung(step)
+        if pauses.is_asked():
+            if self._saved_at != step:
+                self._save_checkpoint(self.model, None)
+            raise Interrupted("paused")
+
+    def _ask_at_rung(self, step: int) -> None:
         self._asked_at = step
         values = self._validation if self._evaluated_at == step else self._evaluate_split("validation")
         if self._saved_at != step:

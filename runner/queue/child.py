@@ -5,6 +5,7 @@ to the job's log. While it works a thread says that it lives and reads what is a
 would, and after GRACE_SECONDS more it is killed with all its children.
 """
 
+import math
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from runner import pauses
 from runner.errors import UserError
 from runner.queue.devices import show_only
 from runner.queue.kinds import KINDS, Kind, command_line
@@ -26,6 +28,8 @@ from store.jobs import job_file
 
 GRACE_SECONDS = 60.0
 """From the interrupt of a job that is cancelled or paused to its kill."""
+STEP_SECONDS = 60.0
+"""How long a training that is to be paused may take to the end of its step and for its checkpoint."""
 LOOK_SECONDS = 0.5
 BEAT_SECONDS = 15.0
 
@@ -197,6 +201,7 @@ class _Duties:
 
     def _work(self) -> None:
         beaten = time.monotonic()
+        paused_at = interrupted_at = math.inf
         while not self._over.wait(LOOK_SECONDS):
             try:
                 request = read_request(self._store, self._job.key)
@@ -207,16 +212,21 @@ class _Duties:
                 if not may_pass(error):
                     raise
                 continue
-            if request is not None and self.obeyed is None:
-                self.obeyed = request
-                interrupted_at = time.monotonic()
+            if request is None:
+                continue
+            now, is_first, self.obeyed = time.monotonic(), self.obeyed is None, request  # a cancel may follow a pause
+            if is_first and request == "pause" and pauses.ask():
+                _say("asked to pause: ending after this step, with a checkpoint")
+                paused_at = now
+            elif interrupted_at == math.inf and (
+                paused_at == math.inf or request == "cancel" or now - paused_at > STEP_SECONDS
+            ):
                 _say(f"asked to {request}: interrupting; killed after {GRACE_SECONDS:.0f} seconds if it does not end")
+                interrupted_at = now
                 os.kill(os.getpid(), signal.SIGINT)
-            elif request is not None:
-                self.obeyed = request  # a cancel may come after a pause
-                if time.monotonic() - interrupted_at > GRACE_SECONDS:
-                    _say("it did not end: killed")
-                    os.killpg(os.getpgid(0), signal.SIGKILL)
+            elif now - interrupted_at > GRACE_SECONDS:
+                _say("it did not end: killed")
+                os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from runner.queue.child import BEAT_SECONDS, GRACE_SECONDS
+from runner.queue.child import BEAT_SECONDS, GRACE_SECONDS, STEP_SECONDS
 from runner.queue.kinds import KINDS, Kind
 from store import Job, JobStatus, Store, cancel_job, get_job, job_log, reconcile, reconcile_jobs
 from store.errors import JobRefused, may_pass
@@ -267,7 +267,8 @@ class _Enforcer:
             self._due_since = None
             return
         self._due_since = time.monotonic() if self._due_since is None else self._due_since
-        if time.monotonic() - self._due_since < GRACE_SECONDS + 5.0:
+        patience = GRACE_SECONDS + 5.0 + (STEP_SECONDS if job.request == "pause" else 0.0)
+        if time.monotonic() - self._due_since < patience:
             return
         pid = self._child  # not waited for yet, so the number is its own
         if pid is None and job.holder is not None and cause_of_death(job.holder) is None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner import pauses
 from runner.queue import child
 from runner.queue.child import Outcome
 from runner.queue.kinds import Kind
@@ -25,6 +26,7 @@ KINDS = {
     "die": Kind(("die",)),
     "stuck": Kind(("stuck", "{file}", "{word}")),
     "late": Kind(("late", "{file}", "{word}")),
+    "heed": Kind(("heed", "{file}", "{word}")),
 }
 
 
@@ -36,7 +38,7 @@ def launch(store: Store, job: Job) -> list[str]:
 
 def execute(words: Sequence[str]) -> Outcome:
     kind, *rest = words
-    if kind in ("note", "sleep", "stuck", "late"):
+    if kind in ("note", "sleep", "stuck", "late", "heed"):
         with Path(rest[0]).open("a") as file:
             file.write(rest[1] + "\n")
     print("hello from", kind, flush=True)
@@ -48,6 +50,11 @@ def execute(words: Sequence[str]) -> Outcome:
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "stuck":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if kind == "heed":
+        with pauses.heeding():
+            while not pauses.is_asked():
+                time.sleep(0.05)
+        return Outcome(child.INTERRUPTED)
     if kind in ("sleep", "stuck", "late"):
         try:
             time.sleep(600)

@@ -158,6 +158,17 @@ def test_cancel_pause_and_resume(bench: Bench) -> None:
     until(lambda: bench.notes().count("cancelled") == 2)
 
 
+def test_a_training_that_is_paused_is_not_interrupted(bench: Bench) -> None:
+    job = bench.queue("heed", "heeds")
+    bench.worker()
+    bench.running(job)
+    pause_job(bench.store, job.key)
+    bench.ended(job, "paused")
+    log = job_log(bench.store, job).read_text()
+    assert "asked to pause: ending after this step, with a checkpoint" in log
+    assert "interrupting" not in log
+
+
 def test_what_does_not_end_when_asked_is_killed(bench: Bench) -> None:
     job = bench.queue("stuck", "stuck", max_attempts=3)
     bench.worker()
