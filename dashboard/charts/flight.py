@@ -5,7 +5,7 @@ import pandas as pd
 
 from dashboard.charts.palette import COLOURS, MUTED, WRONG, require
 
-HEIGHT = 150
+HEIGHT = 190
 
 
 def flight_chart(frame: pd.DataFrame, *, title: str, chosen: int) -> alt.LayerChart:
@@ -23,7 +23,9 @@ def flight_chart(frame: pd.DataFrame, *, title: str, chosen: int) -> alt.LayerCh
         tooltip=tooltip,
     )
     known = base.transform_filter("!datum.is_broken && isValid(datum.value)").encode(
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4, format="~g"))
+        y=alt.Y(
+            "value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4, format=".4~g")
+        )
     )
     broken = base.transform_filter("datum.is_broken").encode(
         tooltip=[alt.Tooltip("step:Q", format=",d"), alt.Tooltip("word:N", title=title)]

@@ -81,7 +81,8 @@ def _chosen_step(flight: Flight, frame: pd.DataFrame) -> int:
     default = flight.step if flight.step in steps else steps[-1]
     names = [step_name(row) for _, row in frame.iterrows()]
     name = names[steps.index(default)]
-    asked = select("Step", steps[::-1], names[::-1], key="at", any_word=f"{name} (where it went wrong)")
+    with st.columns([2, 3])[0]:
+        asked = select("Step", steps[::-1], names[::-1], key="at", any_word=f"{name} (where it went wrong)")
     return default if asked is None else asked
 
 

@@ -88,6 +88,8 @@ def _head(here: source.Source, run: Run) -> None:
     if summary.warning:
         st.markdown(f":orange[:material/warning: {escape(summary.warning)}]")
         alerts = alerts[alerts["alert"] != AlertKind.OVERFITTING]  # the same in other words
+    if run.status is Status.FAILED:
+        alerts = alerts[alerts["alert"] != AlertKind.NOT_FINITE]  # that is its cause
     alert_lines(alerts, time.time())
     said = [run.id, run.base_model, f"began {age(run.started_at, time.time())}" if run.started_at else None]
     if run.started_at and run.ended_at:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -437,3 +438,26 @@ def test_statuses_all_have_a_mark() -> None:
     from runner.commands.ls import _MARKS
 
     assert set(_MARKS) == {status.value for status in Status}
+
+
+# alerts and flights --------------------------------------------------------------------------------------------------
+
+
+def test_ls_and_show_say_alerts_and_kept_steps(runner: Runner, kit: Kit, store: Store) -> None:
+    rates = {"training__learning_rate": 1e30, "training__head_learning_rate": 1e30}
+    broken = kit.train(store, **rates, training__warmup=0.0, training__max_grad_norm=0.0, training__batch_size=16)
+    recorder = Recorder(store, record_run(store, NewRun("at work")))
+    recorder.event("alert", "the loss diverges", {"alert": "divergence", "step": 3})
+    recorder.flush()
+    said = runner(store, "ls").out
+    assert "alerts" in said.splitlines()[0]
+    assert said.count("⚠ 1") == 2
+    assert re.search(r"alert .* ago: the loss diverges", said)
+    assert [row["n_alerts"] for row in runner(store, "ls", "--json").json] == [1, 1]
+    recorder.finish()
+    shown = runner(store, "show", broken.id).out
+    assert "⚠ alert: the loss became" in shown
+    assert re.search(r"flight: the last \d+ steps before: the loss became", shown)
+    (flight,) = runner(store, "show", broken.id, "--json").json["flights"]
+    assert (flight["kind"], flight["segment"]) == ("not finite", 1)
+    assert runner(store, "show", recorder.run.id, "--json").json["flights"] == []
