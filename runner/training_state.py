@@ -1,7 +1,7 @@
 """The training state: what lies beside the model in a checkpoint, so that training goes on as if it had never stopped.
 
 training/
-    manifest.json        format, run id, step, and the sha256 of the files below
+    manifest.json        format, run id, step, the sha256 of the files below and of itself
     trainer_state.json   the Trainer's own counters, as transformers reads them
     state.json           our counters; optimizer, schedule, gradient scaler, random numbers; the unfinished epoch
     state.safetensors    its tensors
@@ -11,7 +11,7 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def write_training_state(
     (folder / "state.json").write_text(json.dumps({"counters": asdict(counters), "parts": plain}))
     (folder / "trainer_state.json").write_text(json.dumps(trainer_state))
     manifest = {"format": FORMAT, "run_id": run_id, "step": counters.step, "files": file_hashes(folder)}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "sha256": _own_hash(manifest)}, indent=2))
 
 
 def read_training_state(folder: Path) -> TrainingState:
@@ -85,6 +85,8 @@ def training_damage(folder: Path, run_id: str, step: int) -> list[str]:
         manifest = json.loads((folder / "manifest.json").read_text())
         if manifest["format"] > FORMAT:
             return [f"{folder} was written by a newer Assay (format {manifest['format']})"]
+        if manifest.pop("sha256") != _own_hash(manifest):
+            raise ValueError
         if (manifest["run_id"], manifest["step"]) != (run_id, step):
             return [f"{folder} belongs to step {manifest['step']} of run {manifest['run_id']}"]
         return wrong_files(folder, manifest["files"])
@@ -92,6 +94,10 @@ def training_damage(folder: Path, run_id: str, step: int) -> list[str]:
         return [f"{folder / 'manifest.json'} is missing"]
     except (OSError, ValueError, KeyError, TypeError):
         return [f"{folder / 'manifest.json'} was altered"]
+
+
+def _own_hash(manifest: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 # random numbers ------------------------------------------------------------------------------------------------------

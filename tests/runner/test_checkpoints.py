@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.checkpoints import CheckpointFolder, DiskFull, file_hashes, folder_bytes, require_room
-from store import NewRun, Recorder, Store, list_checkpoints, record_run
+from runner.checkpoints import CheckpointFolder, DiskFull, remove_strays, require_room
+from runner.files import file_hashes, folder_bytes, wrong_files
+from store import NewRun, Recorder, Status, Store, get_run, list_checkpoints, open_segment, record_run
 
 
 @pytest.fixture
@@ -23,6 +24,11 @@ def write(folder: Path) -> None:
     (folder / "deep" / "b.txt").write_text("de")
 
 
+def write_training(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "state.json").write_text("{}")
+
+
 def existing(recorder: Recorder) -> list[int]:
     recorder.flush()
     return [c.step for c in list_checkpoints(recorder.store, recorder.run.key, existing=True)]
@@ -34,7 +40,7 @@ def on_disk(recorder: Recorder) -> list[str]:
 
 def test_saved_hashed_and_recorded(recorder: Recorder) -> None:
     folder = CheckpointFolder(recorder, "all")
-    path = folder.save(7, 0.5, write, expected_bytes=5)
+    path = folder.save(7, 0.5, write, write_training, expected_bytes=5)
     assert path.name == "step-00000007"
     recorder.flush()
     (found,) = list_checkpoints(recorder.store, recorder.run.key)
@@ -44,7 +50,17 @@ def test_saved_hashed_and_recorded(recorder: Recorder) -> None:
         "deep/b.txt": file_hashes(path)["deep/b.txt"],
     }
     assert recorder.store.files / found.path == path
-    assert folder_bytes(path) == 5
+    assert folder_bytes(path) == 5 + 2, "the training state is there, and none of the model's files"
+
+
+def with_training(recorder: Recorder) -> list[str]:
+    folder = recorder.store.files / "runs" / recorder.run.id / "checkpoints"
+    return sorted(path.parent.name for path in folder.glob("*/training"))
+
+
+def write_big(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "big").write_bytes(b"0" * 3_000_000)
 
 
 class Stop(BaseException):
@@ -54,7 +70,7 @@ class Stop(BaseException):
 @pytest.mark.parametrize("error", [OSError("No space left on device"), Stop()])
 def test_a_save_that_breaks_off_leaves_nothing(recorder: Recorder, error: BaseException) -> None:
     folder = CheckpointFolder(recorder, "all")
-    folder.save(1, None, write, expected_bytes=5)
+    folder.save(1, None, write, write_training, expected_bytes=5)
 
     def half(target: Path) -> None:
         target.mkdir()
@@ -62,7 +78,7 @@ def test_a_save_that_breaks_off_leaves_nothing(recorder: Recorder, error: BaseEx
         raise error
 
     with pytest.raises(type(error)):
-        folder.save(2, None, half, expected_bytes=5)
+        folder.save(2, None, half, write_training, expected_bytes=5)
     assert on_disk(recorder) == ["step-00000001"]
     assert existing(recorder) == [1] == folder.steps
 
@@ -77,7 +93,7 @@ def test_an_interrupt_between_file_and_record_leaves_neither(
 
     monkeypatch.setattr(recorder, "checkpoint", stop)
     with pytest.raises(Stop):
-        folder.save(1, None, write, expected_bytes=5)
+        folder.save(1, None, write, write_training, expected_bytes=5)
     assert on_disk(recorder) == []
     assert existing(recorder) == [] == folder.steps
 
@@ -87,27 +103,30 @@ def test_what_a_killed_process_left_half_is_written_anew(recorder: Recorder) -> 
     left = folder.path(3).with_name("step-00000003.partial")
     left.mkdir(parents=True)
     (left / "junk").write_text("junk")
-    assert file_hashes(folder.save(3, None, write, expected_bytes=5)).keys() == {"a.txt", "deep/b.txt"}
+    saved = folder.save(3, None, write, write_training, expected_bytes=5)
+    assert file_hashes(saved).keys() == {"a.txt", "deep/b.txt", "training/state.json"}
     assert on_disk(recorder) == ["step-00000003"]
 
 
 @pytest.mark.parametrize(
     ("keep", "during", "at_end"),
     [
-        ("best+last", [10, 40], [10, 40]),
-        ("best", [10], [10]),
-        ("last", [10, 40], [40]),
+        ("best+last", [10, 30, 40], [10, 40]),
+        ("best", [10, 30, 40], [10]),
+        ("last", [10, 30, 40], [40]),
         ("all", [10, 20, 30, 40], [10, 20, 30, 40]),
     ],
 )
 def test_retention(recorder: Recorder, keep: str, during: list[int], at_end: list[int]) -> None:
     folder = CheckpointFolder(recorder, keep)
     for step in (10, 20, 30, 40):
-        folder.save(step, None, write, expected_bytes=5)
+        folder.save(step, None, write, write_training, expected_bytes=5)
         folder.prune(10)
     assert existing(recorder) == during
+    assert with_training(recorder) == ["step-00000030", "step-00000040"], "the newest two can be gone on from"
     folder.finish(10)
     assert existing(recorder) == at_end
+    assert with_training(recorder) == []
     assert on_disk(recorder) == [f"step-{step:08d}" for step in at_end]
     assert len(list_checkpoints(recorder.store, recorder.run.key)) == 4, "what was removed stays known"
 
@@ -115,9 +134,50 @@ def test_retention(recorder: Recorder, keep: str, during: list[int], at_end: lis
 def test_room_is_asked_for_the_largest_so_far(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     folder = CheckpointFolder(recorder, "all")
-    folder.save(1, None, lambda p: (p.mkdir(), (p / "big").write_bytes(b"0" * 3_000_000))[1], expected_bytes=5)
+    folder.save(1, None, write_big, write_training, expected_bytes=5)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 64 * 1024**2 + 2_000_000))
     with pytest.raises(DiskFull, match="needs 70 MB"):
-        folder.save(2, None, write, expected_bytes=5)
+        folder.save(2, None, write, write_training, expected_bytes=5)
     assert on_disk(recorder) == ["step-00000001"]
     require_room(recorder.store.path.parent, 1_000_000)
+
+
+def test_a_resumed_run_prunes_what_earlier_segments_saved(store: Store) -> None:
+    run = record_run(store, NewRun(name="r"))
+    recorder = Recorder(store, run)
+    before = CheckpointFolder(recorder, "best")
+    for step in (10, 20):
+        before.save(step, None, write, write_training, expected_bytes=5)
+    recorder.finish(Status.KILLED)
+    number = open_segment(store, run, 20, best_step=10)
+    with Recorder(store, get_run(store, run.key), segment=number) as recorder:
+        folder = CheckpointFolder(recorder, "best")
+        assert folder.steps == [10, 20]
+        for step in (30, 40):
+            folder.save(step, None, write, write_training, expected_bytes=5)
+            folder.prune(30)
+        assert existing(recorder) == [30, 40]
+    assert on_disk(recorder) == ["step-00000030", "step-00000040"]
+
+
+def test_wrong_files_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "c")
+    hashes = file_hashes(tmp_path / "c")
+    assert wrong_files(tmp_path / "c", hashes) == []
+    (tmp_path / "c" / "a.txt").write_text("abd")
+    (tmp_path / "c" / "deep" / "b.txt").unlink()
+    (tmp_path / "c" / "notes").write_text("of no matter")
+    assert wrong_files(tmp_path / "c", hashes) == [
+        f"{tmp_path}/c/a.txt was altered",
+        f"{tmp_path}/c/deep/b.txt is missing",
+    ]
+
+
+def test_strays_are_removed_and_what_is_known_stays(recorder: Recorder) -> None:
+    folder = CheckpointFolder(recorder, "all")
+    folder.save(1, None, write, write_training, expected_bytes=5)
+    write(folder.path(2))
+    write(folder.path(3).with_name("step-00000003.partial"))
+    recorder.flush()
+    remove_strays(recorder.store, recorder.run)
+    assert on_disk(recorder) == ["step-00000001"]

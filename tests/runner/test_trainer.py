@@ -90,10 +90,7 @@ def test_method_head_is_the_same_head_trained_by_hand(kit: Kit, store: Store) ->
     from store import get_dataset, read_targets
 
     targets = torch.from_numpy(read_targets(store, get_dataset(store, run.dataset_key), "train").astype(np.int64))
-    from runner.backbone import load_backbone
-
     set_seed(0)
-    load_backbone(run_recipe(run).model)
     head = ClassifierHead(32, 3, 0.0)
     head.fit_scaling(features)
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
@@ -105,12 +102,6 @@ def test_method_head_is_the_same_head_trained_by_hand(kit: Kit, store: Store) ->
         loss.backward()
         optimizer.step()
     assert recorded == pytest.approx(by_hand, rel=1e-5)
-
-
-def run_recipe(run: Any) -> Any:
-    from runner.recipe import recipe_from_resolved
-
-    return recipe_from_resolved(run.recipe)
 
 
 def test_length_grouping_pads_less_and_still_shows_every_example(kit: Kit, store: Store) -> None:
