@@ -15,6 +15,7 @@ from runner.errors import UserError
 # Commands in the order of --help: name, module under runner.commands, one line of help.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("train", "train", "Fine-tune what a recipe says and record it."),
+    ("sweep", "sweep", "Search for the best recipe; again and again, it runs only what is missing."),
     ("resume", "resume", "Go on with a run that was killed, failed or pruned."),
     ("ls", "ls", "List runs."),
     ("show", "show", "Show one run: scores, cost, provenance, checkpoints, log."),

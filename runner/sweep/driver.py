@@ -7,9 +7,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from runner.sweep.configurations import Configuration, configurations
@@ -22,12 +23,14 @@ from runner.sweep.rungs import count_epochs
 from runner.sweep.samplers import ask
 from runner.sweep.search import Search
 from store import Status, Store, Sweep, Trial, get_sweep, read_reports, reconcile
+from store.errors import may_pass
 from store.sweeps import beat_sweep, hold_sweep, release_sweep
 from store.trials import sum_costs
 
 _BEAT_SECONDS = 2.0
 _EVENT_SECONDS = 0.5
 _STOP_SECONDS = 120.0
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -104,16 +107,16 @@ class Driver:
 
     def _loop(self) -> End:
         while True:
-            self._look_around()
+            self._patiently(self._look_around)
             if self._end is None:
-                self._fill()
+                self._patiently(self._fill)
             if self._end is not None and self._ending_since is None:
                 self._stop(self._end)
             if not self._at_work and (self._end is not None or not self._held):
                 return self._end or self._natural_end()
             event = self._engine.next_event(_EVENT_SECONDS)
             if event is not None:
-                self._take(event)
+                self._patiently(partial(self._take, event))
             elif self._ending_since is not None and time.monotonic() - self._ending_since > _STOP_SECONDS:
                 self._display.say(f"{len(self._at_work)} trials do not stop: they are ended at once")
                 self._engine.close(at_once=True)
@@ -169,6 +172,18 @@ class Driver:
                 self._ledger.lost(event, is_ending=self._end is not None)
         self._check_failures()
         self._show()
+
+    def _patiently(self, work: Callable[[], None]) -> None:
+        """Do it; while the store cannot be written (locked, disk full) again and again. Trials go on meanwhile."""
+        while True:
+            try:
+                work()
+                return
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                self._display.say(f"the store cannot be written now ({error}); trying again")
+                time.sleep(_PATIENCE_SECONDS)
 
     # when it ends --------------------------------------------------------------------------------------------------
 

@@ -184,7 +184,7 @@ class Ledger:
             self._finish(trial, run, ended.latency_ms)
         elif ended.status == "pruned":
             end_trial(self._store, trial, Status.PRUNED, ended.cause)
-            self._say(f"trial {trial.number} stopped early: {ended.cause}")
+            self._say(f"trial {trial.number} {ended.cause}")
         elif ended.status == "killed":
             end_trial(self._store, trial, Status.KILLED, ended.cause)
         else:

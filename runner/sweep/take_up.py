@@ -103,7 +103,7 @@ def _goes_on(store: Store, before: Sweep, sweep: Sweep) -> Iterator[str]:
 
 
 def _edited(store: Store, parent: Sweep, sweep: Sweep, n_kept: int, n_before: int) -> Iterator[str]:
-    yield f"{sweep.name} is not the search that it was ({parent.id}), so this is a new sweep ({sweep.id}). What changed:"
+    yield f"{sweep.name} is not the search it was ({parent.id}), so this is a new sweep ({sweep.id}). What changed:"
     changes = list(_changes(_searched(parent.recipe), _searched(sweep.recipe)))
     if parent.dataset_key != sweep.dataset_key:
         versions = [

@@ -60,10 +60,11 @@ class Line:
         while not self._answers.empty():  # to a trial that was interrupted before it heard
             self._answers.get()
         self._is_asking = True
-        self.say(asked)
-        answer = self._answers.get()
-        self._is_asking = False
-        return answer.stops
+        try:
+            self.say(asked)
+            return self._answers.get().stops
+        finally:
+            self._is_asking = False
 
     def _read(self) -> None:
         while True:

@@ -1,0 +1,157 @@
+"""`runner sweep RECIPE`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.commands.options import echo_json, open_reconciled, store_option
+
+if TYPE_CHECKING:
+    from runner.recipe import LoadedRecipe
+    from runner.sweep.search import Search
+    from store import Dataset, Store, Sweep
+
+_MOST_SHOWN = 24
+
+
+@click.command("sweep")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--trials", type=click.IntRange(1), help="How many configurations in all; a larger number adds some.")
+@click.option("--seeds", type=click.IntRange(1), help="How many seeds for each contender.")
+@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours of work, all calls together.")
+@click.option("--max-gpu-hours", type=click.FloatRange(0, min_open=True), help="Hours of devices, all calls together.")
+@click.option("--parallel", type=click.IntRange(1), help="Trials at a time. Default: one a CUDA device, else one.")
+@click.option("--fresh", is_flag=True, help="Begin a new sweep that reuses nothing.")
+@click.option("--retry", is_flag=True, help="Try again what failed before.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@click.option("--write-best", type=click.Path(dir_okay=False, path_type=Path), help="Write the best recipe there.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a value, such as training.epochs=3.")
+@click.option("--quiet", is_flag=True, help="Show the result only.")
+@click.option("--plain", is_flag=True, help="Lines instead of a bar (the default when not a terminal).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the sweep as JSON at the end (and nothing else on stdout)."
+)
+@store_option
+def command(
+    recipe: Path,
+    trials: int | None,
+    seeds: int | None,
+    max_hours: float | None,
+    max_gpu_hours: float | None,
+    parallel: int | None,
+    fresh: bool,
+    retry: bool,
+    dry_run: bool,
+    write_best: Path | None,
+    overrides: tuple[str, ...],
+    quiet: bool,
+    plain: bool,
+    as_json: bool,
+    store_path: Path | None,
+) -> None:
+    """Search for the best recipe in the [sweep] of RECIPE; see docs/sweeps.md.
+
+    The same command again runs only what is missing: after Ctrl-C, a kill or a reboot it goes on where it stopped, with
+    more --trials or --seeds it adds those. RECIPE may also be the id or name of a sweep in the store.
+    """
+    from runner.sweep.asked_for import Budget, find_recipe, prepare_dataset
+
+    budget = Budget(trials, seeds, max_hours, max_gpu_hours)
+    store: Store | None = None
+    if not recipe.exists():
+        store = _existing(store_path)
+    loaded, stored = find_recipe(recipe, overrides, budget, store)
+    from runner.sweep.search import read_search
+
+    search = read_search(loaded.recipe, loaded.written)
+    if dry_run:
+        _show_plan(search, store or _existing(store_path))
+        return
+    store = store or open_reconciled(store_path, create=True)
+    dataset = prepare_dataset(store, search, stored, say=lambda text: None if quiet else click.echo(text, err=True))
+    sweep, search, n_slots = _drive(
+        store,
+        loaded,
+        search,
+        dataset,
+        n_parallel=parallel,
+        is_fresh=fresh,
+        retries=retry,
+        is_quiet=quiet,
+        is_plain=plain,
+    )
+    from runner.sweep.summary import as_dict, best_recipe, summarise, text
+
+    summary = summarise(store, sweep, search)
+    if write_best is not None and (best := best_recipe(summary)) is not None:
+        write_best.write_text(best, encoding="utf-8")
+    again = _command_line(recipe, overrides, store_path)
+    if as_json:
+        echo_json(as_dict(store, summary, again, n_slots))
+    else:
+        click.echo(text(store, summary, again, n_slots))
+        if write_best is not None and write_best.exists():
+            click.echo(f"the best recipe is in {write_best}: runner train {write_best}")
+    if sweep.status == "killed":
+        sys.exit(130)
+    if sweep.status != "finished":
+        sys.exit(1)
+
+
+def _existing(store_path: Path | None) -> "Store | None":
+    """The store, if there is one."""
+    from runner.paths import default_store
+
+    return open_reconciled(store_path) if default_store(store_path).exists() else None
+
+
+def _drive(
+    store: "Store",
+    loaded: "LoadedRecipe",
+    search: "Search",
+    dataset: "Dataset | None",
+    *,
+    n_parallel: int | None,
+    is_fresh: bool,
+    retries: bool,
+    is_quiet: bool,
+    is_plain: bool,
+) -> tuple["Sweep", "Search", int]:
+    """The sweep as it ended, its search, and how many trials ran at a time."""
+    from runner.sweep.display import make_display
+    from runner.sweep.driver import Driver
+    from runner.sweep.local import LocalEngine
+    from runner.sweep.places import find_places
+    from runner.sweep.samplers import limits
+    from runner.sweep.take_up import take_up
+
+    places = find_places(search.recipe, n_parallel)
+    taken = take_up(store, loaded, search, dataset, is_fresh=is_fresh)
+    display = make_display(is_quiet=is_quiet, is_plain=is_plain)
+    for text in (*taken.said, *limits(taken.search)):
+        display.say(text)
+    logs = store.files / "sweeps" / taken.sweep.id
+    engine = LocalEngine(store.path, places.devices, places.threads, logs)
+    driver = Driver(store, taken.sweep, taken.search, engine, display, is_fresh=is_fresh, retries_failed=retries)
+    return driver.drive(), taken.search, engine.n_slots
+
+
+def _command_line(recipe: Path, overrides: tuple[str, ...], store_path: Path | None) -> str:
+    """The command, to be given again with other seeds."""
+    words = ["runner", "sweep", str(recipe)]
+    for override in overrides:
+        words += ["--set", override]
+    if store_path is not None:
+        words += ["--store", str(store_path)]
+    return shlex.join(words)
+
+
+def _show_plan(search: "Search", store: "Store | None") -> None:
+    """What the search is, and which configurations would come first."""
+    from runner.sweep.preview import preview
+
+    for line in preview(search, store, _MOST_SHOWN):
+        click.echo(line)

@@ -1,0 +1,107 @@
+"""What a command asks for: the recipe from a file or from a sweep in the store, with the budget that is wanted now."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from runner.errors import UserError
+from runner.location import check_locations
+from runner.recipe import LoadedRecipe, RecipeError, load_recipe, recipe_from_resolved, recipe_hash, resolved_form
+from runner.recipe.sweep_rules import command_rules
+from runner.sweep.search import Search
+from runner.sweep.space import Values
+from store import Dataset, Store, Sweep, SweepNotFound, get_dataset, get_sweep
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the command line says of the budget; None: what the recipe says."""
+
+    trials: int | None = None
+    seeds: int | None = None
+    max_hours: float | None = None
+    max_gpu_hours: float | None = None
+
+
+def find_recipe(
+    recipe: Path, overrides: Sequence[str], budget: Budget, store: Store | None
+) -> tuple[LoadedRecipe, Sweep | None]:
+    """The recipe of a file, or that of a sweep in the store (by id, id prefix, name or @latest), which comes too.
+
+    Raises RecipeError, all problems at once, or UserError for a `--set` on a sweep of the store.
+    """
+    wanted = {name: value for name, value in asdict(budget).items() if value is not None}
+    stored = None if recipe.exists() or store is None else _stored(store, str(recipe))
+    if stored is None and recipe.suffix != ".json":
+        given = [*overrides, *(f"sweep.{name}={value}" for name, value in wanted.items())]
+        return _checked(load_recipe(recipe, given, for_sweep=True)), None
+    if stored is None:
+        loaded = load_recipe(recipe, overrides)
+    elif overrides:
+        raise UserError(
+            f"{recipe} is a sweep in the store: --set would make it another search. Change its recipe file."
+        )
+    else:
+        loaded = _loaded(stored)
+    spec = loaded.resolved["sweep"]
+    resolved = {**loaded.resolved, "sweep": {**spec, **wanted} if isinstance(spec, dict) else spec}
+    problems = list(command_rules(resolved))
+    if problems:
+        raise RecipeError(str(recipe), problems)
+    parsed = recipe_from_resolved(resolved)
+    return _checked(replace(loaded, recipe=parsed, resolved=resolved_form(parsed))), stored
+
+
+def _loaded(sweep: Sweep) -> LoadedRecipe:
+    resolved = dict(sweep.recipe)
+    path = None if sweep.recipe_path is None else Path(sweep.recipe_path)
+    recipe = recipe_from_resolved(resolved)
+    return LoadedRecipe(sweep.recipe_text, recipe, resolved, recipe_hash(resolved), path, (), dict(sweep.written))
+
+
+def _stored(store: Store, selector: str) -> Sweep | None:
+    try:
+        return get_sweep(store, selector)
+    except SweepNotFound:
+        return None
+
+
+def _checked(loaded: LoadedRecipe) -> LoadedRecipe:
+    """The recipe, once everything it names was found."""
+    check_locations(loaded.recipe)
+    return loaded
+
+
+def check_bases(search: Search) -> None:
+    """Raise one UserError about everything that is not there of the models that the search would try."""
+    problems = []
+    for dimension in search.space.dimensions:
+        if dimension.path == "model.base" and isinstance(dimension.domain, Values):
+            for base in dimension.domain.given:
+                model = search.recipe.model.model_copy(update={"base": base})
+                try:
+                    check_locations(search.recipe.model_copy(update={"model": model}))
+                except UserError as error:
+                    problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
+
+
+def prepare_dataset(
+    store: Store, search: Search, stored: Sweep | None, *, say: Callable[[str], None]
+) -> Dataset | None:
+    """The version that all trials train on, read once for all of them; None where trials differ in their data.
+
+    Raises DataError for data that cannot be used.
+    """
+    check_bases(search)
+    if stored is not None and stored.dataset_key is not None:
+        return get_dataset(store, stored.dataset_key)
+    if search.sweeps_data:
+        return None
+    from runner.data import prepare_data
+
+    data = prepare_data(store, search.recipe)
+    for text in data.warnings:
+        say(f"warning: {text}")
+    return data.dataset

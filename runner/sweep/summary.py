@@ -1,0 +1,153 @@
+"""What is left to say when a sweep has ended: the table, the sentence, the best recipe, all of it for programs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.commands.options import UNKNOWN, duration, records, size, table
+from runner.recipe import toml_text
+from runner.recipe.tables import without
+from runner.sweep.configurations import Configuration, configurations
+from runner.sweep.leaders import Leaders, find_leaders, sentence
+from runner.sweep.rungs import Epochs, count_epochs
+from runner.sweep.search import Search
+from store import Status, Store, Sweep, get_cost, list_trials, read_reports, read_trials
+from store.trials import Spent, sum_costs
+
+_MOST_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sweep as it ended, or stands."""
+
+    sweep: Sweep
+    search: Search
+    known: tuple[Configuration, ...]
+    leaders: Leaders | None
+    epochs: Epochs
+    spent: Spent
+
+
+def summarise(store: Store, sweep: Sweep, search: Search) -> Summary:
+    """Read it from the store."""
+    trials, reports = read_trials(store, sweep.key), read_reports(store, sweep.key)
+    known = tuple(configurations(trials, reports))
+    return Summary(
+        sweep,
+        search,
+        known,
+        find_leaders(store, search, known),
+        count_epochs(trials, reports, search.rungs),
+        sum_costs(store, sweep.key),
+    )
+
+
+def text(store: Store, summary: Summary, command: str, n_parallel: int) -> str:
+    """Several lines: how it ended, the best configurations, what they cost, what can be said of them."""
+    sweep, known = summary.sweep, summary.known
+    counts = [
+        f"{n} {word}"
+        for word, n in (
+            ("finished", _count(known, Status.FINISHED)),
+            ("stopped early", _count(known, Status.PRUNED)),
+            ("failed", _count(known, Status.FAILED)),
+            ("to be taken up again", _count(known, Status.KILLED, Status.QUEUED)),
+        )
+        if n
+    ]
+    lines = [f"sweep {sweep.name} ({sweep.id}) {sweep.status}" + (f": {sweep.cause}" if sweep.cause else "")]
+    lines.append(f"{len(known)} configurations: {', '.join(counts) or 'none'}")
+    if summary.leaders is not None:
+        lines += ["", _table(store, summary, summary.leaders), ""]
+        lines.append(sentence(summary.leaders, summary.search, command, n_parallel))
+    spent = f"its runs took {duration(summary.spent.run_seconds)}"
+    share = summary.epochs.saved_share
+    if share:
+        spent += (
+            f"; pruning saved {share:.0%} of the epochs ({summary.epochs.trained:.0f} of {summary.epochs.planned:.0f})"
+        )
+    n_reused = sum(trial.is_reused for configuration in known for trial in configuration.trials)
+    lines.append(spent + (f"; {n_reused} runs were there before" if n_reused else ""))
+    return "\n".join(lines)
+
+
+def _count(known: Sequence[Configuration], *statuses: Status) -> int:
+    return sum(configuration.status in statuses for configuration in known)
+
+
+def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
+    """The best configurations, best first; ± is the 95 % interval over seeds."""
+    objectives = summary.search.objectives
+    by_number = {configuration.number: configuration for configuration in summary.known}
+    shown = leaders.numbers[:_MOST_ROWS]
+    paths = list(dict.fromkeys(path for number in shown for path in by_number[number].parameters))
+    values = {row["number"]: row for row in leaders.table.to_dict("records")}
+    rows = []
+    for number in shown:
+        configuration, row = by_number[number], values[number]
+        value = f"{row['mean']:.4f}"
+        if row["high"] == row["high"]:
+            value += f" ±{(row['high'] - row['low']) / 2:.4f}"
+        others = [f"{value:.4g}" for value in (configuration.values or ())[1:]]
+        cells = [_plain(configuration.parameters.get(path, UNKNOWN)) for path in paths]
+        mark = "*" if number in leaders.contenders else ""
+        cost = get_cost(store, int(configuration.first.run_key or 0))
+        rows.append(
+            [mark, str(number), value, str(int(row["n_seeds"])), *others, *cells, duration(cost.wall_seconds),
+             size(cost.peak_device_bytes or cost.peak_host_bytes)]
+        )  # fmt: skip
+    names = [objective.metric for objective in objectives]
+    headers = ["", "trial", names[0], "seeds", *names[1:], *(_short(path, paths) for path in paths), "wall", "memory"]
+    found = table(headers, rows, right=(1, 2, 3))
+    more = len(leaders.numbers) - len(shown)
+    return found + (f"\n… and {more} more" if more else "")
+
+
+def _short(path: str, paths: Sequence[str]) -> str:
+    """The last part of a path, where that tells it from the others."""
+    last = path.rpartition(".")[2]
+    return last if sum(other.rpartition(".")[2] == last for other in paths) == 1 else path
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def best_recipe(summary: Summary) -> str | None:
+    """The recipe of the best configuration as TOML, ready to be trained; None where there is none."""
+    if summary.leaders is None:
+        return None
+    number = summary.leaders.numbers[0]
+    configuration = next(each for each in summary.known if each.number == number)
+    loaded = summary.search.trial_recipe(number, configuration.first.seed, configuration.parameters)
+    row = summary.leaders.table.iloc[0]
+    metric = summary.search.objectives[0].metric
+    recipe = without({**loaded.resolved, "name": f"{summary.search.name[:95]}-best"}, ("sweep",))
+    recipe["tags"] = list(summary.search.recipe.tags)
+    seeds = f"{int(row['n_seeds'])} seed{'' if row['n_seeds'] == 1 else 's'}"
+    head = (
+        f"# Trial {number} of sweep {summary.sweep.name} ({summary.sweep.id}): {metric} {row['mean']:.4f}, {seeds}.\n"
+    )
+    return head + toml_text(recipe)
+
+
+def as_dict(store: Store, summary: Summary, command: str, n_parallel: int) -> dict[str, Any]:
+    """For programs; None where nothing was measured."""
+    sweep, leaders = summary.sweep, summary.leaders
+    return {
+        "id": sweep.id,
+        "name": sweep.name,
+        "status": sweep.status,
+        "cause": sweep.cause,
+        "objectives": [objective._asdict() for objective in sweep.objectives],
+        "rungs": list(summary.search.rungs),
+        "epochs": {**summary.epochs._asdict(), "saved_share": summary.epochs.saved_share},
+        "run_seconds": summary.spent.run_seconds,
+        "device_seconds": summary.spent.device_seconds,
+        "wall_seconds": sweep.wall_seconds,
+        "leaders": [] if leaders is None else records(leaders.table),
+        "contenders": [] if leaders is None else list(leaders.contenders),
+        "sentence": None if leaders is None else sentence(leaders, summary.search, command, n_parallel),
+        "trials": records(list_trials(store, sweep.key)),
+    }
