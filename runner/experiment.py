@@ -90,6 +90,8 @@ def prepare(
     splits = {
         split: shared_or_encoded(split) for split in ("train", "validation", "test") if data.dataset.n_rows.get(split)
     }
+    # A tokenizer keeps the limit that it was last called with, and is saved with it: this run's, whoever used it.
+    backbone.tokenizer("", truncation=True, max_length=backbone.max_length)
     experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
     if recipe.checkpoints.keep != "none":
         require_room(store.path.parent, checkpoint_bytes(experiment))

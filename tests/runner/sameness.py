@@ -59,4 +59,10 @@ def _weights(folder: Path) -> dict[str, str]:
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """The names of what two runs do not share; [] when they are the same."""
-    return [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
+    found = [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
+    if "weights" in found:
+        pairs = [
+            (step, a["weights"].get(step, {}), b["weights"].get(step, {})) for step in {**a["weights"], **b["weights"]}
+        ]
+        found += [f"{step}: {f}" for step, x, y in pairs for f in sorted({**x, **y}) if x.get(f) != y.get(f)]
+    return found
