@@ -114,7 +114,7 @@ class Reader:
 
     def adopt(self, tree: Tree, number: int, low: Low, high: High) -> Iterator[list[Row]]:
         """The rows below a page that nothing refers to, where they fit into the tree between two keys. Else none."""
-        if number not in self.claimed and self.fits(tree.shape, number, low, high):
+        if number not in self.claimed and self.fits(tree.shape, number, low, high) and not self._is_empty(number):
             yield from self._descend(tree, number, low, high)
 
     def fits(self, shape: Shape, number: int, low: Low = None, high: High = None) -> bool:
@@ -130,6 +130,11 @@ class Reader:
                 return False
             number, high = cells[0].child, cells[0].key
         return False
+
+    def _is_empty(self, number: int) -> bool:
+        """Where an empty table begins; it fits everywhere."""
+        node = self._node(number)
+        return node is not None and node.is_leaf and not node.offsets
 
     # one page after the other ----------------------------------------------------------------------------------------
 

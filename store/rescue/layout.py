@@ -64,7 +64,7 @@ def make_schema(db: sqlite3.Connection, version: int) -> None:
 
 @lru_cache(maxsize=16)  # a few versions; each takes migrations to find out
 def read_layout(version: int, others: tuple[str, ...] = ()) -> Layout:
-    """The layout of a schema version, with `others`: CREATE statements of tables that are not ours."""
+    """The layout of a schema version, with `others`: CREATE statements of tables and indexes that are not ours."""
     first_width: dict[str, int] = {}
     for earlier in range(1, version + 1):
         db = sqlite3.connect(":memory:", isolation_level=None)

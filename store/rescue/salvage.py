@@ -23,7 +23,7 @@ from store.rescue.rows import Row, Shape
 # Called with a table and the rows of it read so far.
 Report = Callable[[str, int], None]
 
-_SCHEMA = Shape("sqlite_schema", False, ("t", "t", "t", "ni", "nt"), 5)
+SCHEMA = Shape("sqlite_schema", False, ("t", "t", "t", "ni", "nt"), 5)
 
 # How many rows of a table are missing, where other tables say how many there were and no index does.
 _MISSING = {
@@ -115,7 +115,7 @@ class _Salvager:
 
     def _read_schema(self) -> Layout:
         """Find where each table and index begins, as far as the file still says, and what they look like."""
-        tree = self._trees["sqlite_schema"] = Tree(_SCHEMA, 1)
+        tree = self._trees["sqlite_schema"] = Tree(SCHEMA, 1)
         rows = [row.values for page in self._reader.rows(tree) for row in page]
         if tree.holes:
             for number in self._reader.unclaimed(self._free, self._damaged_pages):
@@ -127,9 +127,9 @@ class _Salvager:
             for kind, name, _, _, sql in rows
             if name not in layout.names and sql and (kind != "table" or sql.upper().startswith("CREATE TABLE"))
         ]
-        tables = tuple(sql for kind, sql in self._others if kind == "table")
-        if tables:
-            layout = read_layout(layout.version, tables)
+        theirs = tuple(sql for wanted in ("table", "index") for kind, sql in self._others if kind == wanted)
+        if theirs:
+            layout = read_layout(layout.version, theirs)
         self._roots = {name: root for _, name, _, root, _ in rows if name in layout.stored and root}
         return layout
 

@@ -131,8 +131,8 @@ def _put_in_place(saved: Path, path: Path) -> Path:
 
 def _finish_interrupted_swap(path: Path) -> None:
     """A repair that was killed in the middle of `_put_in_place` may have taken the log away already: bring it back."""
-    for other in path.parent.glob(f"{path.name}.damaged-*"):
-        if other.samefile(path):
+    for other in [*path.parent.glob(f"{path.name}.damaged-*")]:
+        if not other.name.endswith("-wal") and other.samefile(path):
             if _log(other).exists() and not _log(path).exists():
                 os.rename(_log(other), _log(path))
             other.unlink()

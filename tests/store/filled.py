@@ -34,7 +34,7 @@ def filled_store(path: Path, *, n_runs: int = 12, n_steps: int = 150, n_examples
         tables = [stored.name for stored in read_layout(db.execute("PRAGMA user_version").fetchone()[0]).tables]
         for table in tables:
             if table not in _MEANT:
-                make_up(db, dice, table, 25 * n_runs)
+                make_up(db, dice, table, 25 * n_runs, n_steps)
         db.execute("INSERT INTO examples_fts (examples_fts) VALUES ('rebuild')")
     return store
 
@@ -128,7 +128,7 @@ def _fill_run(db: sqlite3.Connection, dice: random.Random, number: int, n_steps:
         db.execute("INSERT INTO run_embeddings VALUES (?, ?)", (run, embedded))
 
 
-def make_up(db: sqlite3.Connection, dice: random.Random, table: str, n: int) -> None:
+def make_up(db: sqlite3.Connection, dice: random.Random, table: str, n: int, n_steps: int) -> None:
     """Rows of a table that fit its columns, checks and references, whatever they mean."""
     (sql,) = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
     columns = db.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,)).fetchall()
@@ -159,6 +159,8 @@ def make_up(db: sqlite3.Connection, dice: random.Random, table: str, n: int) -> 
                 values[column] = new_run_id()
             elif column == "segment":
                 values[column] = dice.choice([1, 2])
+            elif column == "step" and "segment" in values:
+                values[column] = (values["segment"] - 1) * n_steps + dice.randrange(1, n_steps)
             elif kind == "INTEGER":
                 values[column] = (
                     number if pk or column in unique else dice.choice([0, 1, -7, 300, 70_000, 2**40, number])

@@ -3,13 +3,15 @@
 import random
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from store.connection import SCHEMA_VERSION
 from store.rescue.btrees import Reader, Tree
 from store.rescue.layout import Stored, read_layout
 from store.rescue.pages import PageFile
+from store.rescue.salvage import SCHEMA
 
 WAYS = ("zeros", "random bytes", "another page")
 # What is made anew: the store's version moves, and the rest is derived from other rows.
@@ -20,14 +22,16 @@ _DERIVED = {"store_version", "metric_latest"}
 class Sound:
     """A sound store in one file, and its rows: table → (values, the pages that they lie on)."""
 
-    data: bytes
+    data: bytes = field(repr=False)
     page_bytes: int
-    rows: Mapping[str, list[tuple[tuple[Any, ...], frozenset[int]]]]
+    rows: Mapping[str, list[tuple[tuple[Any, ...], frozenset[int]]]] = field(repr=False)
     columns: Mapping[str, tuple[str, ...]]
     inner: Mapping[str, list[int]]
     """Table or index → the pages of its tree that have others below them, from the top."""
     trees: frozenset[int]
     """All pages of trees; the others hold the rest of long rows, or nothing."""
+    schema: list[int]
+    """The pages that say what tables there are."""
 
     @property
     def n_pages(self) -> int:
@@ -53,11 +57,14 @@ def describe(path: Path) -> Sound:
                 assert sorted(map(repr, (values for values, _ in rows[stored.name]))) == sorted(
                     repr(row) for row in read(db, stored.name, stored.columns)
                 )
+        before = set(reader.claimed)
+        assert len([row for page in reader.rows(Tree(SCHEMA, 1)) for row in page]) > 50
+        schema = sorted(reader.claimed - before)
         page_bytes = file.page_bytes
     db.close()
-    wanted = {stored.name for stored in read_layout(2).tables} - _DERIVED
+    wanted = {stored.name for stored in read_layout(SCHEMA_VERSION).tables} - _DERIVED
     rows = {name: rows[name] for name in wanted}
-    return Sound(path.read_bytes(), page_bytes, rows, columns, inner, frozenset(reader.claimed))
+    return Sound(path.read_bytes(), page_bytes, rows, columns, inner, frozenset(reader.claimed), schema)
 
 
 def trees(db: sqlite3.Connection) -> list[tuple[Stored, int]]:
@@ -94,6 +101,14 @@ def added(sound: Sound, path: Path) -> dict[str, int]:
             new[table] = n
     db.close()
     return new
+
+
+def blank(sound: Sound, *pages: int) -> bytes:
+    """The file with these pages overwritten by zeros."""
+    data, size = bytearray(sound.data), sound.page_bytes
+    for page in pages:
+        data[(page - 1) * size : page * size] = bytes(size)
+    return bytes(data)
 
 
 def missing(sound: Sound, path: Path, pages: set[int]) -> dict[str, int]:
