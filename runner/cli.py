@@ -17,6 +17,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("train", "train", "Fine-tune what a recipe says and record it."),
     ("sweep", "sweep", "Search for the best recipe; again and again, it runs only what is missing."),
     ("resume", "resume", "Go on with a run that was killed, failed or pruned."),
+    ("reproduce", "reproduce", "Run a recorded run again and say whether the same came out."),
     ("ls", "ls", "List runs."),
     ("show", "show", "Show one run: scores, cost, provenance, checkpoints, log."),
     ("diff", "diff", "What differs between two runs: recipe, code, environment, data."),
