@@ -182,13 +182,14 @@ def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 
 def _is_current(db: sqlite3.Connection, path: Path) -> bool:
     """Whether the schema is today's. Raises StoreUnreadable for a foreign file, StoreTooNew for a newer one."""
-    (application_id,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (application_id, version, table) = db.execute(  # in one statement: another process may be migrating just now
+        "SELECT application_id, user_version, (SELECT min(name) FROM sqlite_master WHERE type = 'table')"
+        " FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
     if application_id != APPLICATION_ID:
-        table = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchone()
         if table:
             raise StoreUnreadable(
-                f"{path} is a SQLite file but not an Assay store (it has tables such as {table[0]!r}). "
+                f"{path} is a SQLite file but not an Assay store (it has tables such as {table!r}). "
                 "Name another file with --store or ASSAY_STORE."
             )
         return False
@@ -244,12 +245,13 @@ def explained(path: Path) -> Iterator[None]:
         text = str(error)
         if "not a database" in text:
             raise StoreUnreadable(
-                f"{path} is not a SQLite file. Name another file with --store or ASSAY_STORE."
+                f"{path} is not a SQLite file, or its first page is damaged. Name another file with --store or "
+                f"ASSAY_STORE; if it is a store, `runner doctor --repair --store {path}` saves what can be read."
             ) from error
         if "malformed" in text or "corrupt" in text:
             raise StoreUnreadable(
-                f"the store {path} is damaged ({text}). Restore a copy of it, or save what is left: "
-                f"`sqlite3 {path} .recover | sqlite3 saved.db`."
+                f"the store {path} is damaged ({text}). `runner doctor --repair --store {path}` saves every row that "
+                "can be read; or restore a backup."
             ) from error
         raise StoreUnreadable(f"the store {path} cannot be used: {text}.") from error
 

@@ -50,5 +50,5 @@ def test_damage_at_the_front(store: Store) -> None:
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xff" * (len(data) - 4096)
     path.write_bytes(data)
-    with pytest.raises(StoreUnreadable, match=r"is damaged.*recover"):
+    with pytest.raises(StoreUnreadable, match=r"is damaged.*doctor --repair"):
         check_store(open_readonly(path))
