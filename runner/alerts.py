@@ -15,7 +15,8 @@ from store import Recorder
 MOST_OF_A_KIND = 20
 """Alerts of one rule in one run: after that many a person knows, and the run's events stay readable."""
 
-_MOST_POINTS = 1000
+_MOST_POINTS = 500
+_POINTS_A_LOOK = 2 * rules.DIVERGENCE_STRETCH  # new ones between two looks for a divergence, which take 0.2 ms
 
 
 class Alerts:
@@ -80,7 +81,7 @@ class LossWatch:
         if math.isnan(self._first_loss) and len(self._sorted) == rules.SPIKE_LEAST:
             self._first_loss = self._sorted[len(self._sorted) // 2]
         self._sum, self._n = self._sum + value, self._n + 1
-        if self._history.add(step, value) and len(self._history.losses) % rules.DIVERGENCE_STRETCH == 0:
+        if self._history.add(step, value) and len(self._history.losses) % _POINTS_A_LOOK == 0:
             self._look_for_divergence()
         return spike
 
@@ -98,6 +99,8 @@ class LossWatch:
         n = len(self._sorted)
         # The lower median is no higher than the rule's: what is not above it, by the rule's factor, is no spike.
         if n < rules.SPIKE_LEAST or value <= rules.SPIKE_FACTOR * self._sorted[(n - 1) // 2]:
+            return None
+        if value < rules.SPIKE_OF_START * self._first_loss:
             return None
         if self._spike_step is not None and step - self._spike_step <= rules.SPIKE_REST:
             return None
