@@ -14,6 +14,7 @@ from store import (
     Run,
     Status,
     Store,
+    delete_run,
     get_flight,
     get_run,
     list_alerts,
@@ -25,8 +26,10 @@ from store import (
     record_dataset,
     record_run,
 )
-from store.flights import ring_path, write_flight
-from store.ring import FlightRing, Steps
+from store import holders as holders_module
+from store.flights import find_rings, remove_rings, ring_path, write_flight
+from store.leases import take_lease
+from store.ring import FlightRing, Steps, parse_ring
 
 
 def steps(n: int, width: int = 3) -> Steps:
@@ -148,8 +151,6 @@ def test_reconcile_takes_the_ring_of_a_dead_run(store: Store, run: Run) -> None:
 def test_steps_that_were_kept_before_the_end_are_not_kept_again(store: Store, run: Run) -> None:
     path = left_behind(store, run)
     found = path.read_bytes()
-    from store.ring import parse_ring
-
     with store.write() as db:
         write_flight(
             db, run.key, 1, at=1.0, kind="failed", step=None, reason="loud", steps=parse_ring(found).steps
@@ -183,8 +184,6 @@ def test_a_ring_that_cannot_be_read_is_said_and_harms_nothing(store: Store, run:
 
 
 def test_the_ring_of_a_later_segment_is_not_touched_by_who_takes_an_old_one(store: Store, run: Run) -> None:
-    from store.flights import find_rings, remove_rings
-
     left_behind(store, run)
     rings = find_rings(store, run)
     newer = left_behind(store, run, segment=2)  # the run is taken up again meanwhile
@@ -202,8 +201,6 @@ def test_a_living_run_keeps_its_ring(store: Store, run: Run) -> None:
 
 
 def test_deleting_a_run_deletes_its_flights(store: Store, run: Run) -> None:
-    from store import delete_run
-
     with Recorder(store, run) as recorder:
         recorder.flight(FlightKind.FAILED, "gone", steps=steps(2))
     delete_run(store, get_run(store, run.key))
@@ -223,3 +220,16 @@ def test_alerts_are_events_with_evidence(store: Store, run: Run) -> None:
     assert np.isnan(frame["step"][1])
     assert frame["evidence"].tolist() == [{"loss": 2.5}, {"free_bytes": 7}]
     assert list_runs(store)["n_alerts"].tolist() == [2]
+
+
+def test_memory_that_ran_out_is_told_from_a_kill(store: Store, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders_module, "oom_kill_count", lambda: 3)
+    take_lease(store, run)
+    left_behind(store, run)
+    with store.write() as db:
+        db.execute("UPDATE leases SET pid = ? WHERE run_key = ?", (2**22 + 1, run.key))
+    monkeypatch.setattr(holders_module, "oom_kill_count", lambda: 4)
+    reconcile(store)
+    flight = get_flight(store, 1)
+    assert flight.kind is FlightKind.OUT_OF_MEMORY
+    assert flight.reason.startswith("out of memory: the kernel killed process")
