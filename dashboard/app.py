@@ -20,8 +20,8 @@ page = st.navigation(
         st.Page(VIEWS / "compare.py", title="Compare", url_path="compare"),
         st.Page(VIEWS / "sweeps.py", title="Sweeps", url_path="sweeps"),
         st.Page(VIEWS / "sweep.py", title="Sweep", url_path="sweep", visibility="hidden"),
-        st.Page(VIEWS / "new_run.py", title="New run", url_path="new"),
-        st.Page(VIEWS / "jobs.py", title="Queue", url_path="queue"),
+        st.Page(VIEWS / "new_run.py", title="New run", url_path="new_run"),
+        st.Page(VIEWS / "jobs.py", title="Queue", url_path="jobs"),
     ],
     position="top",
 )

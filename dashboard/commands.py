@@ -32,12 +32,15 @@ class RecipeCheck:
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
-def check_recipe(text: str) -> RecipeCheck:
-    """Check a recipe's text. Relative paths in it would start from a temporary folder: write absolute ones."""
+def check_recipe(text: str, longest: int | None = None) -> RecipeCheck:
+    """Check a recipe's text; `longest` is the length of the longest text in tokens, where it is known.
+
+    Relative paths in it would start from a temporary folder: write absolute ones.
+    """
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
         file = Path(folder) / "recipe.toml"
         file.write_text(text, encoding="utf-8")
-        command = [*RUNNER, "recipe", "check", str(file), "--json"]
+        command = [*RUNNER, "recipe", "check", str(file), "--json", *([f"--longest={longest}"] if longest else [])]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False)
             answer = json.loads(done.stdout)

@@ -18,16 +18,7 @@ SETTINGS = {
 }
 """Path of each plain setting of the form, and its type."""
 METHODS = ("head", "lora", "top-layers", "full")
-_FORM = {
-    "name",
-    "task",
-    "model.base",
-    "model.method",
-    "data.source",
-    "data.columns.text",
-    "data.columns.label",
-    *SETTINGS,
-}
+_FORM = {"model.base", "model.method", "data.source", "data.columns", *SETTINGS}
 
 
 @dataclass(frozen=True)

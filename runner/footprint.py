@@ -45,8 +45,11 @@ class Footprint:
         }  # fmt: skip
 
 
-def footprint(recipe: "Recipe") -> Footprint:
-    """The estimate of `evals.memory` for a recipe on this machine, for texts as long as the recipe lets them be."""
+def footprint(recipe: "Recipe", longest: int | None = None) -> Footprint:
+    """The estimate of `evals.memory` for a recipe on this machine.
+
+    `longest` is the length of the longest text in tokens; None: texts are as long as the recipe lets them be.
+    """
     spec = recipe.training
     gpu_bytes = None if spec.device == "cpu" else _gpu_bytes()
     is_on_gpu = gpu_bytes is not None
@@ -63,7 +66,7 @@ def footprint(recipe: "Recipe") -> Footprint:
         method=recipe.model.method,
         n_classes=len(recipe.data.labels or ()) or 2,
         batch_size=spec.batch_size,
-        length=min(recipe.model.max_length, positions or recipe.model.max_length),
+        length=min(filter(None, (recipe.model.max_length, positions, longest))),
         optimizer=spec.optimizer,
         is_half=spec.precision in ("bf16", "fp16") or (spec.precision == "auto" and is_on_gpu),
         is_on_gpu=is_on_gpu,

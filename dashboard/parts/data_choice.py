@@ -1,5 +1,6 @@
 """Which data: a file, an upload, a stored dataset or the built-in one; its first rows, its columns, its labels."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from store import read_rows, reading
 
 FILE, UPLOAD, STORED, BUILTIN = "A file on this machine", "Upload", "A dataset in the store", "Built-in example"
 PREVIEW_ROWS = 6
+_CHARACTERS_A_TOKEN = 2.0  # English has 4 to 5; fewer makes the estimate of memory a bound for most languages
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class DataChoice:
     n_train: int | None
     dataset_name: str | None = None
     drops_empty: bool = False
+    longest: int | None = None
+    """Tokens of the longest text, at most; None where it was not read whole."""
 
 
 def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
@@ -105,7 +109,10 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
         return None
     n_train = round(len(sample.rows) * 0.8) if sample.is_whole else None
     known_as = name or dataset_name(Path(path).name)
-    return DataChoice(path, columns.text, columns.label, known_as, n_train, name, drops)
+    longest = math.ceil(int(sample.rows[columns.text].str.len().max()) / _CHARACTERS_A_TOKEN) + 2
+    return DataChoice(
+        path, columns.text, columns.label, known_as, n_train, name, drops, longest if sample.is_whole else None
+    )
 
 
 def preview(sample: Sample) -> None:

@@ -30,7 +30,7 @@ def recipe_panel(here: Source, form: Form | None, data: DataChoice | None) -> No
     if kept := st.session_state.get("new-kept"):
         paths = ", ".join(path for path, _ in flatten(kept))
         st.caption(escape(f"Taken over beyond the form: {paths}"))
-    check = check_recipe(text)
+    check = check_recipe(text, data.longest if data else None)
     for problem in check.problems:
         where = f"{problem['path']} = {problem['value']}: " if problem["value"] else f"{problem['path']}: "
         hint = f"; {problem['hint']}" if problem["hint"] else ""

@@ -79,7 +79,8 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
     with left:
         base = _base()
     with right:
-        method = st.segmented_control("Method", METHODS, key="new-method", required=True, default="head") or "head"
+        st.session_state.setdefault("new-method", METHODS[0])
+        method = st.segmented_control("Method", METHODS, key="new-method", required=True) or METHODS[0]
         st.caption(METHOD_WORDS[method])
     st.markdown("###### 3 · Settings")
     typed = _settings(_defaults(method))
@@ -97,7 +98,8 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
 
 
 def _base() -> str | None:
-    kind = st.segmented_control("Model", (BUILTIN, FOLDER, HUB), key="new-base-kind", required=True, default=BUILTIN)
+    st.session_state.setdefault("new-base-kind", BUILTIN)
+    kind = st.segmented_control("Model", (BUILTIN, FOLDER, HUB), key="new-base-kind", required=True)
     if kind in (None, BUILTIN):
         return "builtin:minilm"
     place = "/path/to/model" if kind == FOLDER else "distilbert/distilbert-base-uncased"
@@ -137,6 +139,9 @@ def _clone_if_asked(here: source.Source) -> Run | None:
     """Fill the form from the run that `?clone=ID` names, once; returns that run."""
     asked = st.query_params.get("clone")
     if not asked:
+        if st.session_state.pop("new-cloned", None):  # an empty form again
+            for key in [key for key in st.session_state if str(key).startswith("new-")]:
+                del st.session_state[key]
         return None
     try:
         run = queries.run(here, asked)
@@ -159,7 +164,7 @@ def _fill(here: source.Source, run: Run, recipe: Mapping[str, Any]) -> None:
     state["new-method"] = method if method in METHODS else "full"
     state["new-base-kind"] = BUILTIN if base == "builtin:minilm" else FOLDER if base.startswith("/") else HUB
     state["new-base"] = "" if base == "builtin:minilm" else base
-    state["new-name"] = free_name(run.name, _names(here))
+    state["new-name"] = free_name(run.name, {*_names(here), run.name})
     own = beyond_defaults(recipe, _defaults(method))
     for path in SETTINGS:
         state[f"new-{path}"] = settings_of(own).get(path, "")

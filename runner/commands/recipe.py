@@ -17,8 +17,11 @@ def command() -> None:
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a value, such as training.epochs=3.")
 @click.option("--resolved", is_flag=True, help="Print the resolved recipe as TOML.")
+@click.option(
+    "--longest", type=click.IntRange(1), metavar="TOKENS", help="With --json: of the longest text, for the memory."
+)
 @json_option
-def check(recipe: Path, overrides: tuple[str, ...], resolved: bool, as_json: bool) -> None:
+def check(recipe: Path, overrides: tuple[str, ...], resolved: bool, longest: int | None, as_json: bool) -> None:
     """Say all that is wrong with RECIPE, or that nothing is. Reads no data and loads no model.
 
     With --json: problems, hash, the resolved recipe, and the memory that training would take, in bytes.
@@ -36,7 +39,7 @@ def check(recipe: Path, overrides: tuple[str, ...], resolved: bool, as_json: boo
     if as_json:
         from runner.footprint import footprint
 
-        memory = footprint(loaded.recipe).as_dict()
+        memory = footprint(loaded.recipe, longest).as_dict()
         echo_json({"problems": [], "hash": loaded.hash, "resolved": loaded.resolved, "memory": memory})
     elif resolved:
         click.echo(toml_text(loaded.resolved), nl=False)

@@ -9,7 +9,7 @@ from dashboard.charts.classes import confusion_chart, confusion_frame, top_confu
 from dashboard.charts.curves import curve_chart, system_chart
 from dashboard.charts.example import history_chart
 from dashboard.charts.palette import COLOURS, STATUS_COLOURS, STATUS_SHAPES, require
-from store import Status
+from store import JobStatus, Status
 
 CURVES = pd.DataFrame(
     {
@@ -39,7 +39,7 @@ def scale_of(chart: alt.LayerChart, channel: str) -> dict[str, object]:
 
 
 def test_every_status_has_a_shape_and_a_colour() -> None:
-    assert set(STATUS_SHAPES) == set(STATUS_COLOURS) == {status.value for status in Status}
+    assert set(STATUS_SHAPES) == set(STATUS_COLOURS) == {status.value for status in (*Status, *JobStatus)}
     assert len(set(STATUS_SHAPES.values())) == len(STATUS_SHAPES)
     assert len(set(COLOURS)) == 10
 

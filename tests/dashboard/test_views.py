@@ -30,7 +30,7 @@ TABS = ("Curves", "Classes", "Examples", "Recipe", "Provenance", "Log", "Checkpo
 # the store itself --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("view", ["runs", "run", "compare"])
+@pytest.mark.parametrize("view", ["runs", "run", "compare", "sweeps", "sweep", "new_run", "jobs"])
 def test_missing_store_says_the_command(show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str) -> None:
     monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "nothing.db"))
     said = words(show(view))
@@ -88,7 +88,7 @@ def test_runs_shows_all_with_status_in_words(show: Show, store_path: Path) -> No
     assert statuses == {"✓ finished", "✕ failed", "● running"}
     assert "8 of 8 runs" in words(app)
     assert "1 live, heartbeat" in words(app)
-    assert [button.disabled for button in app.button] == [True, True]
+    assert [button.disabled for button in app.button] == [True, True, True]
 
 
 @pytest.mark.parametrize(

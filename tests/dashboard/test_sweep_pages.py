@@ -1,0 +1,363 @@
+"""The pages about sweeps in every state, and what their buttons ask of the store."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import work_queries
+from dashboard.parts.sweep_actions import sweep_arguments
+from dashboard.source import Source
+from dashboard.sweep_sentences import leaders_sentence, objective_title, spent_text, sweep_sentence
+from dashboard.work_queries import Contenders
+from store import (
+    Run,
+    Status,
+    Store,
+    Sweep,
+    get_dataset,
+    get_sweep,
+    list_jobs,
+    list_trials,
+    list_workers,
+    open_store,
+    queue_job,
+)
+from store.trials import end_trial, read_trials
+from tests.dashboard.conftest import Show, words
+from tests.dashboard.sweeps import MACRO_F1, SECONDS, make_sweep
+
+SECTIONS = ("Trials", "Parameters", "Rungs", "Recipe")
+
+
+@pytest.fixture
+def sweep(store: Store) -> Sweep:
+    """Fourteen of twenty configurations, stopped; with predictions."""
+    return make_sweep(store, n=14, ends="killed", dataset=get_dataset(store, "tweets"))
+
+
+def source_of(store: Store) -> Source:
+    return Source(str(store.path), store.version())
+
+
+def plain(app: AppTest) -> str:
+    """Everything a page says, without the marks that keep it from being markdown."""
+    return words(app).replace("\\", "")
+
+
+def sections(app: AppTest) -> list[str]:
+    return [option.content for option in app.button_group(key="tabs-section").proto.options]
+
+
+def button(app: AppTest, label: str) -> object:
+    return next(button for button in app.button if button.label == label)
+
+
+# the list ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["sweeps", "sweep"])
+def test_without_sweeps_the_command_is_said(show: Show, empty_path: Path, view: str) -> None:
+    assert "runner sweep" in plain(show(view))
+
+
+def test_the_list_says_how_far_each_is(show: Show, store: Store, sweep: Sweep) -> None:
+    make_sweep(store, "live", n=5, wanted=30, seed=1, ends="running")
+    table = show("sweeps").dataframe[0].value.set_index("name")
+    assert table.loc["tweets-search", "status"] == ["■ killed"]
+    assert table.loc["live", "status"] == ["● running"]
+    assert table.loc["tweets-search", ["done", "wanted", "progress"]].tolist() == [14, 20, 0.7]
+    assert table.loc["live", "done"] == 4
+    trials = list_trials(store, sweep.key)
+    assert table.loc["tweets-search", "pruned"] == (trials["status"] == "pruned").sum() > 0
+    assert table.loc["tweets-search", "failed"] == (trials["status"] == "failed").sum() > 0
+    finished = trials[trials["status"] == "finished"]
+    assert table.loc["tweets-search", "best"] == finished["validation/macro_f1"].max()
+    assert table.loc["tweets-search", "cost"] == pytest.approx(trials["device_seconds"].sum() / 3600)
+
+
+def test_three_hundred_sweeps_are_one_table(show: Show, store: Store) -> None:
+    for i in range(30):
+        make_sweep(store, f"many-{i}", n=1, seed=i, with_scores=False)
+    assert len(show("sweeps").dataframe[0].value) == 30
+
+
+# one sweep ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_sentence_comes_first(show: Show, store: Store, sweep: Sweep) -> None:
+    app = show("sweep", sweep=sweep.id)
+    said = plain(app)
+    trials = list_trials(store, sweep.key)
+    best = trials.loc[trials[trials["status"] == "finished"]["validation/macro_f1"].idxmax()]
+    assert f"14 of 20 trials; best {best['validation/macro_f1']:.3f} ± 0.020 macro F1 (trial {best['number']})" in said
+    assert "cannot be told apart yet: with one seed each nobody knows how much is chance" in said
+    assert "stopped: asked to" in said
+    assert sections(app) == list(SECTIONS)
+
+
+@pytest.mark.parametrize("section", [*SECTIONS, "Trade-off"])
+@pytest.mark.parametrize("ends", ["finished", "running", "killed"])
+def test_every_section_of_every_kind(show: Show, store: Store, section: str, ends: str) -> None:
+    made = make_sweep(store, n=12, wanted=12, ends=ends, objectives=(MACRO_F1, SECONDS), with_scores=False)
+    assert "12 trials" in plain(show("sweep", sweep=made.id, section=section))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_sweep_that_has_hardly_begun(show: Show, store: Store, section: str, n: int) -> None:
+    made = make_sweep(store, n=n, ends="running")
+    said = plain(show("sweep", sweep=made.id, section=section))
+    assert ("No trial yet: the first trial is being prepared" in said) == (n == 0)
+    if section == "Trials" and n:
+        assert "No trial has finished yet" in said
+
+
+def test_three_hundred_trials(show: Show, store: Store) -> None:
+    made = make_sweep(store, "large", n=300, wanted=300, with_scores=False)
+    for section in SECTIONS:
+        app = show("sweep", sweep=made.id, section=section)
+        assert "300 of 300 trials" in plain(app)
+    app = show("sweep", sweep=made.id)
+    assert len(app.dataframe[0].value) == 300
+    n_finished = int((list_trials(store, made.key)["status"] == "finished").sum())
+    assert f"n = {n_finished} finished" in plain(app)
+
+
+def test_the_table_is_sorted_and_holds_what_is_known(show: Show, store: Store, sweep: Sweep) -> None:
+    table = show("sweep", sweep=sweep.id).dataframe[0].value
+    values = table["objective0"].dropna().tolist()
+    assert values == sorted(values, reverse=True)
+    assert len(table) == 14
+    pruned = table[[list(status) == ["◇ pruned"] for status in table["status"]]]
+    assert pruned["objective0"].isna().all()
+    assert pruned["last"].notna().all()
+    assert (pruned["note"] == "pruned by asha").all()
+
+
+def test_importance_is_not_measured_below_ten_and_seeds_count_as_one(show: Show, store: Store) -> None:
+    few = make_sweep(store, "few", n=8, n_seeds=3, seed=1, with_scores=False)
+    said = plain(show("sweep", sweep=few.id))
+    assert "not measured" in said
+    n = list_trials(store, few.key).query("status == 'finished'")["number"].nunique()
+    assert f"{n} finished trials; it takes 10 to say anything" in said
+
+
+def test_rungs_count_who_was_stopped(show: Show, store: Store, sweep: Sweep) -> None:
+    app = show("sweep", sweep=sweep.id, section="Rungs")
+    counts = app.dataframe[0].value
+    n_pruned = int((list_trials(store, sweep.key)["status"] == "pruned").sum())
+    assert counts["n_stopped"].sum() == n_pruned > 0
+    assert counts["n"].tolist() == sorted(counts["n"], reverse=True)
+    assert "of the epochs of these trials were not trained" in plain(app)
+
+
+def test_trade_off_lists_the_front(show: Show, store: Store) -> None:
+    made = make_sweep(store, n=20, objectives=(MACRO_F1, SECONDS), with_scores=False)
+    front = show("sweep", sweep=made.id, section="Trade-off").dataframe[0].value
+    finished = list_trials(store, made.key).query("status == 'finished'")
+    assert 0 < len(front) < len(finished)
+    fastest = finished["cost/wall_seconds"].min()
+    assert front["objective1"].min() == fastest
+    assert front["objective0"].max() == finished["validation/macro_f1"].max()
+
+
+def test_two_objectives_show_a_section_more(show: Show, store: Store, sweep: Sweep) -> None:
+    two = make_sweep(store, "two", n=3, objectives=(MACRO_F1, SECONDS), with_scores=False)
+    assert "Trade-off" in sections(show("sweep", sweep=two.id))
+    assert "Trade-off" not in sections(show("sweep", sweep=sweep.id, section="Trade-off"))
+
+
+@pytest.mark.parametrize("bad", ["NOSUCH", "<script>alert(1)</script>", "01"])
+def test_a_bad_sweep_is_answered_in_words(show: Show, sweep: Sweep, bad: str) -> None:
+    said = words(show("sweep", sweep=bad))
+    assert "no sweep" in said
+    assert "<script>" not in said
+
+
+def test_a_hostile_name_and_cause_are_text(show: Show, store: Store) -> None:
+    name = "<b>bold</b> **run** $x$"
+    made = make_sweep(store, name, n=12, with_scores=False)
+    trial = read_trials(store, made.key)[0]
+    end_trial(store, trial, Status.FAILED, "<script>alert(1)</script> [x](y)")
+    for section in SECTIONS:
+        app = show("sweep", sweep=made.id, section=section)
+        for element in [*app.markdown, *app.caption, *app.subheader, *app.warning]:
+            assert "<b>" not in element.value
+            assert "<script>" not in element.value
+
+
+def test_the_call_behind_the_numbers_runs(show: Show, sweep: Sweep) -> None:
+    pages = [show("sweep", sweep=sweep.id), show("sweep", sweep=sweep.id, section="Rungs"), show("sweeps")]
+    snippets = {code.value for app in pages for code in app.code if "open_readonly" in code.value}
+    assert len(snippets) == 3
+    for snippet in snippets:
+        names: dict[str, object] = {}
+        exec(snippet, names)  # our own code, as a reader would paste it
+        assert any(isinstance(value, pd.DataFrame) and len(value) for value in names.values())
+
+
+# what is said ------------------------------------------------------------------------------------------------------
+
+
+def table(differences: list[float], needed: list[float], separated: list[bool], n_seeds: int = 1) -> Contenders:
+    """The first is the best."""
+    frame = pd.DataFrame(
+        {
+            "mean": [0.7 + d for d in differences], "n_seeds": n_seeds, "p": [float("nan"), *[0.5] * (len(needed) - 1)],
+            "is_separated": separated, "n_seeds_needed": needed,
+        }
+    )  # fmt: skip
+    return Contenders(tuple(range(4, 4 + len(needed))), frame, 60.0)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("needed", "separated", "n_seeds", "said"),
+    [
+        ([NAN, 5, 4], [False, True, True], 2, "Trial 4 is better than any of the next best."),
+        ([NAN, 5], [False, True], 2, "Trial 4 is better than the next best."),
+        ([NAN, 4, 5], [False, False, False], 3, "Trials 4, 5 and 6 cannot be told apart yet: about 2 more seeds each "
+         "would, about 6 min 00 s."),
+        ([NAN, 3, 400], [False, False, False], 2, "Trials 4, 5 and 6 cannot be told apart yet: about 1 more seed each "
+         "would tell trial 4 from 1 of them, about 2 min 00 s; the rest hardly differ."),
+        ([NAN, 400, 900], [False, False, True], 2, "Trials 4 and 5 cannot be told apart yet, and hardly differ: it "
+         "would take 398 more seeds each to tell even two of them apart."),
+        ([NAN, INF], [False, False], 2, "Trials 4 and 5 cannot be told apart yet, and more seeds would not do it: the "
+         "validation split is too small for so small a difference."),
+        ([NAN, NAN], [False, False], 1, "Trials 4 and 5 cannot be told apart yet: with one seed each nobody knows how "
+         "much is chance. A second seed each would tell, about 2 min 00 s."),
+    ],
+)  # fmt: skip
+def test_leaders_in_a_sentence(needed: list[float], separated: list[bool], n_seeds: int, said: str) -> None:
+    assert leaders_sentence(table([0.0] * len(needed), needed, separated, n_seeds)) == said
+
+
+def test_many_leaders_are_counted_and_none_is_nothing() -> None:
+    many = table([0.0] * 6, [NAN, *[3.0] * 5], [False] * 6, 2)
+    assert str(leaders_sentence(many)).startswith("The top 6 (trials 4, 5, 6, …) cannot be told apart yet")
+    assert leaders_sentence(None) is None
+
+
+def test_contenders_are_compared_on_their_predictions(store: Store) -> None:
+    made = make_sweep(store, n=6, n_seeds=2, dataset=get_dataset(store, "tweets"))
+    here = source_of(store)
+    trials = list_trials(store, made.key)
+    found = work_queries.contenders(here, trials, MACRO_F1)
+    assert found is not None
+    assert (found.table["n_seeds"] <= 2).all()
+    finished = trials[trials["status"] == "finished"]
+    means = finished.groupby("number")["validation/macro_f1"].mean().sort_values(ascending=False)
+    assert list(found.numbers) == means.index.tolist()[: len(found.numbers)]
+    without = make_sweep(store, "without", n=4)
+    assert work_queries.contenders(here, list_trials(store, without.key), MACRO_F1) is None
+    timed = make_sweep(store, "timed", n=3, objectives=(SECONDS,), with_scores=False)
+    assert work_queries.contenders(here, list_trials(store, timed.key), SECONDS) is None  # no mean over examples
+
+
+def test_sentences_of_seeds_costs_and_objectives(store: Store) -> None:
+    made = make_sweep(store, n=3, wanted=3, n_seeds=3, with_scores=False)
+    trials = list_trials(store, made.key)
+    assert sweep_sentence(made, trials).startswith("3 of 3 trials, with up to 3 seeds; best 0.")
+    assert "mean of 3 seeds" in sweep_sentence(made, trials)
+    assert str(spent_text(trials)).endswith("of CPU")
+    assert spent_text(trials.assign(device_seconds=None)) is None
+    assert objective_title("cost/peak_device_bytes") == "peak device memory (bytes)"
+
+
+# what its buttons do -----------------------------------------------------------------------------------------------
+
+
+def test_stop_is_asked_of_the_driver(show: Show, store: Store) -> None:
+    made = make_sweep(store, n=4, ends="running")
+    app = show("sweep", sweep=made.id)
+    button(app, "Stop").click().run()  # type: ignore[attr-defined]  # AppTest's buttons
+    assert get_sweep(store, made.key).request == "stop"
+    assert button(app, "Stop").disabled  # type: ignore[attr-defined]  # as above
+    assert "asked to stop" in plain(app)
+
+
+def test_resume_queues_a_job_once(show: Show, store: Store, sweep: Sweep) -> None:
+    app = show("sweep", sweep=sweep.id)
+    button(app, "Resume").click().run()  # type: ignore[attr-defined]  # as above
+    (job,) = list_jobs(store).to_dict("records")
+    assert (job["kind"], job["name"], job["status"], job["max_attempts"]) == ("sweep", "tweets-search", "queued", 3)
+    assert not any(each.label == "Resume" for each in app.button)  # it waits in the queue now
+    assert "No worker is running" in plain(app)
+
+
+def test_arguments_of_a_job_carry_the_recipe_and_what_was_changed(sweep: Sweep) -> None:
+    plain, more, seeds = sweep_arguments(sweep), sweep_arguments(sweep, 40), sweep_arguments(sweep, None, 3)
+    assert plain["resolved"] == sweep.recipe
+    assert (plain["recipe_text"], plain["path"], plain["options"]) == (sweep.recipe_text, sweep.recipe_path, {})
+    assert more["options"] == {"trials": 40}
+    assert more["resolved"]["sweep"]["trials"] == 40
+    assert seeds["resolved"]["sweep"]["seeds"] == 3
+    assert seeds["overrides"] == ["sweep.seeds=3"]
+    assert sweep.recipe["sweep"]["seeds"] == 1  # the sweep's own is not touched
+
+
+def test_extend_and_seeds_queue_with_their_numbers(show: Show, store: Store, sweep: Sweep) -> None:
+    app = show("sweep", sweep=sweep.id)
+    app.number_input(key="extend-by").set_value(5).run()
+    app.button(key="extend").click().run()
+    from store import get_job
+
+    job = get_job(store, "@latest")
+    assert job.arguments["options"] == {"trials": 25}
+
+
+def test_a_finished_sweep_needs_no_resume_and_a_locked_store_says_so(
+    show: Show, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_sweep(store, n=3, wanted=3, with_scores=False)
+    app = show("sweep", sweep=made.id)
+    assert not any(each.label == "Resume" for each in app.button)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("database is locked")
+
+    monkeypatch.setattr("dashboard.writing.open_store", refuse)
+    app.button(key="seeds").click().run()
+    assert "Nothing was written: RuntimeError: database is locked" in app.toast[0].value.replace("\\", "")
+    assert list_jobs(store).empty
+
+
+# live --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_that_ends_shows_at_the_next_look(show: Show, store: Store) -> None:
+    made = make_sweep(store, n=5, wanted=9, ends="running")
+    app = show("sweep", sweep=made.id)
+    assert "4 of 9 trials" in plain(app)
+    live = read_trials(store, made.key)[-1]
+    end_trial(store, live, Status.FINISHED, None, (0.9,))
+    app.run()
+    assert "5 of 9 trials; best 0.900" in plain(app)
+
+
+def test_a_dead_driver_gets_its_cause(show: Show, store: Store) -> None:
+    made = make_sweep(store, n=3, ends="running", with_scores=False)
+    with store.write() as db:
+        db.execute("UPDATE sweeps SET pid = 2147483646, heartbeat_at = ? WHERE key = ?", (time.time() - 60, made.key))
+    said = plain(show("sweep", sweep=made.id))
+    assert "Failed" in said
+    assert "ended without a word" in said
+
+
+def test_pages_read_a_store_without_writing_to_it(show: Show, store: Store, sweep: Sweep, runs: dict[str, Run]) -> None:
+    show("sweep", sweep=sweep.id)
+    before = store.version()
+    for view in ("sweeps", "new_run", "jobs"):
+        show(view)
+    show("sweep", sweep=sweep.id, section="Rungs")
+    assert store.version() == before
+    assert list_workers(store).empty
+    reopened = open_store(store.path)
+    queue_job(reopened, "train", "a", {})
+    reopened.close()
+    assert store.version() == before + 1
