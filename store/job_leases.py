@@ -146,16 +146,10 @@ def reconcile_jobs(store: Store) -> list[Job]:
     gone = []
     for (key,) in store.db.execute("SELECT key FROM jobs WHERE status = 'running'").fetchall():
         job = get_job(store, int(key))
-        cause = cause_of_death(job.holder) if job.holder else "killed: no process holds this job"
-        if cause is None:
-            continue
-        status, text = _fate(store, job, cause)
-        if job.holder is None:
-            with store.write() as db:
-                db.execute("UPDATE jobs SET status = 'failed', cause = ? WHERE key = ? AND pid IS NULL", (text, key))
-        elif not finish_job(store, job, status, text):
-            continue  # it ended, or somebody else reconciled it, since we looked
-        gone.append(get_job(store, int(key)))
+        cause = cause_of_death(job.holder) if job.holder else None
+        # Whoever is at it may end it, or somebody else reconcile it, at any moment: only what we saw is changed.
+        if cause is not None and finish_job(store, job, *_fate(store, job, cause)):
+            gone.append(get_job(store, int(key)))
     dead = [worker for worker in _workers(store.db) if cause_of_death(worker.holder) is not None]
     if dead:
         with store.write() as db:

@@ -93,7 +93,8 @@ def queue_job(
     """Put a job at the end of its priority. `run_key`: the run it is about, where there is one already.
 
     What the kinds need as `arguments` (JSON), complete in itself:
-        train, sweep        {"recipe_text": TOML}; more of it: see `runner.queue.recipes`
+        train, sweep        {"recipe_text": TOML}; what else there may be: `runner.queue.recipes`
+        sweep               {"recipe": id of a sweep in the store}
         resume, reproduce   {"run": id}
         predict             {"run": id, "file": absolute path, "options": {"out": absolute path}}
     After a death (kill -9, out of memory, a reboot) it is queued again until `max_attempts` were begun; an error of its

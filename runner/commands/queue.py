@@ -153,24 +153,25 @@ def add_train(
     store_path: Path | None,
 ) -> None:
     """Queue a fine-tune of what RECIPE says now."""
-    from runner.queue.adding import add_recipe_job
+    from runner.queue.adding import add_train_job
 
-    store = _store(store_path, create=True)
-    _added(add_recipe_job(store, "train", recipe, overrides, {}, wishes), as_json)
+    _added(add_train_job(_store(store_path, create=True), recipe, overrides, wishes), as_json)
 
 
 @add.command("sweep")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @_SET
-@click.option("--trials", type=click.IntRange(1), help="How many configurations.")
-@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Stop after so many hours.")
-@click.option("--max-gpu-hours", type=click.FloatRange(0, min_open=True), help="Stop after so many hours of devices.")
-@click.option("--parallel", type=click.IntRange(1), help="How many trials at a time.")
+@click.option("--trials", type=click.IntRange(1), help="How many configurations in all; a larger number adds some.")
+@click.option("--seeds", type=click.IntRange(1), help="How many seeds for each contender.")
+@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours of work, all calls together.")
+@click.option("--max-gpu-hours", type=click.FloatRange(0, min_open=True), help="Hours of devices, all calls together.")
+@click.option("--parallel", type=click.IntRange(1), help="Trials at a time.")
 @_wishes
 def add_sweep(
     recipe: Path,
     overrides: tuple[str, ...],
     trials: int | None,
+    seeds: int | None,
     max_hours: float | None,
     max_gpu_hours: float | None,
     parallel: int | None,
@@ -178,12 +179,13 @@ def add_sweep(
     as_json: bool,
     store_path: Path | None,
 ) -> None:
-    """Queue the sweep that RECIPE describes now."""
-    from runner.queue.adding import add_recipe_job
+    """Queue the sweep that RECIPE describes now. RECIPE may also be the id or name of a sweep in the store."""
+    from runner.queue.adding import add_sweep_job
+    from runner.sweep.asked_for import Budget
 
     store = _store(store_path, create=True)
-    options = {"trials": trials, "max-hours": max_hours, "max-gpu-hours": max_gpu_hours, "parallel": parallel}
-    _added(add_recipe_job(store, "sweep", recipe, overrides, options, wishes), as_json)
+    budget = Budget(trials, seeds, max_hours, max_gpu_hours)
+    _added(add_sweep_job(store, recipe, overrides, budget, parallel, wishes), as_json)
 
 
 @add.command("resume")

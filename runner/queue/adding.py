@@ -1,8 +1,9 @@
 """From a command line to a queued job: everything that can be checked is checked before it is queued."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import UserError
 from runner.queue.devices import job_device
@@ -11,18 +12,36 @@ from runner.queue.recipes import recipe_arguments
 from store import Job, Run, Store, get_run, queue_job
 from store.segments import RESUMABLE
 
+if TYPE_CHECKING:
+    from runner.sweep.asked_for import Budget
 
-def add_recipe_job(
-    store: Store, kind: str, recipe: Path, overrides: Sequence[str], options: Mapping[str, Any], wishes: Wishes
-) -> Job:
-    """A train or sweep job with the recipe as it is now. Raises RecipeError, UserError."""
+
+def add_train_job(store: Store, recipe: Path, overrides: Sequence[str], wishes: Wishes) -> Job:
+    """A train job with the recipe as it is now. Raises RecipeError, UserError."""
     from runner.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides)
-    if kind == "sweep" and loaded.recipe.sweep is None:
-        raise UserError(f"{recipe} has no [sweep]: queue it with `runner queue add train`, or add what to search for.")
-    arguments = {**recipe_arguments(loaded), "options": _given(options)}
-    return _queue(store, kind, loaded.recipe.name, arguments, loaded.recipe.training.device, wishes)
+    return _queue(store, "train", loaded.recipe.name, recipe_arguments(loaded), loaded.recipe.training.device, wishes)
+
+
+def add_sweep_job(
+    store: Store, recipe: Path, overrides: Sequence[str], budget: "Budget", n_parallel: int | None, wishes: Wishes
+) -> Job:
+    """A sweep job: the recipe as it is now, or more of a sweep in the store. Raises RecipeError, UserError."""
+    from runner.recipe import load_recipe
+    from runner.sweep.asked_for import find_recipe
+    from runner.sweep.search import read_search
+
+    loaded, stored = find_recipe(recipe, overrides, budget, store)
+    read_search(loaded.recipe, loaded.written)
+    device = loaded.recipe.training.device
+    if stored is None:
+        arguments = recipe_arguments(load_recipe(recipe, overrides, for_sweep=True))
+    else:
+        arguments = {"recipe": stored.id, "recipe_device": device}
+    options = {name.replace("_", "-"): value for name, value in asdict(budget).items()}
+    arguments["options"] = _given({**options, "parallel": n_parallel})
+    return _queue(store, "sweep", loaded.recipe.name, arguments, device, wishes)
 
 
 def add_run_job(store: Store, kind: str, selector: str, wishes: Wishes) -> Job:

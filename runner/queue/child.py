@@ -115,7 +115,7 @@ def _do(store: Store, job: Job, kinds: Mapping[str, Kind], execute: Execute) -> 
         arguments["run"] = run.id
     try:
         _enter_folder(arguments.get("folder"))
-        recipe_device = _training_device(run.recipe if run else None)
+        recipe_device = str(arguments.get("recipe_device") or _training_device(run.recipe if run else None))
         if "recipe_text" in arguments and not is_again:
             from runner.queue.recipes import write_recipe
 

@@ -39,7 +39,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "train": Kind(("train", "{recipe}"), again=("resume", "{run}")),
-        "sweep": Kind(("sweep", "{recipe}"), ("trials", "max-hours", "max-gpu-hours", "parallel")),
+        "sweep": Kind(("sweep", "{recipe}"), ("trials", "seeds", "max-hours", "max-gpu-hours", "parallel")),
         "resume": Kind(("resume", "{run}")),
         "reproduce": Kind(("reproduce", "{run}")),
         "predict": Kind(

@@ -5,6 +5,9 @@ A train or sweep job has the arguments
     resolved      what it meant when it was queued; absent: the text is resolved when the job begins
     overrides     what `--set` had changed        path   the file the text was read from
     folder        where relative paths start, and where the job runs; absent: beside the store
+
+More of a sweep in the store has instead
+    recipe        the sweep's id                  recipe_device   its recipe's training.device
 """
 
 import json

@@ -17,6 +17,7 @@ from store import (
     cancel_job,
     finish_run,
     get_job,
+    job_leases,
     list_workers,
     open_store,
     pause_job,
@@ -241,6 +242,28 @@ def test_a_job_whose_run_finished_has_finished_whatever_became_of_its_process(st
     hold(store, job, **NOBODY)
     (gone,) = reconcile_jobs(store)
     assert (gone.status, gone.cause, gone.run_key) == ("finished", None, run.key)
+
+
+def test_two_who_reconcile_at_once_do_it_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our list of running jobs and our look at one, it was reconciled, or ended."""
+    for name in ("queued again", "finished"):
+        queue_job(store, "sleep", name, {}, max_attempts=3)
+        job = taken(store, leased(store))
+        hold(store, job, **NOBODY)
+        original = job_leases.get_job
+
+        def look(store: Store, key: int, name: str = name, original: Any = original) -> Job:
+            seen = original(store, key)
+            if seen.status == "running":
+                finish_job(store, seen, JobStatus.QUEUED if name == "queued again" else JobStatus.FINISHED, "by other")
+            return seen if name == "finished" else original(store, key)  # before, and after it was changed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(job_leases, "get_job", look)
+            assert reconcile_jobs(store) == []
+        now = get_job(store, job.key)
+        assert (now.status, now.cause) == ("queued" if name == "queued again" else "finished", "by other")
+        cancel_job(store, job.key) if now.status == "queued" else None
 
 
 def test_a_job_on_another_host_is_believed_for_a_while(store: Store) -> None:
