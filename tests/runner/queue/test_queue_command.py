@@ -54,6 +54,20 @@ def test_a_frozen_recipe_is_checked_as_any_other(tmp_path: Path) -> None:
         load_recipe(path, ["training.epochs=1"])
 
 
+def test_adding_a_sweep_keeps_what_it_searches(runner: Runner, store: Store, kit: Kit, tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    space = {'sweep.space."training.learning_rate"': [1e-3, 1e-2], "sweep.sampler": "grid"}
+    path.write_text(kit.text({"model.method": "head", **space}))
+    said = runner(store, "queue", "add", "sweep", str(path), "--seeds", "2", "--parallel", "1", "--json")
+    assert said.code == 0, said.err
+    job = get_job(store, said.json["id"])
+    assert job.arguments["options"] == {"seeds": 2, "parallel": 1}
+    frozen = tmp_path / "frozen.json"
+    frozen.write_text(json.dumps(job.arguments))
+    loaded, original = load_recipe(frozen), load_recipe(path, for_sweep=True)
+    assert (loaded.resolved, loaded.written, loaded.text) == (original.resolved, original.written, original.text)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -61,7 +75,7 @@ def test_a_frozen_recipe_is_checked_as_any_other(tmp_path: Path) -> None:
         (["train", "nowhere.toml"], "nowhere.toml"),
         (["train", "RECIPE", "--device", "gpu"], "a job runs on cpu, mps, cuda"),
         (["train", "RECIPE", "--set", "training.device=cuda:1", "--device", "cuda:0"], "training.device = 'cuda:1'"),
-        (["sweep", "RECIPE"], "has no [sweep]"),
+        (["sweep", "RECIPE"], "there is nothing to search"),
         (["resume", "done"], "is finished; only a failed, killed, pruned run"),
         (["resume", "nothing"], "no run 'nothing'"),
         (["reproduce", "done"], "has no recipe"),
