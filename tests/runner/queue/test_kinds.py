@@ -36,7 +36,7 @@ def test_arguments_become_a_command_line(kind: str, arguments: dict[str, object]
 
 @pytest.mark.parametrize("option", ["store", "device", "out=/etc/passwd --store"])
 def test_a_job_sets_no_option_that_its_kind_does_not_take(option: str) -> None:
-    with pytest.raises(JobError, match=r"a sweep job takes no option .*; it takes: trials, max-hours"):
+    with pytest.raises(JobError, match=r"a sweep job takes no option .*; it takes: trials, seeds, max-hours"):
         command_line("sweep", KINDS["sweep"], {"recipe": "r", "options": {option: "x"}})
 
 
