@@ -26,7 +26,7 @@ def filled_store(path: Path, *, n_runs: int = 12, n_steps: int = 150, n_examples
     store = open_store(path)
     dice = random.Random(seed)
     with store.write() as db:
-        _fill_data(db, dice, n_examples)
+        _fill_data(db, dice, n_examples, seed)
         for number in range(n_runs):
             _fill_run(db, dice, number, n_steps, n_examples)
         for run_key, metric_key in db.execute("SELECT DISTINCT run_key, metric_key FROM metrics").fetchall():
@@ -45,7 +45,7 @@ def text(dice: random.Random, n_words: int = 12) -> str:
     return " ".join(dice.choice(WORDS) + str(dice.randrange(1000)) for _ in range(n))
 
 
-def _fill_data(db: sqlite3.Connection, dice: random.Random, n_examples: int) -> None:
+def _fill_data(db: sqlite3.Connection, dice: random.Random, n_examples: int, seed: int) -> None:
     texts = sorted({text(dice) for _ in range(n_examples)})
     db.executemany("INSERT INTO examples (id, text) VALUES (?, ?)", [(example_id({"text": t}), t) for t in texts])
     for version in (1, 2):
@@ -53,7 +53,7 @@ def _fill_data(db: sqlite3.Connection, dice: random.Random, n_examples: int) -> 
         (key,) = db.execute(
             "INSERT INTO datasets (name, version, fingerprint, parent_key, label_names, source, n_rows, created_at)"
             " VALUES ('weather', ?, ?, ?, '[\"bad\", \"good\"]', '{}', ?, 1e9) RETURNING key",
-            (version, f"{version:032x}", version - 1 or None, json.dumps(n_rows)),
+            (version, f"{seed:016x}{version:016x}", version - 1 or None, json.dumps(n_rows)),
         ).fetchone()
         order = dice.sample(range(1, len(texts) + 1), len(texts))
         rows = [("train", i, order[i]) for i in range(n_rows["train"])]
@@ -157,6 +157,11 @@ def make_up(db: sqlite3.Connection, dice: random.Random, table: str, n: int, n_s
                 values[column] = json.dumps({"a": text(dice, 5)})
             elif column == "id":
                 values[column] = new_run_id()
+            elif column == "size_bytes":
+                values[column] = dice.randrange(1000)
+            elif column == "path":
+                (run,) = db.execute("SELECT id FROM runs WHERE key = ?", (values["run_key"],)).fetchone()
+                values[column] = f"runs/{run}/checkpoints/step-{values['step']}"
             elif column == "segment":
                 values[column] = dice.choice([1, 2])
             elif column == "step" and "segment" in values:

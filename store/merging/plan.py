@@ -1,0 +1,208 @@
+"""What a merge would do: which datasets, runs and sweeps are new here, are the same, or have gone on over there."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from store.merging.tables import owned_by
+
+Step = Literal["added", "replaced", "kept", "left out"]
+
+# Rows that are only ever added to a run: who has more of them has gone on with it.
+_GROWING = ("segments", "steps", "metrics", "evaluations", "checkpoints", "run_events", "run_logs")
+
+
+@dataclass(frozen=True)
+class DatasetMerge:
+    """A dataset of the other store, `theirs` there and `ours` here. `our_key` is None where it has to be written."""
+
+    key: int
+    our_key: int | None
+    theirs: str
+    name: str
+    version: int
+
+    @property
+    def ours(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run or a sweep of the other store. `reason`: why it is left out, or kept though it may differ there."""
+
+    key: int
+    our_key: int | None
+    id: str
+    name: str
+    step: Step
+    reason: str | None = None
+
+    @property
+    def is_written(self) -> bool:
+        return self.step in ("added", "replaced")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything there is to do. `n_rows` counts the rows that are to be written, table by table."""
+
+    datasets: tuple[DatasetMerge, ...]
+    runs: tuple[Candidate, ...]
+    sweeps: tuple[Candidate, ...]
+    n_rows: Counter[str]
+    file_bytes: int
+    """Of the checkpoints of the runs that are to be written."""
+    n_jobs: int
+    """Jobs that wait or are at work there; a queue is not merged."""
+
+
+def make_plan(db: sqlite3.Connection) -> Plan:
+    """Compare the attached store `other` with `main`; reads only."""
+    datasets, runs, sweeps = _datasets(db), _runs(db), _sweeps(db)
+    (n_examples,) = db.execute(
+        "SELECT count(*) FROM other.examples x WHERE NOT EXISTS (SELECT 1 FROM main.examples o WHERE o.id = x.id)"
+        " AND EXISTS (SELECT 1 FROM other.dataset_rows w JOIN other.datasets d ON d.key = w.dataset_key"
+        "  WHERE w.example_key = x.key AND d.version IS NOT NULL)"
+    ).fetchone()
+    n_rows: Counter[str] = Counter(examples=n_examples)
+    written = [run.key for run in runs if run.is_written]
+    for root, keys in (
+        ("datasets", [dataset.key for dataset in datasets if dataset.our_key is None]),
+        ("runs", written),
+        ("sweeps", [sweep.key for sweep in sweeps if sweep.is_written]),
+    ):
+        n_rows[root] += len(keys)
+        n_rows += count_owned(db, root, keys)
+    n_rows += _count_embeddings(db, datasets, written)
+    (file_bytes,) = db.execute(
+        "SELECT coalesce(sum(size_bytes), 0) FROM other.checkpoints"
+        " WHERE deleted_at IS NULL AND run_key IN (SELECT value FROM json_each(?))",
+        (json.dumps(written),),
+    ).fetchone()
+    (n_jobs,) = db.execute("SELECT count(*) FROM other.jobs WHERE status IN ('queued', 'paused', 'running')").fetchone()
+    return Plan(datasets, runs, sweeps, +n_rows, file_bytes, n_jobs)
+
+
+def our_fingerprint(fingerprint: str, their_dataset: int, our_dataset: int) -> str:
+    """An embedding set is known by its encoder and, by its key in the store, its dataset (`runner.train`).
+
+    >>> our_fingerprint("0f3a-12", 12, 4)
+    '0f3a-4'
+    """
+    encoder, dash, dataset = fingerprint.rpartition("-")
+    return f"{encoder}-{our_dataset}" if dash and dataset == str(their_dataset) else fingerprint
+
+
+def _count_embeddings(db: sqlite3.Connection, datasets: Sequence[DatasetMerge], runs: Sequence[int]) -> Counter[str]:
+    """Embedding sets of these runs that are not here, and their blocks."""
+    ours = {dataset.key: dataset.our_key for dataset in datasets}
+    counts: Counter[str] = Counter()
+    for fingerprint, dataset, n_blocks in db.execute(
+        "SELECT s.fingerprint, s.dataset_key, (SELECT count(*) FROM other.embeddings e WHERE e.set_key = s.key)"
+        " FROM other.embedding_sets s WHERE s.key IN (SELECT set_key FROM other.run_embeddings"
+        "  WHERE run_key IN (SELECT value FROM json_each(?)))",
+        (json.dumps(list(runs)),),
+    ).fetchall():
+        our_dataset = ours.get(dataset)
+        known = our_fingerprint(fingerprint, dataset, our_dataset) if our_dataset is not None else None
+        if db.execute("SELECT 1 FROM main.embedding_sets WHERE fingerprint = ?", (known,)).fetchone() is None:
+            counts += Counter(embedding_sets=1, embeddings=n_blocks)
+    return counts
+
+
+def count_owned(db: sqlite3.Connection, root: str, keys: Sequence[int], schema: str = "other") -> Counter[str]:
+    """Rows of each table that belong to these runs, sweeps or datasets."""
+    counts: Counter[str] = Counter()
+    for table in owned_by(root):
+        assert table.owner is not None
+        parent = table.references[table.owner]
+        for key in keys:
+            if parent == root:
+                sql = f"SELECT count(*) FROM {schema}.{table.name} WHERE {table.owner} = ?"
+            else:  # of something that is owned: a prediction of an evaluation of a run
+                owner = next(other for other in owned_by(root) if other.name == parent)
+                sql = (
+                    f"SELECT count(*) FROM {schema}.{parent} p CROSS JOIN {schema}.{table.name} t"
+                    f" ON t.{table.owner} = p.key WHERE p.{owner.owner} = ?"
+                )
+            counts[table.name] += int(db.execute(sql, (key,)).fetchone()[0])
+    return counts
+
+
+def _datasets(db: sqlite3.Connection) -> tuple[DatasetMerge, ...]:
+    """Same content is the same dataset, whatever it is called; other content under a taken version gets a new one."""
+    ours = db.execute("SELECT key, fingerprint, name, version FROM main.datasets WHERE version IS NOT NULL").fetchall()
+    taken = {(name, version) for _, _, name, version in ours}
+    by_content: dict[str, list[tuple[str, int, int]]] = {}
+    for key, fingerprint, name, version in ours:
+        by_content.setdefault(fingerprint, []).append((name, version, key))
+    merges: list[DatasetMerge] = []
+    for key, fingerprint, name, version in db.execute(
+        "SELECT key, fingerprint, name, version FROM other.datasets WHERE version IS NOT NULL ORDER BY key"
+    ).fetchall():
+        theirs = f"{name}@{version}"
+        same = by_content.get(fingerprint, [])
+        if same:
+            called = max(same, key=lambda place: (place[:2] == (name, version), place[0] == name, place[1]))
+            merges.append(DatasetMerge(key, called[2], theirs, *called[:2]))
+            continue
+        if (name, version) in taken:
+            version = 1 + max(number for other, number in taken if other == name)
+        taken.add((name, version))
+        merges.append(DatasetMerge(key, None, theirs, name, version))
+    return tuple(merges)
+
+
+def _runs(db: sqlite3.Connection) -> tuple[Candidate, ...]:
+    ours = {row[0]: row[1:] for row in db.execute("SELECT id, key, status, version FROM main.runs")}
+    merges: list[Candidate] = []
+    for key, identity, name, status, version in db.execute(
+        "SELECT key, id, name, status, version FROM other.runs ORDER BY created_at, key"
+    ).fetchall():
+        if status in ("running", "queued"):
+            merges.append(Candidate(key, None, identity, name, "left out", f"it is {status} there"))
+            continue
+        if identity not in ours:
+            merges.append(Candidate(key, None, identity, name, "added"))
+            continue
+        our_key, our_status, our_version = ours[identity]
+        step: Step = "kept"
+        reason = None
+        if our_status in ("running", "queued"):
+            reason = f"it is {our_status} here"
+        else:
+            here, there = _progress(db, "main", our_key), _progress(db, "other", key)
+            has_more = [h < t for h, t in zip(here, there, strict=True)]
+            has_less = [h > t for h, t in zip(here, there, strict=True)]
+            if any(has_more) and any(has_less):
+                reason = "both stores went on with it"
+            elif any(has_more) or (not any(has_less) and status != our_status and version > our_version):
+                step = "replaced"
+        merges.append(Candidate(key, our_key, identity, name, step, reason))
+    return tuple(merges)
+
+
+def _progress(db: sqlite3.Connection, schema: str, run_key: int) -> tuple[int, ...]:
+    counts = ", ".join(f"(SELECT count(*) FROM {schema}.{table} WHERE run_key = :run)" for table in _GROWING)
+    return tuple(db.execute(f"SELECT {counts}", {"run": run_key}).fetchone())
+
+
+def _sweeps(db: sqlite3.Connection) -> tuple[Candidate, ...]:
+    ours = {row[0]: row[1:] for row in db.execute("SELECT id, key, status, version FROM main.sweeps")}
+    merges: list[Candidate] = []
+    for key, identity, name, status, version in db.execute(
+        "SELECT key, id, name, status, version FROM other.sweeps ORDER BY created_at, key"
+    ).fetchall():
+        our_key, our_status, our_version = ours.get(identity, (None, None, -1))
+        step: Step = "added" if our_key is None else "replaced" if version > our_version else "kept"
+        reason = None
+        if status in ("running", "queued"):
+            step, reason = "left out", f"it is {status} there"
+        elif our_status in ("running", "queued"):
+            step, reason = "kept", f"it is {our_status} here"
+        merges.append(Candidate(key, our_key, identity, name, step, reason))
+    return tuple(merges)
