@@ -174,12 +174,19 @@ def _fit(trainer: RecordingTrainer, recorder: Recorder, meter: CostMeter, progre
         return
     progress.start(trainer.n_steps, recorder.run.name, first_step=intact.checkpoint.step)
     trainer.go_on(intact)
-    if not start.was_pruned:  # the run may have been killed between the checkpoint and the question
-        scores = list_scores(recorder.store, [recorder.run.key])
-        scores = scores[(scores["split"] == "validation") & (scores["step"] == intact.checkpoint.step)]
-        trainer.ask(dict(zip(scores["metric"], scores["value"], strict=True)))
+    if not start.was_pruned and not intact.state.counters.is_complete:
+        trainer.ask(_validation_scores(recorder, intact.checkpoint.step))  # it may have been killed before the question
     with meter.training(), heeding():
         trainer.train_on(intact)
+
+
+def _validation_scores(recorder: Recorder, step: int) -> dict[str, float | None]:
+    """What an earlier segment found on the validation split after a step: metric → value."""
+    scores = list_scores(recorder.store, [recorder.run.key])
+    found = scores[(scores["split"] == "validation") & (scores["step"] == step)]
+    return {
+        name: None if value != value else value for name, value in zip(found["metric"], found["value"], strict=True)
+    }
 
 
 # the parts ---------------------------------------------------------------------------------------------------------

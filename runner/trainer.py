@@ -1,13 +1,11 @@
 """A `transformers.Trainer` that records: dynamics from its forward passes, an evaluation of every split, checkpoints.
 
-Nothing of the training itself is changed: loss, optimizer and schedule are the Trainer's. It goes on from a checkpoint
-by the Trainer's own path, with what it reads there replaced by our training state.
+Nothing of the training itself is changed: loss, optimizer and schedule are the Trainer's.
 """
 
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Trainer, TrainerControl, TrainingArguments
-from transformers.trainer_callback import ExportableState
+from transformers import TrainerControl, TrainingArguments
 
 from evals.classification import METRICS, prediction_columns, score_classification
 from runner import pauses
@@ -31,14 +28,8 @@ from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
 from runner.errors import TrainingDiverged
 from runner.monitor import Monitor
 from runner.order import TrainingOrder
-from runner.training_state import FOLDER as TRAINING
-from runner.training_state import (
-    Counters,
-    TrainingState,
-    random_state,
-    set_random_state,
-    write_training_state,
-)
+from runner.resumable import ResumableTrainer
+from runner.training_state import Counters, write_training_state
 from store import Predictions, Recorder, RowsLost, RunCost, ScoreRow
 
 if TYPE_CHECKING:
@@ -50,7 +41,7 @@ Save = Callable[[Path, int, float | None], None]  # (folder, step, epoch)
 _FLUSH_SECONDS = 10.0  # so long a rung waits for the store before it is decided about
 
 
-class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy accepts
+class RecordingTrainer(ResumableTrainer):
     """Trains a TextClassifier on tokens, or its head on cached features, and records what happens."""
 
     def __init__(
@@ -108,7 +99,6 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
         self._on_evaluation, self._cost, self._base_mark = on_evaluation, cost, base_mark
         self._step_weight: Tensor | int = 1
         self._epoch = 1
-        self._restored: TrainingState | None = None
         self._steering = control
         self._rungs = rung_steps(control.rungs, self.n_steps) if control else {}
         self._validation: dict[str, float | None] = {}
@@ -350,7 +340,6 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
 
     def _write_training_state(self, folder: Path) -> None:
         state = self.state
-        scaler = getattr(self.accelerator, "scaler", None)
         counters = Counters(
             step=state.global_step,
             n_epochs=self._epoch - 1,
@@ -361,29 +350,16 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
             seconds=self._recorder.seconds,
             is_complete=bool(self.control.should_training_stop or state.global_step >= state.max_steps),
         )
-        parts = {
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.lr_scheduler.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "random": random_state(),
-            "loss": {"sum": self._tr_loss, "logged_at": self._globalstep_last_logged},
-            "dynamics": self._catcher.words if self._catcher is not None else None,
-            "base": self._base_mark,
-        }
-        watching = [c for c in self.callback_handler.callbacks if isinstance(c, ExportableState)]
-        trainer_state = asdict(state) | {
-            "log_history": [],  # nobody reads it, and it grows
-            "best_model_checkpoint": None,  # a path, which may be another by then
-            "stateful_callbacks": {type(callback).__name__: callback.state() for callback in watching},
-        }
-        write_training_state(folder, self._recorder.run.id, counters, parts, trainer_state)
+        dynamics = self._catcher.words if self._catcher is not None else None
+        parts = self.state_parts() | {"dynamics": dynamics, "base": self._base_mark}
+        write_training_state(folder, self._recorder.run.id, counters, parts, self.own_state())
 
     # going on from a checkpoint ------------------------------------------------------------------------------------
 
     def go_on(self, intact: Intact) -> None:
         """Be where the checkpoint was saved: what remains to be done is `train_on`."""
         counters = intact.state.counters
-        self._restored = intact.state
+        self.restored = intact.state
         self.n_examples, self._epoch = counters.n_examples, counters.n_epochs + 1
         self.best_step, self.best_value = counters.best_step, counters.best_value
         self.untrained_value = counters.untrained_value
@@ -394,36 +370,16 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
     def train_on(self, intact: Intact) -> None:
         """Train from the checkpoint to the end, and take the best weights."""
         if not intact.state.counters.is_complete:
-            self.train(resume_from_checkpoint=str(intact.folder / TRAINING))
+            self.train_from(intact.folder)
             return
         self.take_dynamics()
         self._point_to_best()
         load_weights(Path(self.state.best_model_checkpoint or intact.folder), self.model)
 
     def restore_logging(self) -> None:
-        """As training begins, after the Trainer has set these to nothing: the loss since it was last logged."""
-        if self._restored is not None:
-            loss = self._restored.parts["loss"]
-            self._tr_loss: Tensor = loss["sum"].to(self.args.device)
-            self._globalstep_last_logged: int = loss["logged_at"]
+        super().restore_logging()
+        if self.restored is not None:
             self._point_to_best()
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_weights(Path(resume_from_checkpoint).parent, self.model)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if self._restored is not None:
-            self.optimizer.load_state_dict(self._restored.parts.pop("optimizer"))
-            self.lr_scheduler.load_state_dict(self._restored.parts.pop("scheduler"))
-
-    def _load_scaler(self, checkpoint: str | None) -> None:
-        scaler = getattr(self.accelerator, "scaler", None)
-        if self._restored is not None and scaler is not None and self._restored.parts["scaler"] is not None:
-            scaler.load_state_dict(self._restored.parts["scaler"])
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if self._restored is not None:
-            set_random_state(self._restored.parts["random"])
 
 
 def _known(value: float | None) -> float | None:

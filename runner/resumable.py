@@ -1,0 +1,78 @@
+"""A `transformers.Trainer` that leaves off and goes on by our training state, where its own files would be pickled.
+
+It goes on by the Trainer's own path, `train(resume_from_checkpoint=...)`: what was done of the data is skipped;
+optimizer, schedule, gradient scaler and random numbers are put where they were. Only what is read there is ours.
+"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer
+from transformers.trainer_callback import ExportableState
+
+from runner.classifier import load_weights
+from runner.training_state import FOLDER as TRAINING
+from runner.training_state import TrainingState, random_state, set_random_state
+
+
+class ResumableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy accepts
+    """The model is a TextClassifier or its head, and a checkpoint what `runner.checkpoints` writes."""
+
+    restored: TrainingState | None = None
+    """What it goes on from."""
+
+    def state_parts(self) -> dict[str, Any]:
+        """Where optimizer, schedule, gradient scaler, random numbers and the loss since it was last logged stand."""
+        scaler = getattr(self.accelerator, "scaler", None)
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.lr_scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "random": random_state(),
+            "loss": {"sum": self._tr_loss, "logged_at": self._globalstep_last_logged},
+        }
+
+    def own_state(self) -> dict[str, Any]:
+        """The Trainer's counters, and those of its callbacks: the patience of early stopping."""
+        watching = [c for c in self.callback_handler.callbacks if isinstance(c, ExportableState)]
+        state = replace(
+            self.state,
+            log_history=[],  # nobody reads it, and it grows
+            best_model_checkpoint=None,  # a path, which may be another by then
+            stateful_callbacks={type(callback).__name__: callback.state() for callback in watching},
+        )
+        return asdict(state)
+
+    def train_from(self, folder: Path) -> None:
+        """Train from a checkpoint, whose training state is `restored`, to the end."""
+        self.train(resume_from_checkpoint=str(folder / TRAINING))
+
+    def restore_logging(self) -> None:
+        """Called as training begins, when the Trainer has just set these to nothing."""
+        if self.restored is not None:
+            loss = self.restored.parts["loss"]
+            self._tr_loss: Tensor = loss["sum"].to(self.args.device)
+            self._globalstep_last_logged: int = loss["logged_at"]
+
+    # what the Trainer calls ----------------------------------------------------------------------------------------
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_weights(Path(resume_from_checkpoint).parent, self.model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self.restored is not None:
+            self.optimizer.load_state_dict(self.restored.parts.pop("optimizer"))
+            self.lr_scheduler.load_state_dict(self.restored.parts.pop("scheduler"))
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        scaler: torch.amp.GradScaler | None = getattr(self.accelerator, "scaler", None)
+        state = None if self.restored is None else self.restored.parts["scaler"]
+        if scaler is not None and state is not None:
+            scaler.load_state_dict(state)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self.restored is not None:
+            set_random_state(self.restored.parts["random"])
