@@ -15,6 +15,8 @@ import torch
 import runner.train as train_module
 from runner.encoding import FeatureCollator, TokenCollator
 from runner.flight import FlightRecorder, numbers
+from runner.progress import make_progress
+from runner.resume import resume
 from store import (
     Flight,
     FlightKind,
@@ -220,6 +222,10 @@ def test_kill_9_in_the_middle_of_a_step(kit: Kit, store: Store, tmp_path: Path) 
     assert np.isfinite(frame["loss"][:6]).all()
     agrees(flight, [[int(word) for word in line.split()] for line in seen.read_text().splitlines()])
     assert ring_files(store, gone) == []
+    resumed = resume(store, gone, make_progress("quiet"), command=["test"])  # a new segment, a fresh ring, a good end
+    assert resumed.status == "finished", resumed.cause
+    assert len(list_flights(store, resumed.key)) == 1
+    assert ring_files(store, resumed) == []
 
 
 # the recorder itself -----------------------------------------------------------------------------------------------
