@@ -92,7 +92,7 @@ class Ledger:
             return
         new = NewTrial(number, seed, parameters, loaded.hash, run_key=run.key)
         trial = record_trial(self._store, self._sweep.key, new)
-        self._say(f"trial {number} reuses run {run.name} ({run.id})")
+        self._say(f"{self._called(trial)} reuses run {run.name} ({run.id})")
         if not self._needs_latency:
             self._finish(trial, run, None)
 
@@ -184,7 +184,7 @@ class Ledger:
             self._finish(trial, run, ended.latency_ms)
         elif ended.status == "pruned":
             end_trial(self._store, trial, Status.PRUNED, ended.cause)
-            self._say(f"trial {trial.number} {ended.cause}")
+            self._say(f"{self._called(trial)} {ended.cause}")
         elif ended.status == "killed":
             end_trial(self._store, trial, Status.KILLED, ended.cause)
         else:
@@ -216,9 +216,13 @@ class Ledger:
             f"{objective.metric} {'not measured' if value is None else f'{value:.4g}'}"
             for objective, value in zip(self._search.objectives, values, strict=True)
         )
-        self._say(f"trial {trial.number} finished: {shown}")
+        self._say(f"{self._called(trial)} finished: {shown}")
 
     def _fail(self, trial: Trial, cause: str | None, *, can_retry: bool) -> None:
         again = can_retry and trial.n_attempts <= self._search.spec.retries and not is_certain(cause)
         end_trial(self._store, trial, Status.QUEUED if again else Status.FAILED, cause)
-        self._say(f"trial {trial.number} failed: {cause}" + ("; it is tried again" if again else ""))
+        self._say(f"{self._called(trial)} failed: {cause}" + ("; it is tried again" if again else ""))
+
+    def _called(self, trial: Trial) -> str:
+        is_first = trial.seed == self._search.seed(trial.parameters, 0)
+        return f"trial {trial.number}" if is_first else f"trial {trial.number} with seed {trial.seed}"

@@ -97,9 +97,9 @@ def _goes_on(store: Store, before: Sweep, sweep: Sweep) -> Iterator[str]:
         return
     ended = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
     n = len({trial.number for trial in trials})
-    wanted = "" if sweep.n_trials is None else f" of {sweep.n_trials}"
+    wanted = "" if sweep.n_trials is None else f" ({sweep.n_trials} are wanted)"
     how = f"it {before.status} before: {before.cause}" if before.cause else f"it {before.status} before"
-    yield f"sweep {sweep.name} ({sweep.id}) goes on: {n}{wanted} configurations are there, {ended} trials ended; {how}"
+    yield f"sweep {sweep.name} ({sweep.id}) goes on: {n} configurations{wanted}, {ended} trials have ended; {how}"
 
 
 def _edited(store: Store, parent: Sweep, sweep: Sweep, n_kept: int, n_before: int) -> Iterator[str]:

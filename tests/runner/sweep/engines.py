@@ -1,5 +1,7 @@
-"""An engine that trains nothing: runs with real rows in the store, whose quality is a formula of their recipe."""
+"""Engines for tests: one that trains nothing but writes real rows, by a formula; one that trains in this process."""
 
+import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -177,3 +179,47 @@ class FormulaEngine:
 
 def _evaluations(store: Store, run: Run) -> list[Evaluation]:
     return list_evaluations(store, run.key)
+
+
+class InlineEngine:
+    """Real trainings, one at a time, in a thread of this process."""
+
+    n_slots = 1
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._shared: Any = None
+        self.tasks: list[Task] = []
+
+    def start(self, task: Task) -> None:
+        self.tasks.append(task)
+        threading.Thread(target=self._work, args=(task,), daemon=True).start()
+
+    def _work(self, task: Task) -> None:
+        from runner.shared import Shared
+        from runner.sweep.worker import carry_out
+
+        self._shared = self._shared or Shared()
+        self._events.put(carry_out(task, self._store, self._shared, self))  # type: ignore[arg-type]  # stands for a Line
+
+    def ask(self, asked: Asked) -> bool:
+        """As `Line.ask`: whether the trial stops there."""
+        self._events.put(asked)
+        return self._answers.get().stops
+
+    def next_event(self, timeout_seconds: float) -> Event | None:
+        try:
+            return self._events.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return None
+
+    def answer(self, answer: Answer) -> None:
+        self._answers.put(answer)
+
+    def stop(self) -> None:
+        """No test stops it."""
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Its threads end with their trials."""

@@ -108,7 +108,7 @@ def test_the_same_command_again_runs_nothing_and_more_trials_only_the_new(store:
     again = Swept(store, sweep_text(), dataset)
     assert again.sweep.key == first.sweep.key
     assert again.ran == []
-    assert "goes on: 6 of 6 configurations are there" in again.taken.said[0]
+    assert "goes on: 6 configurations (6 are wanted), 6 trials have ended; it finished before" in again.taken.said[0]
     more = Swept(store, sweep_text(), dataset, "sweep.trials=8")
     assert [task.mode for task in more.ran] == ["train", "train"]
     assert (more.sweep.key, more.sweep.n_trials) == (first.sweep.key, 8)

@@ -1,0 +1,110 @@
+"""What a worker does with a task, in this process: trainings, answers at rungs, latency, mistakes."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+import pytest
+
+from runner.data import prepare_data
+from runner.recipe import LoadedRecipe, parse_recipe
+from runner.shared import Shared
+from runner.sweep.engine import Answer, Asked, Ended, Task, pack, unpack
+from runner.sweep.worker import Line, carry_out
+from store import Store, get_run, list_evaluations, list_runs
+from tests.runner.conftest import Kit
+
+
+class Place:
+    """Both ends of a worker's line: answers every question, and keeps what was asked."""
+
+    def __init__(self, stops_at: int | None) -> None:
+        ours, theirs = socket.socketpair()
+        self._ours, self.line = Connection(ours.detach()), Line(Connection(theirs.detach()))
+        self._stops_at = stops_at
+        self.asked: list[Asked] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                asked = unpack(self._ours.recv_bytes())
+            except (EOFError, OSError):
+                return
+            assert isinstance(asked, Asked)
+            self.asked.append(asked)
+            self._ours.send_bytes(pack(Answer(asked.trial, stops=asked.rung == self._stops_at)))
+
+    def close(self) -> None:
+        self._ours.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    made = Place(stops_at=1)
+    yield made
+    made.close()
+
+
+def load(kit: Kit, **overrides: object) -> LoadedRecipe:
+    text = kit.text({"name": "trial", "training.epochs": 4, **overrides})
+    return parse_recipe(text, folder=kit.folder)
+
+
+def task(loaded: LoadedRecipe, **changes: object) -> Task:
+    return Task(**{"trial": 7, "mode": "train", "recipe": loaded.resolved, "text": loaded.text, **changes})  # type: ignore[arg-type]  # the test says what each field holds
+
+
+def test_a_trial_asks_stops_and_goes_on(store: Store, kit: Kit, place: Place) -> None:
+    loaded = load(kit)
+    dataset = prepare_data(store, loaded.recipe).dataset
+    given = task(loaded, rungs=(0.25, 0.5, 0.75), dataset_key=dataset.key)
+    ended = carry_out(given, store, Shared(), place.line)
+    assert [(asked.rung, asked.step) for asked in place.asked] == [(0, 3), (1, 6)]
+    assert place.asked[0].values["validation/macro_f1"] is not None
+    assert (ended.status, ended.trial) == ("pruned", 7)
+    again = carry_out(
+        task(loaded, mode="resume", run_id=ended.run_id, rungs=(0.25, 0.5, 0.75)), store, Shared(), place.line
+    )
+    assert (again.status, again.run_id) == ("finished", ended.run_id)
+    assert [asked.rung for asked in place.asked] == [0, 1, 2], "a rung is asked about once"
+    run = get_run(store, str(ended.run_id))
+    steps = [e.step for e in list_evaluations(store, run.key) if e.split == "validation"]
+    assert steps == [0, 3, 6, 9, 12]
+    assert run.dataset_key == dataset.key
+    assert run.recipe_text == loaded.text
+
+
+def test_latency_is_measured_with_the_model_on_disk(store: Store, kit: Kit, place: Place) -> None:
+    loaded = load(kit, **{"model.method": "head", "training.epochs": 1})
+    ended = carry_out(task(loaded, measures_latency=True), store, Shared(), place.line)
+    assert ended.status == "finished"
+    assert ended.latency_ms is not None
+    assert 0 < ended.latency_ms < 60_000
+    measured = carry_out(
+        task(loaded, mode="measure", run_id=ended.run_id, measures_latency=True), store, Shared(), place.line
+    )
+    assert measured.latency_ms is not None
+    assert len(list_runs(store)) == 1, "nothing was trained for it"
+    kept = load(kit, **{"model.method": "head", "training.epochs": 1, "checkpoints.keep": "none"})
+    assert carry_out(task(kept, measures_latency=True), store, Shared(), place.line).latency_ms is None
+
+
+def test_bad_input_is_said_and_not_tried_again(store: Store, kit: Kit, place: Place) -> None:
+    missing = load(kit, **{"data.source": "/nowhere.csv"})
+    ended = carry_out(task(missing), store, Shared(), place.line)
+    assert (ended.status, ended.run_id, ended.can_retry) == ("failed", None, False)
+    assert "/nowhere.csv" in str(ended.cause)
+    gone = carry_out(task(load(kit), mode="resume", run_id="01ABCDEFGH"), store, Shared(), place.line)
+    assert (gone.status, gone.can_retry) == ("failed", False)
+
+
+def test_a_failed_training_may_be_tried_again(store: Store, kit: Kit, place: Place) -> None:
+    wild = load(kit, **{"training.learning_rate": 1e30, "training.max_grad_norm": 0.0})
+    ended = carry_out(task(wild), store, Shared(), place.line)
+    assert isinstance(ended, Ended)
+    assert ended.status == "failed"
+    assert ended.run_id is not None
+    assert ended.cause is not None
+    assert ended.cause.startswith(("loss became", "the model's outputs are no numbers"))
