@@ -12,6 +12,7 @@ from store import Status, Sweep
 
 ENDED = ("finished", "pruned", "failed", "killed")
 _MOST_SEEDS = 20  # more than that nobody spends on two configurations that are so alike
+_SEEDS_TO_LEARN_FROM = 3  # of one seed nobody can tell how much is chance
 
 
 def objective_title(metric: str) -> str:
@@ -81,29 +82,28 @@ def leaders_sentence(found: Contenders | None, *, n_parallel: int = 1) -> str | 
         at_least = "the next best" if len(table) == 2 else "any of the next best"
         return f"Trial {found.numbers[best]} is better than {at_least}."
     needed = table["n_seeds_needed"].to_numpy(dtype=np.float64)[others]
+    n_seeds = int(table["n_seeds"].to_numpy()[[best, *others]].min())
     start = f"{_listed([found.numbers[i] for i in (best, *others)])} cannot be told apart yet"
     if np.isnan(needed).all():
-        cost = _minutes(1.0 + len(others), found, n_parallel)
-        return f"{start}: with one seed each nobody knows how much is chance. A second seed each would tell{cost}."
-    n_more = np.maximum(1, needed - table["n_seeds"].to_numpy(dtype=np.float64)[others])
-    if not np.isfinite(n_more).any():
-        return f"{start}, and more seeds would not do it: the validation split is too small for so small a difference."
-    is_near = n_more <= _MOST_SEEDS
+        wanted = max(_SEEDS_TO_LEARN_FROM, n_seeds + 1)
+        price = _price(wanted - n_seeds, 1 + len(others), found, n_parallel)
+        return f"{start}: with one seed each nobody knows how much is chance; {wanted} each would show it{price}."
+    is_near = needed <= _MOST_SEEDS
     if not is_near.any():
-        least = count(float(n_more[np.isfinite(n_more)].min()))
-        return f"{start}, and hardly differ: it would take {least} more seeds each to tell even two of them apart."
-    n = int(n_more[is_near].max())
-    cost = _minutes(float(n * (1 + is_near.sum())), found, n_parallel)
-    seeds = f"about {n} more {'seed' if n == 1 else 'seeds'} each would"
+        gap = float(np.nanmax(np.abs(table["difference"].to_numpy(dtype=np.float64)[others])))
+        return f"{start}: they lie within {gap:.2g}, and {_MOST_SEEDS} seeds each would not do it. Take the cheapest."
+    n_more = max(int(needed[is_near].max()), n_seeds + 1) - n_seeds
+    price = _price(n_more, 1 + int(is_near.sum()), found, n_parallel)
+    seeds = f"about {n_more} more {'seed' if n_more == 1 else 'seeds'} each would"
     if is_near.all():
-        return f"{start}: {seeds}{cost}."
-    return (
-        f"{start}: {seeds} tell trial {found.numbers[best]} from {is_near.sum()} of them{cost}; the rest hardly differ."
-    )
+        return f"{start}: {seeds}{price}."
+    return f"{start}: {seeds} for {is_near.sum()} of them{price}; the rest hardly differ."
 
 
-def _minutes(n_runs: float, found: Contenders, n_parallel: int) -> str:
-    return f", about {duration(n_runs * found.seconds / n_parallel)}" if is_known(found.seconds) else ""
+def _price(n_more: int, n_configurations: int, found: Contenders, n_parallel: int) -> str:
+    """What the further runs would take; empty where no run was timed."""
+    seconds = n_more * n_configurations * found.seconds / n_parallel
+    return f", about {duration(seconds)}" if is_known(seconds) else ""
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -34,7 +34,7 @@ from store import (
     reading,
 )
 
-MOST_CONTENDERS = 8
+MOST_CONTENDERS = 30
 """Configurations that are compared example by example."""
 
 # sweeps ------------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def contenders(source: Source, trials: pd.DataFrame, objective: Objective) -> Co
     if metric not in ADDITIVE or not split or finished.empty:
         return None
     means = finished.groupby("number")[objective.metric].mean()
-    best = means.sort_values(ascending=objective.direction == "minimize").index[:MOST_CONTENDERS]
+    best = means.sort_values(ascending=objective.direction == "minimize", kind="stable").index[:MOST_CONTENDERS]
     chosen = finished[finished["number"].isin(best)]
     runs = tuple(zip(chosen["number"].astype(int), chosen["run_key"].astype(int), strict=True))
     seconds = float(pd.to_numeric(chosen["wall_seconds"]).mean())

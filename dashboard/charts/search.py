@@ -61,7 +61,7 @@ def importance_chart(frame: pd.DataFrame) -> alt.LayerChart:
     ]
     base = alt.Chart(frame).encode(y=y, tooltip=tooltip)
     bars = base.mark_bar(color=RIGHT, opacity=0.75, cornerRadiusEnd=2, clip=True).encode(
-        x=alt.X("share:Q", title="share of the variance explained", scale=scale, axis=x_axis)
+        x=alt.X("share:Q", title="share of the variance explained", scale=scale, axis=x_axis), x2=alt.datum(0)
     )
     ends = base.mark_rule(color=MUTED, strokeWidth=1.5, clip=True).encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
     return alt.layer(bars, ends).properties(

@@ -39,11 +39,14 @@ def recipe_panel(here: Source, form: Form | None, data: DataChoice | None) -> No
         for line in estimates(here, form, data, check):
             st.markdown(line)
     with st.container(horizontal=True, gap="small"):
-        st.button(
-            "Start", type="primary", icon=":material/play_arrow:", disabled=check.resolved is None, on_click=_start,
-            args=(here.path, form.name, text, check), key="start", shortcut="Mod+Enter",
+        is_started = st.session_state.get("started") == text
+        # No callback: it would start what the page showed when the button was drawn, and the form may have changed.
+        if st.button(
+            "Started" if is_started else "Start", type="primary", icon=":material/play_arrow:", key="start",
+            disabled=check.resolved is None or is_started, shortcut="Mod+Enter",
             help="Puts the run into the queue; a worker trains it. This page may be closed.",
-        )  # fmt: skip
+        ):  # fmt: skip
+            _start(here.path, form.name, text, check)
         st.download_button("Save the recipe", text, f"{form.name}.toml", icon=":material/download:", on_click="ignore")
 
 
@@ -96,4 +99,6 @@ def _start(path: str, name: str, text: str, check: RecipeCheck) -> None:
         ),
     )
     if job is not None:
+        st.session_state["started"] = text
         st.query_params["job"] = job.id
+    st.rerun()

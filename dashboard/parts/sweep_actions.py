@@ -64,30 +64,22 @@ def _stop(source: Source, sweep: Sweep) -> None:
 
 def _queue(source: Source, sweep: Sweep, n_trials: int | None, n_seeds: int | None) -> None:
     def queue(store: Store) -> object:
-        device = sweep.recipe.get("training", {}).get("device", "auto")
-        return queue_job(
-            store, "sweep", sweep.name, sweep_arguments(sweep, n_trials, n_seeds),
-            device=None if device == "auto" else device, max_attempts=MAX_ATTEMPTS,
-        )  # fmt: skip
+        device = None if _device(sweep) == "auto" else _device(sweep)
+        arguments = sweep_arguments(sweep, n_trials, n_seeds)
+        return queue_job(store, "sweep", sweep.name, arguments, device=device, max_attempts=MAX_ATTEMPTS)
 
     write(source.path, queue, "Queued.")
 
 
 def sweep_arguments(sweep: Sweep, n_trials: int | None = None, n_seeds: int | None = None) -> dict[str, Any]:
-    """The arguments of a job that goes on with a sweep: its recipe, with another budget or more seeds."""
-    search = dict(sweep.recipe.get("sweep") or {})
-    if n_seeds is not None:
-        search["seeds"] = n_seeds
-    if n_trials is not None:
-        search["trials"] = n_trials
-    changed = {"sweep.seeds": n_seeds, "sweep.trials": n_trials}
-    return {
-        "recipe_text": sweep.recipe_text,
-        "resolved": {**sweep.recipe, "sweep": search},
-        "overrides": [f"{path}={value}" for path, value in changed.items() if value is not None],
-        "path": sweep.recipe_path,
-        "options": {"trials": n_trials} if n_trials is not None else {},
-    }
+    """The arguments of a job that goes on with a sweep of the store, with more trials or seeds where they are given."""
+    given = {"trials": n_trials, "seeds": n_seeds}
+    options = {name: value for name, value in given.items() if value is not None}
+    return {"recipe": sweep.id, "recipe_device": _device(sweep), "options": options}
+
+
+def _device(sweep: Sweep) -> str:
+    return str((sweep.recipe.get("training") or {}).get("device") or "auto")
 
 
 def _waiting_job(source: Source, sweep: Sweep) -> str | None:

@@ -9,6 +9,7 @@ from dashboard.axes import written
 from dashboard.differences import flatten
 from dashboard.parts.sweep_trials import space_of
 from dashboard.source import Source
+from dashboard.trials import number_text
 from store import Sweep
 
 
@@ -20,7 +21,7 @@ def render(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
         space = [(path, _said(given)) for path, given in space_of(sweep).items()]
         st.dataframe(pd.DataFrame(space, columns=["parameter", "values"]), hide_index=True, height="content")
         st.markdown("###### What all trials share")
-        rest = {name: value for name, value in sweep.recipe.items() if name not in ("sweep", "name")}
+        rest = {name: value for name, value in sweep.recipe.items() if name not in ("sweep", "name") and value}
         search = sweep.recipe.get("sweep")
         settings = (
             {k: v for k, v in search.items() if k != "space" and v is not None} if isinstance(search, dict) else {}
@@ -38,7 +39,7 @@ def render(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
 def _said(given: object) -> str:
     """A part of the space in words: a range, values, or one table a line where it has alternatives."""
     if isinstance(given, dict) and "low" in given:
-        text = f"{written(given['low'])} to {written(given['high'])}"
+        text = f"{number_text(given['low'])} to {number_text(given['high'])}"
         text += ", logarithmic" if given.get("log") else ""
         text += f", in steps of {written(given['step'])}" if given.get("step") else ""
         return text + _when(given)

@@ -235,3 +235,66 @@ def _watch_a_run_arrive(server: str, page: Page, store_path: Path) -> None:
     page.get_by_text("tweets@1: 0.").first.wait_for()
     assert page.locator("h3").first.inner_text() == "tweet-head"
     assert top
+
+
+def test_brushing_an_axis_picks_trials_and_a_double_click_lets_go(page: Page, store_path: Path) -> None:
+    from store import open_store
+    from tests.dashboard.sweeps import make_sweep
+
+    store = open_store(store_path)
+    sweep = make_sweep(store, n=30, wanted=30, with_scores=False)
+    store.close()
+    with serving(store_path) as address:
+        page.goto(f"{address}/sweep?sweep={sweep.id}")
+        page.get_by_text("30 of 30 trials, the best first").wait_for()
+        settled(page)
+        lines = page.locator('[data-testid="stVegaLiteChart"]').filter(has_text="learning_rate").last
+        lines.scroll_into_view_if_needed()
+        box = lines.bounding_box()
+        assert box
+        n_axes = 6  # five parameters and the objective, between -0.45 and n - 0.6
+        x = box["x"] + box["width"] * (n_axes - 1 + 0.45) / (n_axes - 0.15)
+
+        def brush() -> None:
+            page.mouse.move(x, box["y"] + 40)
+            page.mouse.down()
+            page.mouse.move(x + 2, box["y"] + 110, steps=6)
+            page.mouse.up()
+
+        until_seen(page, brush, re.compile(r"^(?!30 )\d+ of 30 trials, the best first"))
+        n = int(re.findall(r"(\d+) of 30 trials, the best", said(page))[0])
+        assert 0 < n < 20
+        settled(page)
+        page.mouse.dblclick(x, box["y"] + 200)
+        page.get_by_text("30 of 30 trials, the best first").wait_for()
+
+
+def test_from_an_upload_to_a_queued_job(page: Page, store_path: Path, tmp_path: Path) -> None:
+    from store import get_job, open_readonly
+
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    rows = [f'"{text}",{"good" if i % 2 else "bad"}' for i, text in enumerate(HOSTILE * 8)]
+    (tmp_path / "tweets.csv").write_text("\n".join(["tweet,mood", *rows]) + "\n")
+    with serving(store_path) as address:
+        page.goto(f"{address}/new_run")
+        page.get_by_text("Upload", exact=True).click()
+        settled(page)
+        page.locator('input[type="file"]').set_input_files(tmp_path / "tweets.csv")
+        page.get_by_text("40 rows, 2 labels in “mood”: text classification.").wait_for()
+        settled(page)
+        page.get_by_text("lora", exact=True).click()
+        page.get_by_text('method = "lora"').first.wait_for()
+        page.get_by_label("Learning rate").fill("3e-4")
+        page.keyboard.press("Enter")
+        page.get_by_text("learning_rate = 0.0003").first.wait_for()
+        page.get_by_role("button", name="Start").click()
+        page.get_by_text("Place 1 of 1 in the queue").wait_for()
+        assert "job=" in page.url
+    store = open_readonly(store_path)
+    job = get_job(store, "@latest")
+    store.close()
+    assert (job.name, job.status) == ("tweets-lora", "queued")
+    assert job.arguments["resolved"]["training"]["learning_rate"] == 3e-4
+    assert Path(job.arguments["resolved"]["data"]["source"]).read_bytes() == (tmp_path / "tweets.csv").read_bytes()
+    assert not alerts

@@ -194,6 +194,9 @@ def test_start_queues_a_job_that_is_complete_in_itself(show: Show, store: Store,
     check = check_recipe(job.arguments["recipe_text"])
     assert job.arguments["resolved"] == check.resolved
     assert app.query_params["job"] == job.id
+    assert app.button(key="start").disabled  # not twice by a second click
+    app.text_input(key="new-training.seed").set_value("7").run()
+    assert not app.button(key="start").disabled
     said = plain(app)
     assert "Place 1 of 1 in the queue" in said
     assert "No worker is running" in said

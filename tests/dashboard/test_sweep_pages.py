@@ -206,7 +206,8 @@ def table(differences: list[float], needed: list[float], separated: list[bool], 
     """The first is the best."""
     frame = pd.DataFrame(
         {
-            "mean": [0.7 + d for d in differences], "n_seeds": n_seeds, "p": [float("nan"), *[0.5] * (len(needed) - 1)],
+            "mean": [0.7 + d for d in differences], "difference": differences, "n_seeds": n_seeds,
+            "p": [float("nan"), *[0.5] * (len(needed) - 1)],
             "is_separated": separated, "n_seeds_needed": needed,
         }
     )  # fmt: skip
@@ -224,17 +225,15 @@ NAN, INF = float("nan"), float("inf")
         ([NAN, 4, 5], [False, False, False], 3, "Trials 4, 5 and 6 cannot be told apart yet: about 2 more seeds each "
          "would, about 6 min 00 s."),
         ([NAN, 3, 400], [False, False, False], 2, "Trials 4, 5 and 6 cannot be told apart yet: about 1 more seed each "
-         "would tell trial 4 from 1 of them, about 2 min 00 s; the rest hardly differ."),
-        ([NAN, 400, 900], [False, False, True], 2, "Trials 4 and 5 cannot be told apart yet, and hardly differ: it "
-         "would take 398 more seeds each to tell even two of them apart."),
-        ([NAN, INF], [False, False], 2, "Trials 4 and 5 cannot be told apart yet, and more seeds would not do it: the "
-         "validation split is too small for so small a difference."),
+         "would for 1 of them, about 2 min 00 s; the rest hardly differ."),
+        ([NAN, 400, INF], [False, False, False], 2, "Trials 4, 5 and 6 cannot be told apart yet: they lie within 0.02, "
+         "and 20 seeds each would not do it. Take the cheapest."),
         ([NAN, NAN], [False, False], 1, "Trials 4 and 5 cannot be told apart yet: with one seed each nobody knows how "
-         "much is chance. A second seed each would tell, about 2 min 00 s."),
+         "much is chance; 3 each would show it, about 4 min 00 s."),
     ],
 )  # fmt: skip
 def test_leaders_in_a_sentence(needed: list[float], separated: list[bool], n_seeds: int, said: str) -> None:
-    assert leaders_sentence(table([0.0] * len(needed), needed, separated, n_seeds)) == said
+    assert leaders_sentence(table([-0.01 * i for i in range(len(needed))], needed, separated, n_seeds)) == said
 
 
 def test_many_leaders_are_counted_and_none_is_nothing() -> None:
@@ -290,15 +289,10 @@ def test_resume_queues_a_job_once(show: Show, store: Store, sweep: Sweep) -> Non
     assert "No worker is running" in plain(app)
 
 
-def test_arguments_of_a_job_carry_the_recipe_and_what_was_changed(sweep: Sweep) -> None:
-    plain, more, seeds = sweep_arguments(sweep), sweep_arguments(sweep, 40), sweep_arguments(sweep, None, 3)
-    assert plain["resolved"] == sweep.recipe
-    assert (plain["recipe_text"], plain["path"], plain["options"]) == (sweep.recipe_text, sweep.recipe_path, {})
-    assert more["options"] == {"trials": 40}
-    assert more["resolved"]["sweep"]["trials"] == 40
-    assert seeds["resolved"]["sweep"]["seeds"] == 3
-    assert seeds["overrides"] == ["sweep.seeds=3"]
-    assert sweep.recipe["sweep"]["seeds"] == 1  # the sweep's own is not touched
+def test_arguments_of_a_job_name_the_sweep_and_what_is_wanted(sweep: Sweep) -> None:
+    assert sweep_arguments(sweep) == {"recipe": sweep.id, "recipe_device": "auto", "options": {}}
+    assert sweep_arguments(sweep, 40)["options"] == {"trials": 40}
+    assert sweep_arguments(sweep, None, 3)["options"] == {"seeds": 3}
 
 
 def test_extend_and_seeds_queue_with_their_numbers(show: Show, store: Store, sweep: Sweep) -> None:
