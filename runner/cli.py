@@ -26,7 +26,9 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("queue", "queue", "List, add, order, pause and cancel queued jobs."),
     ("worker", "worker", "Take jobs from the queue and carry them out, one process a device."),
     ("recipe", "recipe", "Check a recipe, or print the schema for editors."),
-    ("doctor", "doctor", "Look over machine and store: what is broken, and what will be slow."),
+    ("doctor", "doctor", "Look over machine and store, and repair it: what is broken, what will be slow."),
+    ("backup", "backup", "Copy the store to a file, checked, while runs go on writing."),
+    ("merge-store", "merge_store", "Bring everything of another store into this one, once."),
     ("dashboard", "dashboard", "Open the dashboard in the browser."),
     ("demo", "demo", "Train two small models on built-in data and fill a store."),
 )

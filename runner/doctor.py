@@ -6,11 +6,17 @@ import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from store import SpoolReport, Store, check_store, spool_status
 
+if TYPE_CHECKING:
+    from runner.leftovers import Leftover
+
 Level = Literal["good", "note", "slow", "broken"]
+
+DAMAGE = "damage"
+"""The subject of findings that mean that the store must not be written to before it is repaired."""
 
 _LOW_DISK_BYTES = 5e9
 _PACKAGES = ("torch", "transformers", "peft", "datasets", "bitsandbytes", "sqlite-utils", "streamlit")
@@ -38,7 +44,10 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
         f"{health.n_examples:,} examples, {health.n_metric_values:,} metric values"
     )
     findings = [Finding("store", "good" if not health.problems else "broken", text)]
-    findings += [Finding("store", "broken", problem) for problem in health.problems]
+    findings += [Finding(DAMAGE, "broken", problem) for problem in health.problems]
+    if health.problems:
+        advice = f"`runner doctor --repair --store {store.path}` saves every row that can be read into a new store"
+        findings.append(Finding(DAMAGE, "note", advice))
     if health.rows_pending:
         findings.append(Finding("store", "note", f"{health.rows_pending:,} rows of live runs wait to be written"))
     if health.rows_lost:
@@ -55,6 +64,23 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
                 "holds the store open in one long read; close it",
             )
         )
+    return findings
+
+
+def examine_leftovers(store: Store) -> list[Finding]:
+    """What killed processes left behind, a finding a kind; each says what `--repair` does about it."""
+    from runner.leftovers import find_leftovers
+
+    kinds: dict[str, list[Leftover]] = {}
+    for leftover in find_leftovers(store):
+        kinds.setdefault(leftover.kind, []).append(leftover)
+    findings = []
+    for kind, leftovers in kinds.items():
+        n_bytes = sum(leftover.n_bytes for leftover in leftovers)
+        taking = f", {n_bytes / 1e6:,.1f} MB" if n_bytes else ""
+        names = "; ".join(leftover.name for leftover in leftovers[:3]) + (" …" if len(leftovers) > 3 else "")
+        text = f"{len(leftovers)} × {leftovers[0].what}{taking}: {names}. --repair {leftovers[0].remedy}"
+        findings.append(Finding("leftovers", "broken" if kind in ("damaged", "unmounted") else "note", text))
     return findings
 
 

@@ -15,11 +15,14 @@ sweeps       searches and who drives them    trials   their configurations, each
 segments     stretches between (re)starts
 jobs         the queue, as people handle it   job_leases who carries a job out
 flights      the last steps before trouble   ring     their file while a run runs
-alerts       what a person should look at
+alerts       what a person should look at    backup   a whole copy, taken while others write
+rescue       saving a damaged store          merging  another store's rows into this one
+leftovers    what killed processes left behind
 errors       what can go wrong, in words     frames   query results as frames and arrays
 """
 
 from store.alerts import list_alerts
+from store.backup import Backup, backup_store
 from store.blocks import (
     DynamicsRow,
     iter_dynamics,
@@ -94,6 +97,15 @@ from store.jobs import (
     set_priority,
 )
 from store.leases import get_lease, reconcile
+from store.leftovers import (
+    StaleRows,
+    count_stale_rows,
+    delete_stale_leases,
+    mark_deleted,
+    register_checkpoint,
+    run_ids,
+)
+from store.merging import Candidate, DatasetMerge, Merged, merge_store
 from store.metrics import list_latest, list_metrics, list_sparklines
 from store.recorder import Recorder
 from store.records import (
@@ -116,6 +128,7 @@ from store.records import (
     Trial,
     TrialReport,
 )
+from store.rescue import Rescue, SavedTable, rescue_store
 from store.runs import (
     count_matching_runs,
     count_runs,
@@ -142,8 +155,11 @@ from store.trials import list_trial_reports, list_trials, read_reports, read_tri
 
 __all__ = [
     "Answers",
+    "Backup",
+    "Candidate",
     "Checkpoint",
     "Dataset",
+    "DatasetMerge",
     "DatasetNotFound",
     "DynamicsRow",
     "Evaluation",
@@ -156,6 +172,7 @@ __all__ = [
     "JobRefused",
     "JobStatus",
     "Lease",
+    "Merged",
     "NewRow",
     "NewRun",
     "NewSweep",
@@ -164,6 +181,7 @@ __all__ = [
     "Pairs",
     "Predictions",
     "Recorder",
+    "Rescue",
     "RowsLost",
     "Run",
     "RunAmbiguous",
@@ -172,10 +190,12 @@ __all__ = [
     "RunId",
     "RunNotFound",
     "RunNotResumable",
+    "SavedTable",
     "ScoreRow",
     "Segment",
     "SpoolReport",
     "SpoolStatus",
+    "StaleRows",
     "Status",
     "Store",
     "StoreError",
@@ -190,15 +210,18 @@ __all__ = [
     "Trial",
     "TrialReport",
     "WorkerExists",
+    "backup_store",
     "cancel_job",
     "check_store",
     "count_flips",
     "count_matching_runs",
     "count_predictions",
     "count_runs",
+    "count_stale_rows",
     "dataset_fingerprint",
     "delete_checkpoints",
     "delete_run",
+    "delete_stale_leases",
     "example_id",
     "find_dataset",
     "find_sweep",
@@ -240,6 +263,8 @@ __all__ = [
     "list_trial_reports",
     "list_trials",
     "list_workers",
+    "mark_deleted",
+    "merge_store",
     "open_readonly",
     "open_segment",
     "open_store",
@@ -261,11 +286,14 @@ __all__ = [
     "record_dataset",
     "record_run",
     "record_sweep",
+    "register_checkpoint",
     "reorder_job",
     "request_stop",
+    "rescue_store",
     "resume_job",
     "retry_job",
     "run_files",
+    "run_ids",
     "run_size",
     "set_dataset",
     "set_priority",

@@ -34,10 +34,21 @@ def json_option(function: F) -> F:
 
 
 def open_reconciled(path: Path | None, *, create: bool = False) -> "Store":
-    """Open the store and make statuses true; says which runs and jobs were found dead."""
-    from store import StoreUnreadable, open_store, reconcile, reconcile_jobs
+    """Open the store and make statuses true. What SQLite cannot read in the rest of the command is told in words."""
+    from store import open_store
+    from store.connection import explained
 
     store = open_store(default_store(path), create=create)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.with_resource(explained(store.path))
+    return reconciled(store)
+
+
+def reconciled(store: "Store") -> "Store":
+    """Make the statuses of an open store true; says which runs and jobs were found dead."""
+    from store import StoreUnreadable, reconcile, reconcile_jobs
+
     try:
         for run in reconcile(store):
             click.echo(f"run {run.name} ({run.id}) was not alive any more: {run.cause}", err=True)

@@ -149,20 +149,32 @@ class _Merge:
     def _datasets(self, say: Callable[[str], None]) -> None:
         ours = []
         for dataset in self._plan.datasets:
-            if dataset.our_key is None:
+            key = dataset.our_key
+            if key is None or dataset.is_healed:
                 say(f"dataset {dataset.ours}")
-            ours.append((dataset.key, dataset.our_key or self._dataset(dataset)))
+                key = self._dataset(dataset)
+            ours.append((dataset.key, key))
         empty_map(self._db, "datasets")
         self._db.executemany("INSERT INTO temp.map_datasets VALUES (?, ?)", ours)
 
     def _dataset(self, dataset: DatasetMerge) -> int:
+        """One that is new, or one that lost rows here: then it gets them all, and is trusted again."""
         with self._store.write() as db:
             names = [name for name in columns(db, "datasets") if name not in ("name", "version", "parent_key")]
-            (key,) = db.execute(
-                f"INSERT INTO main.datasets (name, version, {', '.join(names)})"
-                f" SELECT ?, ?, {', '.join(names)} FROM other.datasets WHERE key = ? RETURNING key",
-                (dataset.name, dataset.version, dataset.key),
-            ).fetchone()
+            key = dataset.our_key
+            if key is None:
+                (key,) = db.execute(
+                    f"INSERT INTO main.datasets (name, version, {', '.join(names)})"
+                    f" SELECT ?, ?, {', '.join(names)} FROM other.datasets WHERE key = ? RETURNING key",
+                    (dataset.name, dataset.version, dataset.key),
+                ).fetchone()
+            else:
+                db.execute("DELETE FROM main.dataset_rows WHERE dataset_key = ?", (key,))
+                db.execute(
+                    f"UPDATE main.datasets AS o SET {', '.join(f'{name} = t.{name}' for name in names)}"
+                    " FROM other.datasets t WHERE o.key = ? AND t.key = ?",
+                    (key, dataset.key),
+                )
             self._owned("datasets", dataset.key, int(key))
         return int(key)
 

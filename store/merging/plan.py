@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from store.merging.tables import owned_by
+from store.rescue.mending import CAUSE, DAMAGED
 
 Step = Literal["added", "replaced", "kept", "left out"]
 
@@ -17,13 +18,19 @@ _GROWING = ("segments", "steps", "metrics", "evaluations", "checkpoints", "run_e
 
 @dataclass(frozen=True)
 class DatasetMerge:
-    """A dataset of the other store, `theirs` there and `ours` here. `our_key` is None where it has to be written."""
+    """A dataset of the other store, `theirs` there and `ours` here. `our_key` is None where it is not here yet."""
 
     key: int
     our_key: int | None
     theirs: str
     name: str
     version: int
+    is_healed: bool = False
+    """It is here, but lost rows when the store was damaged: it is made whole."""
+
+    @property
+    def is_written(self) -> bool:
+        return self.our_key is None or self.is_healed
 
     @property
     def ours(self) -> str:
@@ -71,7 +78,7 @@ def make_plan(db: sqlite3.Connection) -> Plan:
     n_rows: Counter[str] = Counter(examples=n_examples)
     written = [run.key for run in runs if run.is_written]
     for root, keys in (
-        ("datasets", [dataset.key for dataset in datasets if dataset.our_key is None]),
+        ("datasets", [dataset.key for dataset in datasets if dataset.is_written]),
         ("runs", written),
         ("sweeps", [sweep.key for sweep in sweeps if sweep.is_written]),
     ):
@@ -138,8 +145,11 @@ def _datasets(db: sqlite3.Connection) -> tuple[DatasetMerge, ...]:
     ours = db.execute("SELECT key, fingerprint, name, version FROM main.datasets WHERE version IS NOT NULL").fetchall()
     taken = {(name, version) for _, _, name, version in ours}
     by_content: dict[str, list[tuple[str, int, int]]] = {}
+    damaged: dict[str, tuple[str, int, int]] = {}
     for key, fingerprint, name, version in ours:
         by_content.setdefault(fingerprint, []).append((name, version, key))
+        if fingerprint.startswith(DAMAGED):
+            damaged[fingerprint.removeprefix(DAMAGED)] = (name, version, key)
     merges: list[DatasetMerge] = []
     for key, fingerprint, name, version in db.execute(
         "SELECT key, fingerprint, name, version FROM other.datasets WHERE version IS NOT NULL ORDER BY key"
@@ -150,6 +160,10 @@ def _datasets(db: sqlite3.Connection) -> tuple[DatasetMerge, ...]:
             called = max(same, key=lambda place: (place[:2] == (name, version), place[0] == name, place[1]))
             merges.append(DatasetMerge(key, called[2], theirs, *called[:2]))
             continue
+        if fingerprint in damaged:
+            name, version, our_key = damaged.pop(fingerprint)
+            merges.append(DatasetMerge(key, our_key, theirs, name, version, is_healed=True))
+            continue
         if (name, version) in taken:
             version = 1 + max(number for other, number in taken if other == name)
         taken.add((name, version))
@@ -158,7 +172,7 @@ def _datasets(db: sqlite3.Connection) -> tuple[DatasetMerge, ...]:
 
 
 def _runs(db: sqlite3.Connection) -> tuple[Candidate, ...]:
-    ours = {row[0]: row[1:] for row in db.execute("SELECT id, key, status, version FROM main.runs")}
+    ours = {row[0]: row[1:] for row in db.execute("SELECT id, key, status, version, cause FROM main.runs")}
     merges: list[Candidate] = []
     for key, identity, name, status, version in db.execute(
         "SELECT key, id, name, status, version FROM other.runs ORDER BY created_at, key"
@@ -169,10 +183,12 @@ def _runs(db: sqlite3.Connection) -> tuple[Candidate, ...]:
         if identity not in ours:
             merges.append(Candidate(key, None, identity, name, "added"))
             continue
-        our_key, our_status, our_version = ours[identity]
+        our_key, our_status, our_version, our_cause = ours[identity]
         step: Step = "kept"
         reason = None
-        if our_status in ("running", "queued"):
+        if our_cause == CAUSE:
+            step = "replaced"
+        elif our_status in ("running", "queued"):
             reason = f"it is {our_status} here"
         else:
             here, there = _progress(db, "main", our_key), _progress(db, "other", key)

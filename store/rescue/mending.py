@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from store.ids import new_run_id
 from store.metrics import refresh_summary
 
+DAMAGED = "damaged:"
+"""In front of the fingerprint of a dataset that is not what it was any more."""
 LOST_TEXT = "(this text was on a damaged page of the store)"
 CAUSE = "the record of this run was on a damaged page of the store; what else was kept about it is here"
 
@@ -222,7 +224,7 @@ def _mark_incomplete_datasets(db: sqlite3.Connection, without_labels: set[int], 
     )
     incomplete.update(key for (key,) in short)
     db.executemany(
-        "UPDATE datasets SET fingerprint = 'damaged:' || fingerprint WHERE key = ?"
-        " AND fingerprint NOT LIKE 'damaged:%' AND fingerprint NOT LIKE 'rescued:%'",
+        f"UPDATE datasets SET fingerprint = '{DAMAGED}' || fingerprint WHERE key = ?"
+        f" AND fingerprint NOT LIKE '{DAMAGED}%' AND fingerprint NOT LIKE 'rescued:%'",
         [(key,) for key in sorted(incomplete)],
     )

@@ -152,7 +152,11 @@ def make_up(db: sqlite3.Connection, dice: random.Random, table: str, n: int, n_s
             elif column in refers:
                 values[column] = dice.choice(parents[column])
             elif check:
-                values[column] = dice.choice(re.findall(r"'(\w+)'", check[1]))
+                values[column] = dice.choice(sorted({*re.findall(r"'(\w+)'", check[1])} - {"running", "queued"}))
+            elif column == "objectives":
+                values[column] = '[{"metric": "test/f1", "direction": "maximize"}]'
+            elif column == "objective_values":
+                values[column] = "[0.5]"
             elif "json_valid" in line:
                 values[column] = json.dumps({"a": text(dice, 5)})
             elif column == "id":
