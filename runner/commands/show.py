@@ -86,6 +86,8 @@ def describe(store: "Store", run: "Run") -> str:
     blocks = [f"{run.name}  {run.status}  {run.id}"]
     if run.cause:
         blocks.append(f"cause: {run.cause}")
+    if run.status in ("failed", "killed", "pruned") and run.recipe is not None:
+        blocks.append(f"`runner resume {run.id}` goes on with it")
     if n_rows := spool_status(store).rows_of(run.id):
         blocks.append(f"{n_rows:,} rows wait on disk to be written to the store; see `runner doctor`")
     cost = get_cost(store, run.key)
@@ -136,7 +138,7 @@ def describe(store: "Store", run: "Run") -> str:
         )
     events = list_events(store, run.key)
     if len(events):
-        blocks.append("\n".join(f"{_MARKS.get(e.kind, '')}{e.kind}: {e.message}" for e in events.itertuples()))
+        blocks.append("\n".join(f"{_MARKS.get(str(e.kind), '')}{e.kind}: {e.message}" for e in events.itertuples()))
     flights = list_flights(store, run.key)
     if len(flights):
         kept = "\n".join(f"flight: the last {f.n_steps} steps before: {f.reason}" for f in flights.itertuples())

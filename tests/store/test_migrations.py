@@ -30,7 +30,12 @@ from store import (
     read_log,
     record_run,
 )
+from store.flights import get_flight, list_flights
+from store.job_leases import lease_job
+from store.jobs import list_jobs
 from store.migrations import migrations
+from store.sweeps import get_sweep
+from store.trials import list_trial_reports, list_trials
 from tests.store.builders import predict
 
 ASSETS = Path(__file__).parent / "assets"
@@ -87,3 +92,21 @@ def test_an_old_file_is_read_and_worked_on(asset: Path, tmp_path: Path) -> None:
     assert list_runs(store)["value"].tolist()[0] == 1.0
     assert list_latest(store, [new.key])["metric"].tolist() == ["test/accuracy", "train/loss"]
     store.close()
+
+
+@pytest.mark.parametrize("asset", FILES[1:], ids=lambda path: path.stem)
+def test_work_of_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
+    sweep = get_sweep(store, "search")
+    assert (sweep.status, sweep.cause, sweep.n_trials) == (Status.KILLED, "made for the tests", 3)
+    trials = list_trials(store, sweep.key)
+    assert trials[["number", "seed", "run_id"]].values.tolist() == [[0, 7, get_run(store, "old").id]]
+    assert list_trial_reports(store, sweep.key)["value"].tolist() == [0.5]
+    (job,) = list_jobs(store)["name"]
+    assert job == "waiting"
+    leased = lease_job(store, "cpu")
+    assert leased is not None
+    assert leased.name == "waiting"
+    broken = get_run(store, "broken")
+    (key,) = list_flights(store, broken.key)["key"]
+    assert get_flight(store, int(key)).steps.of(10).tolist() == [2, 3]

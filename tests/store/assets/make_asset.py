@@ -14,15 +14,23 @@ from store import (
     NewRun,
     Predictions,
     Recorder,
+    Run,
     RunCost,
     ScoreRow,
+    Status,
+    Store,
     SystemSample,
     dataset_fingerprint,
     example_id,
     open_store,
+    queue_job,
     record_dataset,
     record_run,
 )
+from store.records import NewSweep, NewTrial, Objective, TrialReport
+from store.ring import STEP, Steps
+from store.sweeps import record_sweep, release_sweep
+from store.trials import end_trial, record_report, record_trial, set_trial_run, start_trial
 
 TEXTS = ["a fine day", "rain again", "sun at last", "grey and cold"]
 TARGETS = [1, 0, 1, 0]
@@ -66,7 +74,25 @@ def make_asset(path: Path) -> None:
         recorder.text("one line of the log\n")
         recorder.sample(SystemSample(1_000.0, 50.0, 2**30, None, None, None))
         recorder.cost(RunCost(wall_seconds=1.5))
+    _work(store, run)
     store.close()
+
+
+def _work(store: Store, run: Run) -> None:
+    """A sweep with a trial that is this run, a job that waits, and the steps before something went wrong."""
+    objectives = (Objective("test/accuracy", "maximize"),)
+    sweep = record_sweep(store, NewSweep("search", "# a recipe", {"name": "search"}, "f1", objectives, n_trials=3))
+    trial = record_trial(store, sweep.key, NewTrial(0, 7, {"training.learning_rate": 0.01}, "h1"))
+    start_trial(store, trial)
+    set_trial_run(store, trial, run.key)
+    record_report(store, trial, TrialReport(0, 5, 1.0, 0.5))
+    end_trial(store, trial, Status.FINISHED, objective_values=[0.75])
+    release_sweep(store, sweep.key, Status.KILLED, "made for the tests")
+    queue_job(store, "train", "waiting", {"recipe_text": "# a recipe"}, priority=2)
+    rows = np.zeros(2, dtype=STEP)
+    rows["step"], rows["loss"], rows["n_examples"], rows["n_positions"] = [9, 10], [0.1, np.nan], 2, 2
+    with Recorder(store, record_run(store, NewRun("broken", dataset_key=run.dataset_key))) as recorder:
+        recorder.flight("not finite", "the loss became NaN", steps=Steps(rows, np.arange(4, dtype=np.uint32)), step=10)
 
 
 if __name__ == "__main__":
