@@ -109,7 +109,8 @@ def carry_out(
             status, cause = Status.FAILED, cause_of(error)
             trace = "".join(traceback.format_exception(error)[-8:])
             recorder.event("failed", cause, {"traceback": trace, "last_lines": console.tail(20)})
-        progress.finish(f"{run.name} ({run.id}) {status}: {cause or (end.text if end else '')}")
+        hint = f"; `runner resume {run.id}` goes on with it" if status == Status.KILLED else ""
+        progress.finish(f"{run.name} ({run.id}) {status}: {cause or (end.text if end else '')}{hint}")
     recorder.finish(status, cause)
     if end is not None and end.checkpoints is not None:
         end.checkpoints.finish(end.best_step)

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs/tutorial.md", ROOT / "docs/recipes.md", ROOT / "docs/queue.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/tutorial.md",
+    ROOT / "docs/recipes.md",
+    ROOT / "docs/queue.md",
+    ROOT / "docs/recovery.md",
+]
 BIN = Path(sys.executable).parent
 
 # Not run here, each with its reason.
