@@ -147,7 +147,7 @@ def sentence(leaders: Leaders, search: Search, command: str, n_parallel: int) ->
     if len(leaders.numbers) == 1:
         return f"trial {best} is the only one with a {metric}"
     if not leaders.are_compared:
-        return f"trial {best} has the best {metric}; it says nothing of single examples, so nothing was compared"
+        return f"trial {best} has the best {metric}; its examples cannot be compared with those of the others"
     if len(leaders.contenders) == 1:
         return f"trial {best} is better than every other, by the paired test on validation examples"
     start = f"the top {len(leaders.contenders)} ({_listed(leaders.contenders)}) cannot be told apart"
