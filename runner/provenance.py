@@ -1,5 +1,6 @@
 """Where a run came from: code, packages, machine, device, seeds, command. And how two of those differ."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -86,7 +87,7 @@ def collect_provenance(
     return {
         "schema": SCHEMA_VERSION,
         "git": read_git(folder),
-        "packages": _packages(),
+        "packages": dict(_packages()),
         "python": {
             "version": platform.python_version(),
             "implementation": platform.python_implementation(),
@@ -175,6 +176,7 @@ def _names_secret(name: str) -> bool:
     )
 
 
+@functools.cache  # 0.2 s; and what is imported stays as it is, whatever is installed meanwhile
 def _packages() -> dict[str, str]:
     """Return normalised distribution names with their versions; the first on the path wins, as for imports."""
     versions: dict[str, str] = {}

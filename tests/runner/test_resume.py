@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+import runner.pauses
 import runner.trainer
 from runner.errors import ModelError
 from runner.progress import make_progress
@@ -213,6 +214,24 @@ def test_killed_again_and_again(kit: Kit, store: Store, whole: Callable[..., dic
             assert go_on(store, run).status == "failed"
     ended = go_on(store, run)
     assert [s.start_step for s in list_segments(store, run.key)] == [0, 2, 2, 4, 4, 8]
+    assert differences(everything(store, ended), whole(**settings)) == []
+
+
+def test_a_paused_run_ends_the_same(kit: Kit, store: Store, whole: Callable[..., dict[str, Any]]) -> None:
+    """Paused at step 5, between two evaluations, with a checkpoint of its own."""
+    settings = {**STEPS, "checkpoints__keep": "best+last"}
+    with pytest.MonkeyPatch.context() as patch:
+        original = RecordingTrainer._maybe_log_save_evaluate
+
+        def pausing(self: Any, *args: Any, **rest: Any) -> None:
+            patch.setattr(runner.pauses, "is_asked", lambda: self.state.global_step == 5)
+            original(self, *args, **rest)
+
+        patch.setattr(RecordingTrainer, "_maybe_log_save_evaluate", pausing)
+        run = kit.train(store, **settings)
+    assert (run.status, run.cause) == ("killed", "interrupted (paused)")
+    ended = go_on(store, run)
+    assert [s.start_step for s in list_segments(store, run.key)] == [0, 5]
     assert differences(everything(store, ended), whole(**settings)) == []
 
 
