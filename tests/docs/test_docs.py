@@ -19,6 +19,8 @@ PAGES = [
     ROOT / "docs/recipes.md",
     ROOT / "docs/queue.md",
     ROOT / "docs/recovery.md",
+    ROOT / "docs/rescue.md",
+    ROOT / "docs/sweeps.md",
 ]
 BIN = Path(sys.executable).parent
 
@@ -51,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     tutorial = ROOT / "docs/tutorial.md"
     (folder / "mood.csv").write_text(blocks(tutorial, "csv")[0])
     (folder / "mood.toml").write_text(blocks(tutorial, "toml")[0])
+    (folder / "mood-sweep.toml").write_text(blocks(ROOT / "docs/sweeps.md", "toml")[0])
     result = run("runner demo", folder)
     assert result.returncode == 0, result.stderr
     assert "flipped" in result.stdout

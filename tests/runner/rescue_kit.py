@@ -1,0 +1,27 @@
+"""A store of one's own with a real run and its checkpoints, to break."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from runner.copying import copy_all
+from store import Checkpoint, Run, Store, backup_store, get_run, list_checkpoints, open_store
+from tests.runner.conftest import Trained
+
+
+def own_copy(trained: Callable[[str], Trained], folder: Path) -> tuple[Store, Run]:
+    """A copy of the shared store with a run of method head, its files included."""
+    shared = trained("head")
+    files = folder / "assay-files"
+    backup_store(shared.store, folder / "assay.db", also=lambda copy: _copy(shared.store, copy, files))
+    store = open_store(folder / "assay.db", create=False)
+    return store, get_run(store, shared.run.id)
+
+
+def _copy(store: Store, copy: Store, files: Path) -> None:
+    assert copy_all(store, copy, files, lambda text: None).problems == []
+
+
+def checkpoints(store: Store, run: Run) -> list[Checkpoint]:
+    found = list_checkpoints(store, run.key, existing=True)
+    assert found
+    return found
