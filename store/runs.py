@@ -131,6 +131,7 @@ def list_runs(
     method: Sequence[str] = (),
     dataset: str | None = None,
     tag: str | None = None,
+    best_of_sweeps: bool = False,
     sort: str = "created_at",
     descending: bool = True,
     limit: int | None = None,
@@ -141,12 +142,12 @@ def list_runs(
     Columns: key, id, name, task, method, base_model, dataset, status, cause, created_at, started_at, ended_at,
     heartbeat_at, rows_pending, rows_lost, select_metric, value, low, high, n, step, epoch (the select metric at the
     best checkpoint, with its 95 % interval), base_value (the same metric before training), all of RunCost, n_alerts,
-    tags, note, version. `search` is looked for in name, note, base model, tags, dataset and recipe text. Raises
-    ValueError for an unknown `sort`.
+    tags, note, version. `search` is looked for in name, note, base model, tags, dataset and recipe text;
+    `best_of_sweeps` leaves out all runs of a sweep but its best. Raises ValueError for an unknown `sort`.
     """
     if sort not in _SORTABLE:
         raise ValueError(f"cannot sort by {sort!r}; choose one of {', '.join(_SORTABLE)}.")
-    where, values = _matching(search, status, task, method, dataset, tag)
+    where, values = _matching(search, status, task, method, dataset, tag, best_of_sweeps)
     costs = ", ".join(f"c.{field.name}" for field in fields(RunCost))
     direction = "DESC" if descending else "ASC"
     return read_frame(
@@ -179,9 +180,10 @@ def count_matching_runs(
     method: Sequence[str] = (),
     dataset: str | None = None,
     tag: str | None = None,
+    best_of_sweeps: bool = False,
 ) -> int:
     """How many runs `list_runs` finds with the same filters and no limit."""
-    where, values = _matching(search, status, task, method, dataset, tag)
+    where, values = _matching(search, status, task, method, dataset, tag, best_of_sweeps)
     sql = f"SELECT count(*) FROM runs r LEFT JOIN datasets d ON d.key = r.dataset_key WHERE {where}"
     return int(store.db.execute(sql, values).fetchone()[0])
 
@@ -208,6 +210,7 @@ def _matching(
     method: Sequence[str],
     dataset: str | None,
     tag: str | None,
+    best_of_sweeps: bool,
 ) -> tuple[str, list[object]]:
     """The condition and its values for the filters of `list_runs`; needs runs as r and datasets as d."""
     where, values = ["1"], list[object]()
@@ -227,7 +230,19 @@ def _matching(
     if tag:
         where.append("EXISTS (SELECT 1 FROM json_each(r.tags) WHERE value = ?)")
         values.append(tag)
+    if best_of_sweeps:
+        where.append(f"(r.key NOT IN (SELECT run_key FROM trials WHERE run_key IS NOT NULL) OR r.key IN ({_BEST}))")
     return " AND ".join(where), values
+
+
+# The run of the finished trial of each sweep that is the best by its first objective.
+_BEST = (
+    "SELECT run_key FROM (SELECT t.run_key, row_number() OVER (PARTITION BY t.sweep_key ORDER BY"
+    " json_extract(t.objective_values, '$[0]')"
+    " * CASE json_extract(s.objectives, '$[0].direction') WHEN 'maximize' THEN -1 ELSE 1 END, t.number, t.seed)"
+    " AS place FROM trials t JOIN sweeps s ON s.key = t.sweep_key WHERE t.status = 'finished' AND t.run_key IS NOT NULL"
+    " AND json_extract(t.objective_values, '$[0]') IS NOT NULL) WHERE place = 1"
+)
 
 
 def count_runs(store: Store) -> dict[str, int]:

@@ -65,33 +65,49 @@ def importance_panel(found: Importance, axes: list[Axis]) -> None:
 
 
 def _lines(sweep: Sweep, trials: pd.DataFrame, axes: list[Axis], found: Importance) -> "pd.Series[bool] | None":
-    """The lines; returns which trials are inside the brushes, None without a brush."""
+    """The lines; returns which trials are inside the brushes, None without a brush.
+
+    While there is a brush the lines stay as they are, so that no brush is lost when a trial ends.
+    """
     objective = sweep.objectives[0]
     values = finished_values(trials, objective.metric)
     if not axes or len(trials) < 2 or pd.isna(values).all():
         return None
     order = found.table["parameter"].tolist()
-    shown = sorted(axes, key=lambda axis: -order.index(axis.path) if axis.path in order else -len(order))[-MOST_AXES:]
+    by_share = sorted(axes, key=lambda axis: -order.index(axis.path) if axis.path in order else -len(order))
     last = objective_axis(objective.metric, objective_title(objective.metric), pd.Series(values))
-    every = parallel_frame(trials, [*shown, last], objective.metric)
-    some = every.loc[drawn(trials, objective).index]
+    shown = [*by_share[-MOST_AXES:], last]
+    some = drawn(trials, objective)
+    key, kept = f"parallel-{sweep.id}", f"parallel-kept-{sweep.id}"
+    if _is_brushed(key) and kept in st.session_state:
+        shown, some = st.session_state[kept]
+    else:
+        st.session_state[kept] = (shown, some)
     selections = draw_selectable(
         parallel_chart,
-        some.reset_index(drop=True),
-        key="parallel",
+        parallel_frame(some, shown, objective.metric).reset_index(drop=True),
+        key=key,
         width="stretch",
-        axes=[*shown, last],
+        axes=shown,
         is_maximised=objective.direction == "maximize",
         is_dark=st.context.theme.type == "dark",
     )
     notes = []
     if len(some) < len(trials):
         notes.append(f"The best {count(len(some))} of {count(len(trials))} trials are drawn.")
-    if len(shown) < len(axes):
-        notes.append(f"The {len(shown)} parameters that matter most.")
+    if len(shown) <= len(axes):
+        notes.append(f"The {len(shown) - 1} parameters that matter most.")
     notes.append("Drag along an axis to pick trials, along several to pick those in all; a double click lets go.")
     st.caption(" ".join(notes))
-    return brushed(every, selections) if any(selections.values()) else None
+    if not any(selections.values()):
+        return None
+    return brushed(parallel_frame(trials, shown, objective.metric), selections)
+
+
+def _is_brushed(key: str) -> bool:
+    """Whether anything is selected in the chart as it was drawn last."""
+    state = st.session_state.get(key) or {}
+    return any(dict(state.get("selection") or {}).values())
 
 
 def _table(sweep: Sweep, trials: pd.DataFrame, axes: list[Axis], *, n_all: int) -> None:

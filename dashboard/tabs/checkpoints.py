@@ -35,6 +35,14 @@ def render(source: Source, run: Run) -> None:
         height="content",
         placeholder=UNKNOWN,
     )
+    if kept:
+        store = f"--store '{source.path}'"
+        st.caption("What the best of them says of texts, or of a split of the run's data:")
+        st.code(
+            f"runner predict {run.id} texts.csv --out answers.csv {store}\n"
+            f"runner predict {run.id} --split test --out answers.csv {store}",
+            language="bash",
+        )
 
 
 _TEXT = ("", "step", "epoch", "size", "files", "saved", "sha256", "path")

@@ -33,8 +33,11 @@ def render(source: Source, run: Run) -> None:
             hide_index=True,
             height="content" if len(events) <= 10 else 380,
         )
-    whole = st.toggle("The whole log", key="whole", bind="query-params")
-    text = queries.log(source.path, run.key, run.version, MOST_CHARACTERS if whole else TAIL_CHARACTERS)
+    text = queries.log(source.path, run.key, run.version, TAIL_CHARACTERS)
+    is_cut = len(text) >= TAIL_CHARACTERS
+    whole = is_cut and st.toggle("The whole log", key="whole", bind="query-params")
+    if whole:
+        text = queries.log(source.path, run.key, run.version, MOST_CHARACTERS)
     if not text:
         st.info("Nothing was printed.", icon=":material/terminal:")
         return

@@ -13,6 +13,7 @@ from dashboard.parts.choices import tabs
 from dashboard.parts.example_card import example_card_if_asked
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state, guarded
+from dashboard.parts.run_actions import run_actions
 from dashboard.sentences import run_summary
 from dashboard.tabs import checkpoints, classes, curves, examples, flight, log, provenance, recipe
 from evals.alerts import AlertKind
@@ -96,11 +97,7 @@ def _head(here: source.Source, run: Run) -> None:
         said.append(f"took {duration(run.ended_at - run.started_at)}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(escape(" · ".join(part for part in (*said, *run.tags, run.note) if part)), width="content")
-        if run.recipe:
-            st.page_link(
-                "views/new_run.py", label="Clone and change", icon=":material/content_copy:",
-                query_params={"clone": run.id}, width="content",
-            )  # fmt: skip
+        run_actions(here, run)
         behind(
             opening(here.path, "get_run", "list_scores")
             + f"\nrun = get_run(store, {run.id!r})\nscores = list_scores(store, [run.key])"

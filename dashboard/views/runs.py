@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import queries, source
+from dashboard import queries, source, work_queries
 from dashboard.formats import UNKNOWN, escape
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import page_offset, pager
@@ -42,8 +42,9 @@ def render() -> None:
             "runner demo                      # a small model on real English, five minutes",
             "runner train recipes/NAME.toml   # your own",
         )
+        st.page_link("views/new_run.py", label="Or begin with a table of texts, here", icon=":material/add:")
         return
-    filters, sort = _controls(queries.facets(now))
+    filters, sort = _controls(queries.facets(now), has_sweeps=not work_queries.sweeps(now).empty)
 
     @st.fragment(run_every=LIVE_SECONDS if is_live else None)
     def listing() -> None:
@@ -56,7 +57,7 @@ def render() -> None:
     listing()
 
 
-def _controls(facets: dict[str, list[str]]) -> tuple[dict[str, Any], str]:
+def _controls(facets: dict[str, list[str]], *, has_sweeps: bool) -> tuple[dict[str, Any], str]:
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         search = st.text_input(
             "Search", key="q", bind="query-params", placeholder="name, recipe, note, data …", type="search", width=280
@@ -76,6 +77,8 @@ def _controls(facets: dict[str, list[str]]) -> tuple[dict[str, Any], str]:
             filter_mode="contains",
         )
         sort = st.selectbox("Order", list(SORTS), key="sort", bind="query-params", width=130)
+        if has_sweeps:
+            chosen["best_of_sweeps"] = st.toggle("Only the best of a sweep", key="best", bind="query-params")
     return {"search": search or None, "dataset": data, **chosen}, SORTS[sort or "newest"]
 
 

@@ -355,3 +355,28 @@ def test_pages_read_a_store_without_writing_to_it(show: Show, store: Store, swee
     queue_job(reopened, "train", "a", {})
     reopened.close()
     assert store.version() == before + 1
+
+
+def test_runs_can_leave_out_all_but_the_best_of_a_sweep(show: Show, store: Store, sweep: Sweep) -> None:
+    every, best = show(), show("runs", best="true")
+    assert len(every.dataframe[0].value) == 8 + 14
+    names = best.dataframe[0].value["name"].tolist()
+    finished = list_trials(store, sweep.key).query("status == 'finished'")
+    wanted = finished.loc[finished["validation/macro_f1"].idxmax(), "run_name"]
+    assert [name for name in names if name.startswith("tweets-search")] == [wanted]
+    assert len(names) == 8 + 1
+    assert "Only the best of a sweep" not in [toggle.label for toggle in show("run").toggle]
+
+
+def test_a_trial_leads_to_its_sweep_and_a_pruned_one_can_go_on(show: Show, store: Store, sweep: Sweep) -> None:
+    pruned = list_trials(store, sweep.key).query("status == 'pruned'").iloc[0]
+    with store.write() as db:
+        db.execute(
+            'UPDATE runs SET recipe = \'{"model": {"method": "head"}}\' WHERE key = ?', (int(pruned["run_key"]),)
+        )
+    app = show("run", run=pruned["run_id"])
+    assert any("sweep=tweets-search" in str(link.proto) for link in app.get("page_link"))
+    app.button(key="resume-run").click().run()
+    (job,) = list_jobs(store).to_dict("records")
+    assert (job["kind"], job["run_id"], job["status"]) == ("resume", pruned["run_id"], "queued")
+    assert "resume-run" not in {button.key for button in app.button}

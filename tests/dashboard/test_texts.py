@@ -15,6 +15,7 @@ from dashboard.parts.runs_table import runs_table
 from dashboard.queries import Counts
 from dashboard.sentences import run_summary
 from dashboard.source import store_path
+from dashboard.tabs.recipe import resolved_table
 from store import Run, Status, Store, get_dataset, list_latest, list_runs, list_scores
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
@@ -142,3 +143,22 @@ def test_no_module_shadows_another() -> None:
     assert not names & set(sys.stdlib_module_names)
     assert not names & set(packages_distributions())
     assert not names & {"store", "evals", "runner", "dashboard"}
+
+
+def test_the_resolved_recipe_says_first_what_was_chosen() -> None:
+    recipe = {
+        "name": "a",
+        "model": {"method": "lora", "dropout": 0.1},
+        "training": {"epochs": 7, "seed": 0, "max": None},
+    }
+    table = resolved_table(
+        recipe, {"name": "d", "model": {"method": "lora", "dropout": 0.1}, "training": {"epochs": 3}}
+    )
+    assert table.to_numpy().tolist() == [
+        ["●", "name", "a", ""],
+        ["●", "model.method", "lora", ""],
+        ["●", "training.epochs", "7", "3"],
+        ["●", "training.seed", "0", ""],
+        ["", "model.dropout", "0.1", ""],
+    ]
+    assert set(resolved_table(recipe, None)["chosen"]) == {""}

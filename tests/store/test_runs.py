@@ -3,6 +3,9 @@ import pytest
 
 from store import (
     NewRun,
+    NewSweep,
+    NewTrial,
+    Objective,
     Recorder,
     Run,
     RunAmbiguous,
@@ -25,11 +28,13 @@ from store import (
     list_runs,
     read_log,
     record_run,
+    record_sweep,
     run_files,
     run_size,
     set_dataset,
 )
 from store.ids import new_run_id
+from store.trials import end_trial, record_trial, set_trial_run
 from tests.store.builders import make_dataset, predict, start
 
 HOSTILE = ["%", "_", "'", '"', "'; DROP TABLE runs; --", "\\", "*", "(", "a OR 1=1", "né", "\x00"]
@@ -292,3 +297,21 @@ def test_checkpoints_best_and_deleted(store: Store) -> None:
         (3, False, True),
     ]
     assert [c.step for c in list_checkpoints(store, recorder.run.key, existing=True)] == [2, 3]
+
+
+def test_of_sweeps_only_the_best_run_can_be_listed(store: Store, three_runs: list[Run]) -> None:
+    """In the direction of its first objective; what was pruned, or has no value, is no best."""
+    kept = [run.name for run in three_runs]
+    for name, direction, best in (("up", "maximize", 0.9), ("down", "minimize", 0.1)):
+        objective = Objective("validation/x", direction)  # type: ignore[arg-type]  # the literals of the table above
+        sweep = record_sweep(store, NewSweep(name, "", {}, name, (objective,)))
+        ends = [(0.1, "finished"), (0.9, "finished"), (1.5, "pruned"), (None, "finished")]
+        for number, (value, status) in enumerate(ends):
+            run = record_run(store, NewRun(name=f"{name}-{number}"), status=Status.FINISHED)
+            trial = record_trial(store, sweep.key, NewTrial(number, 0, {}, "h"))
+            set_trial_run(store, trial, run.key)
+            end_trial(store, trial, Status(status), None, (value,))
+            kept += [run.name] if value == best and status == "finished" else []
+    assert count_matching_runs(store) == len(three_runs) + 8
+    assert set(list_runs(store, best_of_sweeps=True)["name"]) == set(kept)
+    assert count_matching_runs(store, best_of_sweeps=True) == len(three_runs) + 2
