@@ -167,6 +167,9 @@ def _objective_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
         if pruner == "wilcoxon" and value_at(raw, ("recording", "predictions")) is False:
             hint = "set recording.predictions = true"
             yield Problem(here, pruner, "compares predictions, and none are recorded", hint)
+    if pruner in ("asha", "hyperband") and value_at(raw, ("checkpoints", "keep")) == "none":
+        hint = 'set checkpoints.keep = "best"'
+        yield Problem(("sweep", "pruner"), pruner, "takes trials up again from checkpoints, and none is kept", hint)
     if sampler == "cma-es" and len(names) > 1:
         message = "looks for one objective, and there are several"
         yield Problem(("sweep", "sampler"), sampler, message, "use tpe, gp, random or grid")

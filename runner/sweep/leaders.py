@@ -166,7 +166,7 @@ def sentence(leaders: Leaders, search: Search, command: str, n_parallel: int) ->
         why = f"their means lie within {gap:.2g}, and up to {_MOST_SEEDS} seeds each would not do it"
         return f"{start}: {why}. Take the cheapest"
     wanted = max(int(within.max()), n_seeds + 1)
-    which = "" if len(within) == len(needed) else f" for {len(within)} of them"
+    which = "" if len(within) == len(needed) else f" tell {len(within)} of them from the best"
     more = f"about {wanted - n_seeds} more seed{'' if wanted - n_seeds == 1 else 's'} each would{which}"
     return f"{start}: {more}{_price(leaders, wanted - n_seeds, n_parallel)}: {command} --seeds {wanted}"
 

@@ -1,9 +1,11 @@
 """What is left to say when a sweep has ended: the table, the sentence, the best recipe, all of it for programs."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evals.classification import METRICS
 from runner.commands.options import UNKNOWN, duration, records, size, table
 from runner.recipe import toml_text
 from runner.recipe.tables import without
@@ -88,7 +90,7 @@ def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
         configuration, row = by_number[number], values[number]
         value = f"{row['mean']:.4f}"
         if row["high"] == row["high"]:
-            value += f" ±{(row['high'] - row['low']) / 2:.4f}"
+            value += f" ±{_half_width(objectives[0].metric, row):.4f}"
         others = [f"{value:.4g}" for value in (configuration.values or ())[1:]]
         cells = [_plain(configuration.parameters.get(path, UNKNOWN)) for path in paths]
         mark = "*" if number in leaders.contenders else ""
@@ -102,6 +104,13 @@ def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
     found = table(headers, rows, right=(1, 2, 3))
     more = len(leaders.numbers) - len(shown)
     return found + (f"\n… and {more} more" if more else "")
+
+
+def _half_width(metric: str, row: Mapping[Any, Any]) -> float:
+    """Of the interval over seeds, as far as the metric goes."""
+    known = METRICS.get(metric.removeprefix("validation/"))
+    low, high = known.range if known is not None else (-math.inf, math.inf)
+    return float(max(min(row["high"], high) - row["mean"], row["mean"] - max(row["low"], low)))
 
 
 def _short(path: str, paths: Sequence[str]) -> str:

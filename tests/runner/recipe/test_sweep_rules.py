@@ -142,6 +142,8 @@ def test_a_search_that_cannot_be_is_said(sweep: str, path: str, words: str) -> N
 def test_what_is_measured_has_to_be_kept() -> None:
     kept = '[sweep]\nobjectives = ["latency/ms"]\n[sweep.space]\n"training.seed" = [1]\n[checkpoints]\nkeep = "none"'
     assert "no" in found(kept)["sweep.objectives"]
+    lost = '[sweep]\npruner = "asha"\n[sweep.space]\n"training.epochs" = [1]\n[checkpoints]\nkeep = "none"'
+    assert "takes trials up again from checkpoints, and none is kept" in found(lost)["sweep.pruner"]
     blind = '[sweep]\npruner = "wilcoxon"\n[sweep.space]\n"training.epochs" = [1]\n[recording]\npredictions = false'
     assert "none are recorded" in found(blind)["sweep.pruner"]
 
