@@ -47,7 +47,9 @@ def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
     kinds = [FILE, UPLOAD, STORED, BUILTIN] if len(work_queries.datasets(source)) else [FILE, UPLOAD, BUILTIN]
     if st.session_state.get("new-kind") not in kinds:
         st.session_state["new-kind"] = FILE
-    kind = st.segmented_control("Data", kinds, key="new-kind", required=True, label_visibility="collapsed")
+    kind = st.segmented_control(
+        "Data", kinds, key="new-kind", persist_state="session", required=True, label_visibility="collapsed"
+    )
     if kind == UPLOAD:
         upload = _upload(source)
         return _of_file(str(upload.path), max_length, upload.name) if upload else None
@@ -59,6 +61,7 @@ def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
     typed = st.text_input(
         "Path",
         key="new-path",
+        persist_state="session",
         placeholder="/path/to/texts.csv (or .tsv, .jsonl, .parquet)",
         label_visibility="collapsed",
     ).strip()
@@ -102,7 +105,7 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
     n = n_empty(sample.rows, columns)
     drops = bool(n) and st.toggle(
         f"Leave out {count(n)} {'row' if n == 1 else 'rows'} without text or label", value=True, key="new-drop",
-        help="Otherwise training stops at the first of them.",
+        persist_state="session", help="Otherwise training stops at the first of them.",
     )  # fmt: skip
     _labels(counts)
     if columns.text is None or columns.label is None:
@@ -137,9 +140,13 @@ def _columns(rows: pd.DataFrame, path: str) -> Columns:
         st.session_state["new-text"], st.session_state["new-label"] = guessed
     left, right = st.columns(2)
     with left:
-        text = st.selectbox("Text column", names, index=None, key="new-text", placeholder="choose")
+        text = st.selectbox(
+            "Text column", names, index=None, key="new-text", persist_state="session", placeholder="choose"
+        )
     with right:
-        label = st.selectbox("Label column", names, index=None, key="new-label", placeholder="choose")
+        label = st.selectbox(
+            "Label column", names, index=None, key="new-label", persist_state="session", placeholder="choose"
+        )
     return Columns(text, label)
 
 
@@ -153,7 +160,7 @@ def _stored(source: Source) -> DataChoice | None:
     """A menu of stored versions, and the first rows of the chosen one."""
     known = work_queries.datasets(source)
     names = [f"{row.name}@{row.version}" for row in known.itertuples(index=False)]
-    chosen = st.selectbox("Dataset", names, key="new-dataset", label_visibility="collapsed")
+    chosen = st.selectbox("Dataset", names, key="new-dataset", persist_state="session", label_visibility="collapsed")
     key = int(known["key"].iloc[names.index(chosen)])
     dataset = queries.dataset(source.path, key)
     rows, counts = _stored_rows(source.path, key)

@@ -10,13 +10,18 @@ from dashboard.formats import escape
 from store import StoreError, StoreNotFound, StoreTooNew
 
 
-def empty_state(title: str, text: str, *commands: str) -> None:
-    """Say what is missing and the next command that fills it. `title` and `text` are plain text."""
+def empty_state(title: str, text: str, *commands: str, new_run: str | None = None) -> None:
+    """Say what is missing and the next command that fills it. `title` and `text` are plain text.
+
+    `new_run` is the label of a link to the New run page, which does the same without a command.
+    """
     with st.container(border=True, horizontal_alignment="center", key=f"empty-{abs(hash(title))}"):
         st.markdown(f"#### {escape(title)}", width="content")
         st.markdown(escape(text), width="content", text_alignment="center")
         if commands:
             st.code("\n".join(commands), language="bash", width="content")
+        if new_run:
+            st.page_link("views/new_run.py", label=new_run, icon=":material/add:", width="content")
 
 
 def store_problem(error: StoreError, path: str) -> None:

@@ -80,13 +80,19 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
         base = _base()
     with right:
         st.session_state.setdefault("new-method", METHODS[0])
-        method = st.segmented_control("Method", METHODS, key="new-method", required=True) or METHODS[0]
+        method = (
+            st.segmented_control("Method", METHODS, key="new-method", persist_state="session", required=True)
+            or METHODS[0]
+        )
         st.caption(METHOD_WORDS[method])
     st.markdown("###### 3 · Settings")
     typed = _settings(_defaults(method))
     taken = _names(here)
     default_name = free_name(f"{data.name if data else 'run'}-{method}", taken)
-    name = st.text_input("Name", key="new-name", placeholder=default_name, width=420).strip() or default_name
+    name = (
+        st.text_input("Name", key="new-name", persist_state="session", placeholder=default_name, width=420).strip()
+        or default_name
+    )
     if data is None or base is None:
         return None, data
     kept = st.session_state.get("new-kept", {})
@@ -99,11 +105,15 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
 
 def _base() -> str | None:
     st.session_state.setdefault("new-base-kind", BUILTIN)
-    kind = st.segmented_control("Model", (BUILTIN, FOLDER, HUB), key="new-base-kind", required=True)
+    kind = st.segmented_control(
+        "Model", (BUILTIN, FOLDER, HUB), key="new-base-kind", persist_state="session", required=True
+    )
     if kind in (None, BUILTIN):
         return "builtin:minilm"
     place = "/path/to/model" if kind == FOLDER else "distilbert/distilbert-base-uncased"
-    typed = st.text_input("Model name", key="new-base", placeholder=place, label_visibility="collapsed").strip()
+    typed = st.text_input(
+        "Model name", key="new-base", persist_state="session", placeholder=place, label_visibility="collapsed"
+    ).strip()
     if not typed:
         st.caption("A folder with config.json and .safetensors files." if kind == FOLDER else "As the hub names it.")
         return None
@@ -123,7 +133,7 @@ def _settings(defaults: Mapping[str, Any]) -> dict[str, str]:
     for column, (path, label) in zip(columns, LABELS.items(), strict=True):
         with column:
             default = f"{written[path]} by default" if path in written else ""
-            typed[path] = st.text_input(label, key=f"new-{path}", placeholder=default)
+            typed[path] = st.text_input(label, key=f"new-{path}", persist_state="session", placeholder=default)
     return typed
 
 

@@ -41,8 +41,8 @@ def render() -> None:
             "A run appears here the moment it starts, and its numbers as they come.",
             "runner demo                      # a small model on real English, five minutes",
             "runner train recipes/NAME.toml   # your own",
+            new_run="Or here, with a table of texts",
         )
-        st.page_link("views/new_run.py", label="Or begin with a table of texts, here", icon=":material/add:")
         return
     filters, sort = _controls(queries.facets(now), has_sweeps=not work_queries.sweeps(now).empty)
 
