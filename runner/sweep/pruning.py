@@ -55,18 +55,22 @@ def promotable(search: Search, known: Sequence[Configuration], *, is_last_call: 
     """
     if search.spec.pruner not in HALVING:
         return None
-    stopped = [each for each in known if each.status == Status.PRUNED and each.reports]
     sign = 1 if search.objectives[0].direction == "maximize" else -1
-    ranked = sorted(
-        stopped, key=lambda each: (max(each.reports), -np.inf if np.isnan(_last(each)) else sign * _last(each)),
-        reverse=True,
-    )  # fmt: skip
+    stopped = [each for each in known if each.status == Status.PRUNED and each.reports and not np.isnan(_last(each))]
+    best: dict[tuple[int, int], Configuration] = {}  # of those that compete: if it does not go on, none of them does
+    for each in sorted(stopped, key=lambda each: (sign * _last(each), -each.number)):
+        best[max(each.reports), _newest_note(each)] = each
     with quiet():
-        for candidate in ranked:
+        for _, candidate in sorted(best.items(), key=lambda item: item[0], reverse=True):
             pruner = _pruner(search, is_last_call=is_last_call)
-            if not np.isnan(_last(candidate)) and not pruner.prune(*_as_it_came(search, known, candidate, pruner)):
+            if not pruner.prune(*_as_it_came(search, known, candidate, pruner)):
                 return candidate
     return None
+
+
+def _newest_note(configuration: Configuration) -> int:
+    """Optuna's number of the rung where it was stopped: it counts them from where the bracket begins."""
+    return max((int(note.removeprefix(_RUNG_NOTE)) for note in configuration.notes), default=-1)
 
 
 def _last(configuration: Configuration) -> float:
@@ -77,7 +81,7 @@ def _as_it_came(
     search: Search, known: Sequence[Configuration], candidate: Configuration, pruner: optuna.pruners.BasePruner
 ) -> tuple[optuna.Study, optuna.trial.FrozenTrial]:
     """The study as if the candidate had reached its rung just now, after all the others."""
-    newest = max(candidate.notes, key=lambda note: int(note.removeprefix(_RUNG_NOTE)), default=None)
+    newest = f"{_RUNG_NOTE}{_newest_note(candidate)}"
     notes = {key: value for key, value in candidate.notes.items() if key != newest}
     first = replace(candidate.first, status=Status.RUNNING, sampler_state=notes)
     again = replace(candidate, trials=(first, *candidate.trials[1:]))

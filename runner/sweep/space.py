@@ -15,6 +15,7 @@ from runner.recipe.errors import dotted
 from runner.recipe.fields import accepts
 from runner.recipe.file import parse_keys
 from runner.recipe.spaces import Part, needed_for, parts_of
+from runner.recipe.types import is_number
 
 Parameters = Mapping[str, Any]
 
@@ -143,7 +144,11 @@ def _plain(value: Any) -> Any:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values of a recipe mean the same: 1 and 1.0 do."""
+    """Whether two values of a recipe mean the same: 1 and 1.0 do, 1 and true do not."""
+    if isinstance(one, str) or isinstance(other, str):
+        return bool(one == other)
+    if is_number(one) and is_number(other):
+        return one == other
     return canonical({"": one}) == canonical({"": other})
 
 
