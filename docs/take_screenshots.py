@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from store import get_evaluation, list_predictions, list_runs, open_readonly
+from store import get_evaluation, list_predictions, list_runs, list_sweeps, open_readonly
 
 ROOT = Path(__file__).resolve().parents[1]
 DRAWN = (
@@ -71,6 +71,7 @@ def addresses(store_path: Path) -> dict[str, str]:
         store, int(last["key"]), "validation"
     )
     worst = list_predictions(store, evaluation, wrong_only=True, limit=1) if evaluation else None
+    sweeps = list_sweeps(store)
     store.close()
     found = {
         "runs": "",
@@ -79,6 +80,9 @@ def addresses(store_path: Path) -> dict[str, str]:
         "compare": "compare?" + urlencode({**runs, "kind": "fixed"}),
         "curves": "compare?" + urlencode({**runs, "section": "Curves"}),
     }
+    found["new-run"] = "new_run?" + urlencode({"clone": last["id"]})
+    if len(sweeps):
+        found["sweep"] = "sweep?" + urlencode({"sweep": sweeps["id"].iloc[0]})
     if worst is not None and len(worst):
         found["example"] = "compare?" + urlencode({**runs, "example": worst["example_id"].iloc[0]})
     return found
