@@ -19,6 +19,7 @@ _INTERIOR_INDEX, _INTERIOR_TABLE, _LEAF_INDEX, _LEAF_TABLE = 2, 5, 10, 13
 _LEAVES = (_LEAF_INDEX, _LEAF_TABLE)
 _INDEXES = (_INTERIOR_INDEX, _LEAF_INDEX)
 _KINDS = (_INTERIOR_INDEX, _INTERIOR_TABLE, *_LEAVES)
+_TRIED = 4  # children of a page of keys that are looked at, in case some are damaged
 
 Low = Key | None
 High = Key | None
@@ -72,28 +73,26 @@ class Reader:
             return
         yield from self._descend(tree, tree.root, None, None)
 
-    def claim(self, root: int) -> bool:
-        """Note the pages of a tree whose structure is known to be sound, without reading its rows.
+    def pages_of(self, root: int) -> set[int] | None:
+        """The pages of a tree whose structure is known to be sound, to be claimed when its rows are taken.
 
-        Returns whether every row that goes on in overflow pages ends where it should, which SQLite does not look at;
-        False takes nothing.
+        None where a row that goes on in overflow pages does not end where it should, which SQLite does not look at.
         """
-        taken, waiting = set(), [root]
+        taken, waiting = set[int](), [root]
         while waiting:
             number = waiting.pop()
             taken.add(number)
             node = self._node(number)
             if node is None:
-                return False
+                return None
             if not node.is_leaf:
                 waiting += [_child(node.page, offset) for offset in node.offsets] + [node.right]
             skipped = 0 if node.is_leaf else 4  # the child's number
             has_rows = node.is_leaf or node.is_index
             for offset in node.offsets if has_rows else ():
-                if not self.cells.is_whole(number, node.page, offset + skipped, is_index=node.is_index):
-                    return False
-        self.claimed |= taken
-        return True
+                if not self._is_whole(node, offset + skipped):
+                    return None
+        return taken
 
     def unclaimed(self, free: set[int], damaged: set[int]) -> list[int]:
         """The topmost pages of trees that nothing refers to. What a damaged page says of its children means nothing."""
@@ -117,19 +116,21 @@ class Reader:
         if number not in self.claimed and self.fits(tree.shape, number, low, high) and not self._is_empty(number):
             yield from self._descend(tree, number, low, high)
 
-    def fits(self, shape: Shape, number: int, low: Low = None, high: High = None) -> bool:
-        """Whether a page could be one of this tree's: its keys between the two, its first rows of that shape."""
-        for _ in range(20):  # no tree is deeper
-            node = self._node(number)
-            if node is None or node.is_index != shape.is_index:
-                return False
-            if node.is_leaf:
-                return bool(self._leaf(shape, node, low, high)) or not node.offsets
-            cells = self._interior(shape, node, low, high)
-            if cells is None:
-                return False
-            number, high = cells[0].child, cells[0].key
-        return False
+    def fits(self, shape: Shape, number: int, low: Low = None, high: High = None, *, n_levels: int = 20) -> bool:
+        """Whether a page could be one of this tree's: its keys between the two, rows on it or below of its shape."""
+        node = self._node(number)
+        if node is None or node.is_index != shape.is_index:
+            return False
+        if node.is_leaf:
+            return bool(self._leaf(shape, node, low, high)) or not node.offsets
+        cells = self._interior(shape, node, low, high)
+        if cells is None or not n_levels:
+            return False
+        if shape.is_index:  # it holds rows itself
+            return True
+        bounds = [low, *(cell.key for cell in cells[:-1]), high]
+        below = list(zip(cells, bounds[:-1], bounds[1:], strict=True))[:_TRIED]
+        return any(self.fits(shape, cell.child, *between, n_levels=n_levels - 1) for cell, *between in below)
 
     def _is_empty(self, number: int) -> bool:
         """Where an empty table begins; it fits everywhere."""
@@ -157,6 +158,8 @@ class Reader:
             tree.holes.append(Hole(number, low, high))
             return
         self.claimed.add(number)
+        if tree.shape.is_index and any(cell.row is None for cell in cells[:-1]):
+            tree.holes.append(Hole(number, low, high))
         bounds = [low, *(cell.key for cell in cells[:-1]), high]
         is_above_leaves = self._is_above_leaves(tree.shape, cells, bounds)
         for cell, after, until in zip(cells, bounds[:-1], bounds[1:], strict=True):
@@ -209,10 +212,11 @@ class Reader:
     def _leaf(self, shape: Shape, node: _Node, low: Low, high: High) -> list[Row] | None:
         """The readable rows of a leaf; None where they are not in order and between the keys, or are the fewer part."""
         rows: list[Row] = []
-        last = low
+        last, n_foreign = low, 0
         for offset in node.offsets:
             row = self.cells.row(shape, node.number, node.page, offset) if offset else None
             if row is None:
+                n_foreign += self._is_whole(node, offset)
                 continue
             key = row.key(shape)
             if key is not None:
@@ -220,24 +224,39 @@ class Reader:
                     return None
                 last = key
             rows.append(row)
-        is_ours = 2 * len(rows) >= len(node.offsets)  # else it is another table's page, and some rows fit by chance
-        return rows if is_ours else None
+        return rows if len(rows) >= n_foreign else None  # else it is another table's page, and some fit by chance
+
+    def _is_whole(self, node: _Node, offset: int) -> bool:
+        """Whether a cell that is no row of this table can be read all the same."""
+        try:
+            return self.cells.is_whole(node.number, node.page, offset, is_index=node.is_index)
+        except IndexError:  # it would go on beyond its page
+            return True
 
     def _interior(self, shape: Shape, node: _Node, low: Low, high: High) -> list[_Cell] | None:
-        """Children in order, the last with no key; None where keys are out of order or a cell cannot be read."""
+        """Children in order, the last with no key; None where keys are out of order or most cells cannot be read.
+
+        A row of an index may go on in a page that is damaged: then its key is not known, and neither is where it lay.
+        """
         cells: list[_Cell] = []
         last = low
         for offset in node.offsets:
             child = _child(node.page, offset)
             row = self.cells.row(shape, node.number, node.page, offset + 4) if shape.is_index else None
-            if shape.is_index and row is None:
-                return None
-            key = signed(varint(node.page, offset + 4)[0]) if row is None else row.key(shape)
+            if shape.is_index:
+                key = None if row is None else row.key(shape)
+            else:
+                try:
+                    key = signed(varint(node.page, offset + 4)[0])
+                except IndexError:  # a cell that would go on beyond its page
+                    return None
             if key is not None:
                 if (last is not None and not last < key) or (high is not None and high < key):
                     return None
                 last = key
             cells.append(_Cell(child, row, key))
+        if shape.is_index and 2 * sum(cell.row is not None for cell in cells) < len(cells):
+            return None
         cells.append(_Cell(node.right, None, None))
         return cells
 

@@ -35,7 +35,7 @@ REBUILT: dict[str, dict[str, str]] = {
         " (SELECT split, count(*) AS n FROM dataset_rows WHERE dataset_key = :key GROUP BY split))",
         "created_at": ":now",
     },
-    "examples": {"text": f"'{LOST_TEXT}'"},
+    "examples": {"id": "randomblob(16)", "text": f"'{LOST_TEXT}'"},
     "runs": {"id": ":id", "name": "'rescued'", "status": "'failed'", "cause": ":cause", "created_at": ":now"},
     "metric_keys": {"name": "'rescued-' || :key"},
     "evaluations": {

@@ -192,39 +192,51 @@ class _Salvager:
 
     def _copy_sound_tables(self) -> set[str]:
         """The tables in which nothing is wrong, their indexes included; their rows are copied here by SQLite."""
-        sound: set[str] = set()
+        sound: dict[str, set[int]] = {}
         if set(self._layout.stored) - set(self._roots):
-            return sound
+            return set()
         uri = f"{self._work.as_uri()}?mode=ro&immutable=1"
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as damaged:
             for stored in self._layout.stored.values():
-                if not stored.is_index and self._is_sound(damaged, stored):
-                    sound.add(stored.name)
+                pages = None if stored.is_index else self._sound_pages(damaged, stored)
+                if pages is not None:
+                    sound[stored.name] = pages
         if not sound:
-            return sound
+            return set()
         self._db.execute(f"ATTACH '{uri}' AS damaged")
         for stored in self._layout.tables:
             if stored.name in sound:
                 name, columns = _quoted(stored.name), ", ".join(map(_quoted, stored.columns))
-                with _transaction(self._db):
-                    self._db.execute(f"INSERT OR IGNORE INTO {name} ({columns}) SELECT {columns} FROM damaged.{name}")
+                try:
+                    with _transaction(self._db):
+                        self._db.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM damaged.{name}")
+                except sqlite3.DatabaseError:  # a value that its column cannot have
+                    del sound[stored.name]
+                    continue
                 self._report(stored.name, self._count(stored.name))
         self._db.execute("DETACH damaged")
-        return sound
+        self._reader.claimed.update(*sound.values())
+        return set(sound)
 
-    def _is_sound(self, damaged: sqlite3.Connection, stored: Stored) -> bool:
-        """Whether SQLite finds table and indexes in order, texts are texts, and long rows end where they should."""
+    def _sound_pages(self, damaged: sqlite3.Connection, stored: Stored) -> set[int] | None:
+        """The pages of a table and its indexes; None where SQLite, a text or the end of a long row says of damage."""
         name = _quoted(stored.name)
         texts = [_quoted(n) for n, may in zip(stored.columns, stored.shape.columns, strict=True) if "t" in may]
         try:
             if damaged.execute(f"PRAGMA integrity_check({name})").fetchall() != [("ok",)]:
-                return False
+                return None
             if texts:
                 deque(damaged.execute(f"SELECT {', '.join(texts)} FROM {name}"), maxlen=0)
         except sqlite3.DatabaseError:
-            return False
-        trees = [other.name for other in self._layout.stored.values() if other.table == stored.name]
-        return all(self._reader.claim(self._roots[tree]) for tree in trees)
+            return None
+        pages: set[int] = set()
+        for other in self._layout.stored.values():
+            if other.table == stored.name:
+                its = self._reader.pages_of(self._roots[other.name])
+                if its is None:
+                    return None
+                pages |= its
+        return pages
 
     def _read(self, stored: Stored, wanted: set[str]) -> None:
         """Take the rows of one tree page by page; indexes are made anew, and read to know whose pages are whose."""

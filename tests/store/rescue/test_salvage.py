@@ -52,6 +52,28 @@ def test_fifty_damaged_pages_one_after_the_other(sound: Sound, deep: Sound, tmp_
     keep_all_but_one_page(tmp_path, deep, 50, seed=3)
 
 
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 30))])
+def test_bytes_altered_anywhere_make_a_sound_store(tmp_path: Path, small: Sound, seed: int) -> None:
+    """Damage that leaves pages half right: what is on the other pages is there, and the store is sound."""
+    dice = random.Random(seed)
+    data, pages = bytearray(small.data), set()
+    for _ in range(dice.choice([1, 3, 10])):
+        page = dice.randrange(2, small.n_pages + 1)
+        start = (page - 1) * small.page_bytes + dice.choice([0, 1, 3, 5, 8, 100, dice.randrange(4000)])
+        n_bytes = dice.choice([1, 2, 8, 90])
+        data[start : start + n_bytes] = dice.randbytes(n_bytes)
+        pages |= {page, (start + n_bytes - 1) // small.page_bytes + 1}
+    path, _ = rescue(tmp_path, bytes(data))
+    assert missing(small, path, pages) == {}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Sound:
+    path = tmp_path_factory.mktemp("small") / "assay.db"
+    filled_store(path, n_runs=3, n_steps=60, n_examples=150).close()
+    return describe(path)
+
+
 def places(sound: Sound) -> dict[str, int]:
     """A page of every kind that others hang on, and where small tables are."""
     found = {"the first page": 1, "a page of the schema": sound.schema[-1]}
