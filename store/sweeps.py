@@ -165,12 +165,7 @@ def hold_sweep(store: Store, sweep_key: int) -> None:
     """
     us = this_process()
     with write_sweep(store, sweep_key) as db:
-        sweep = get_sweep(store, sweep_key)
-        if sweep.holder is not None and not is_same(sweep.holder, us) and cause_of_death(sweep.holder) is None:
-            raise SweepHeld(
-                f"sweep {sweep.id} ({sweep.name}) is driven by process {sweep.holder.pid} on {sweep.holder.host}. "
-                "Stop that one first (Ctrl-C), or wait for its end."
-            )
+        require_free(get_sweep(store, sweep_key))
         sets = ", ".join(f"{column} = ?" for column in HOLDER_COLUMNS.split(", "))
         db.execute(
             f"UPDATE sweeps SET {sets}, status = 'running', cause = NULL, ended_at = NULL, request = NULL"
@@ -178,6 +173,16 @@ def hold_sweep(store: Store, sweep_key: int) -> None:
             (*astuple(us), sweep_key),
         )
         link_sweep(db, sweep_key)
+
+
+def require_free(sweep: Sweep) -> None:
+    """Raise SweepHeld where another living process drives the sweep."""
+    holder = sweep.holder
+    if holder is not None and not is_same(holder, this_process()) and cause_of_death(holder) is None:
+        raise SweepHeld(
+            f"sweep {sweep.id} ({sweep.name}) is driven by process {holder.pid} on {holder.host}. "
+            "Stop that one first (Ctrl-C), or wait for its end."
+        )
 
 
 def beat_sweep(store: Store, sweep_key: int, worked_seconds: float) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.commands.options import echo_json, open_reconciled, store_option
+from runner.commands.options import echo_json, open_reconciled, size, store_option
 
 if TYPE_CHECKING:
     from runner.recipe import LoadedRecipe
@@ -26,6 +26,7 @@ _MOST_SHOWN = 24
 @click.option("--parallel", type=click.IntRange(1), help="Trials at a time. Default: one a CUDA device, else one.")
 @click.option("--fresh", is_flag=True, help="Begin a new sweep that reuses nothing.")
 @click.option("--retry", is_flag=True, help="Try again what failed before.")
+@click.option("--tidy", is_flag=True, help="At the end remove the checkpoints of trials that were stopped early.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
 @click.option("--write-best", type=click.Path(dir_okay=False, path_type=Path), help="Write the best recipe there.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a value, such as training.epochs=3.")
@@ -44,6 +45,7 @@ def command(
     parallel: int | None,
     fresh: bool,
     retry: bool,
+    tidy: bool,
     dry_run: bool,
     write_best: Path | None,
     overrides: tuple[str, ...],
@@ -86,6 +88,11 @@ def command(
     from runner.sweep.summary import as_dict, best_recipe, summarise, text
 
     summary = summarise(store, sweep, search)
+    if tidy:
+        from runner.sweep.tidy import remove, stopped_checkpoints
+
+        freed = remove(store, stopped_checkpoints(store, [each.first for each in summary.known]))
+        click.echo(f"removed {size(freed)} of checkpoints of stopped trials", err=True)
     if write_best is not None and (best := best_recipe(summary)) is not None:
         write_best.write_text(best, encoding="utf-8")
     again = _command_line(recipe, overrides, store_path)

@@ -73,6 +73,7 @@ class Driver:
         self._is_exhausted = False
         self._at_work: dict[int, float] = {}  # trial key → when it was started
         self._held: set[int] = set()
+        self._told: set[int] = set()
         self._end: End | None = None
         self._ending_since: float | None = None
         self._n_signals = 0
@@ -88,6 +89,8 @@ class Driver:
         try:
             with self._heard():
                 self._ledger.recover(retries_failed=self._retries_failed)
+                if spent := self._over_budget():  # the same command again
+                    self._end = End(Status.FINISHED, spent)
                 end = self._loop()
         except Stopped:
             end = End(Status.KILLED, "interrupted at once (Ctrl-C twice)")
@@ -144,6 +147,11 @@ class Driver:
         try:
             task = self._ledger.begin(trial, is_promotion=is_promotion)
         except Held:
+            if trial.key not in self._told:
+                self._told.add(trial.key)
+                self._display.say(
+                    f"trial {trial.number}: another process still has its run in hand; waiting for its end"
+                )
             self._held.add(trial.key)
             return
         if task is not None:

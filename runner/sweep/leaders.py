@@ -146,6 +146,8 @@ def sentence(leaders: Leaders, search: Search, command: str, n_parallel: int) ->
         return f"no configuration beats {_trials(leaders.contenders)} {front} in every objective (the Pareto front)"
     if len(leaders.numbers) == 1:
         return f"trial {best} is the only one with a {metric}"
+    if not metric.startswith("validation/"):
+        return f"trial {best} has the best {metric}"
     if not leaders.are_compared:
         return f"trial {best} has the best {metric}; its examples cannot be compared with those of the others"
     if len(leaders.contenders) == 1:

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from runner.sweep.engine import Answer, Ended, Event, Lost, Stop, Task, pack, unpack
+from runner.sweep.failures import OUT_OF_MEMORY, reason_of
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS = 400
@@ -142,6 +143,8 @@ class LocalEngine:
         if isinstance(event, Ended):
             slot.task = None
         self._events.append(event)
+        if isinstance(event, Ended) and event.status == "failed" and reason_of(event.cause) == OUT_OF_MEMORY:
+            self._drop(slot, kills=True)  # what is left of it on the device goes with it
 
     def _bury(self) -> None:
         """Notice workers that died without their connection ending."""

@@ -13,10 +13,12 @@ from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.leaders import Leaders, find_leaders, sentence
 from runner.sweep.rungs import Epochs, count_epochs
 from runner.sweep.search import Search
+from runner.sweep.tidy import stopped_checkpoints, total_bytes
 from store import Status, Store, Sweep, get_cost, list_trials, read_reports, read_trials
 from store.trials import Spent, sum_costs
 
 _MOST_ROWS = 12
+_WORTH_SAYING_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ def text(store: Store, summary: Summary, command: str, n_parallel: int) -> str:
     if summary.leaders is not None:
         lines += ["", _table(store, summary, summary.leaders), ""]
         lines.append(sentence(summary.leaders, summary.search, command, n_parallel))
+    elif _count(known, Status.FINISHED):
+        missing = [o.metric for i, o in enumerate(summary.search.objectives) if not _is_measured(known, i)]
+        lines.append(f"not measured by any trial: {', '.join(missing) or 'all objectives together'}")
+    kept = total_bytes(store, stopped_checkpoints(store, [configuration.first for configuration in known]))
     spent = f"its runs took {duration(summary.spent.run_seconds)}"
     share = summary.epochs.saved_share
     if share:
@@ -71,7 +77,14 @@ def text(store: Store, summary: Summary, command: str, n_parallel: int) -> str:
         )
     n_reused = sum(trial.is_reused for configuration in known for trial in configuration.trials)
     lines.append(spent + (f"; {n_reused} runs were there before" if n_reused else ""))
+    if kept > _WORTH_SAYING_BYTES:
+        lines.append(f"stopped trials keep {size(kept)}, so that more trials can take them up; --tidy removes it")
     return "\n".join(lines)
+
+
+def _is_measured(known: Sequence[Configuration], objective: int) -> bool:
+    values = [trial.objective_values for each in known for trial in each.trials if trial.objective_values]
+    return any(value[objective] is not None for value in values)
 
 
 def _count(known: Sequence[Configuration], *statuses: Status) -> int:
@@ -88,7 +101,7 @@ def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
     rows = []
     for number in shown:
         configuration, row = by_number[number], values[number]
-        value = f"{row['mean']:.4f}"
+        value = f"{row['mean']:.4f}" if objectives[0].metric.startswith("validation/") else f"{row['mean']:.4g}"
         if row["high"] == row["high"]:
             value += f" ±{_half_width(objectives[0].metric, row):.4f}"
         others = [f"{value:.4g}" for value in (configuration.values or ())[1:]]

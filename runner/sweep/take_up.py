@@ -23,7 +23,7 @@ from store import (
     read_trials,
     record_sweep,
 )
-from store.sweeps import find_sweep, update_sweep
+from store.sweeps import find_sweep, require_free, update_sweep
 from store.trials import record_report, record_trial
 
 _NO_SEARCH = ("name", "notes", "tags", "sweep")
@@ -60,7 +60,7 @@ def take_up(
 
     The newest of the same name and search goes on, with the budget that is wanted now. Otherwise there is a new one; if
     the name was there before, it is an edit of that: what changed is said, and configurations that both have are kept.
-    `is_fresh` always makes a new one, with nothing kept.
+    `is_fresh` always makes a new one, with nothing kept. Raises SweepHeld where another process drives that sweep now.
     """
     data = None if dataset is None else dataset.fingerprint
     mark = fingerprint(loaded.resolved, data)
@@ -77,6 +77,7 @@ def take_up(
     )
     same = None if is_fresh else find_sweep(store, search.name, mark)
     if same is not None:
+        require_free(same)  # before anything of it is changed
         if not loaded.written and same.written:  # asked for by somebody who knew the resolved form only
             search = replace(search, written=dict(same.written))
             new = replace(new, written=same.written)

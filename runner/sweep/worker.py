@@ -147,11 +147,14 @@ def _run(task: Task, store: "Store", shared: "Shared", line: Line) -> "Run":
         return get_run(store, str(task.run_id))
     control, progress = _AtRungs(task, line), make_progress("plain")
     if task.mode == "resume":
-        from runner.resume import resume
+        from runner.resume import NotResumable, resume
 
-        return resume(
-            store, get_run(store, str(task.run_id)), progress, command=task.command, control=control, shared=shared
-        )
+        run = get_run(store, str(task.run_id))
+        try:
+            return resume(store, run, progress, command=task.command, control=control, shared=shared)
+        except NotResumable as problem:  # a sweep does not end because some files are gone or damaged
+            progress.warning(f"{problem} It starts again.")
+            return resume(store, run, progress, command=task.command, control=control, shared=shared, from_start=True)
     from runner.recipe import LoadedRecipe, recipe_from_resolved, recipe_hash
     from runner.train import train
 

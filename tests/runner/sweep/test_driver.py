@@ -18,6 +18,7 @@ from store import (
     Store,
     Sweep,
     get_run,
+    get_sweep,
     list_trials,
     open_store,
     read_reports,
@@ -308,6 +309,7 @@ def test_a_run_that_somebody_still_holds_is_waited_for(store: Store, dataset: Da
     assert again.ran == []
     assert again.sweep.status == Status.FINISHED
     assert looks >= 3
+    assert again.heard.said.count("trial 0: another process still has its run in hand; waiting for its end") == 1
 
 
 def test_a_removed_run_is_run_again_only_if_its_trial_had_not_ended(store: Store, dataset: Dataset) -> None:
@@ -355,6 +357,8 @@ def test_a_budget_ends_it(
     assert swept.sweep.status == Status.FINISHED
     assert words in str(swept.sweep.cause)
     assert len(swept.ran) < 6
+    monkeypatch.setattr("runner.sweep.driver._BEAT_SECONDS", 2.0)
+    assert Swept(store, sweep_text(), dataset, f"sweep.{limit}").ran == [], "it is used up"
     raised = Swept(store, sweep_text(), dataset, "sweep.max_hours=9", "sweep.max_gpu_hours=9")
     assert (raised.sweep.key, raised.sweep.cause, len(raised.trials)) == (swept.sweep.key, None, 6)
 
@@ -384,6 +388,42 @@ def test_seeds_follow_a_pruned_search_without_being_pruned(store: Store, dataset
     assert all(task.rungs == () for task in swept.ran if task.recipe["training"]["seed"] == 1)
 
 
+@pytest.mark.parametrize("pruner", ["hyperband", "median", "patience", "wilcoxon"])
+def test_every_pruner_stops_some_and_finishes_some(store: Store, dataset: Dataset, pruner: str) -> None:
+    lines = f'sampler = "random"\npruner = "{pruner}"\ntrials = 14\npatience = 1'
+    swept = Swept(store, sweep_text(lines), dataset, select="validation/loss")
+    assert swept.sweep.status == Status.FINISHED
+    statuses = [trial.status for trial in swept.trials]
+    assert set(statuses) <= {Status.FINISHED, Status.PRUNED}
+    assert Status.FINISHED in statuses
+    if pruner != "patience":  # these runs get better all the time
+        assert Status.PRUNED in statuses
+
+
+def test_the_store_may_be_out_of_reach_for_a_while(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlite3
+
+    from runner.sweep import ledger
+
+    n_calls = 0
+    write = ledger.end_trial
+
+    def locked_at_first(*values: Any) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls < 3:
+            raise sqlite3.OperationalError("database is locked")
+        write(*values)
+
+    monkeypatch.setattr(ledger, "end_trial", locked_at_first)
+    monkeypatch.setattr("runner.sweep.driver._PATIENCE_SECONDS", 0.0)
+    swept = Swept(store, sweep_text("trials = 2"), dataset)
+    assert [trial.status for trial in swept.trials] == [Status.FINISHED, Status.FINISHED]
+    assert swept.heard.said[0] == "the store cannot be written now (database is locked); trying again"
+
+
 def test_two_objectives_and_their_front(store: Store, dataset: Dataset) -> None:
     lines = 'sampler = "random"\ntrials = 5\nobjectives = ["validation/accuracy", "cost/train_seconds"]'
     swept = Swept(store, sweep_text(lines), dataset)
@@ -405,7 +445,8 @@ def test_another_living_driver_is_not_disturbed(store: Store, dataset: Dataset) 
     with store.write() as db:
         db.execute("UPDATE sweeps SET pid = ?, process_started_at = ?", (parent.pid, parent.create_time()))
     with pytest.raises(SweepHeld, match=f"driven by process {parent.pid}"):
-        Swept(store, sweep_text("trials = 1"), dataset)
+        Swept(store, sweep_text("trials = 3"), dataset)
+    assert get_sweep(store, swept.sweep.key).n_trials == 1, "nothing of it was changed"
 
 
 def test_a_run_of_the_same_name_by_somebody_else_is_not_the_trials(store: Store, dataset: Dataset) -> None:

@@ -116,7 +116,11 @@ def compared(needed: list[float], *, n_seeds: int = 2, seconds: float | None = 9
             "runner sweep r.toml --seeds 4",
         ),
         (compared([np.nan, 3.0]), 4, "about 1 more seed each would, about a minute: runner sweep r.toml --seeds 3"),
-        (compared([np.nan, 9.0, np.inf], seconds=None), 1, "about 7 more seeds each would tell 1 of them from the best: runner"),
+        (
+            compared([np.nan, 9.0, np.inf], seconds=None),
+            1,
+            "about 7 more seeds each would tell 1 of them from the best: runner",
+        ),
         (compared([np.nan, 50.0]), 1, "their means lie within 0.01, and up to 20 seeds each would not do it"),
     ],
 )

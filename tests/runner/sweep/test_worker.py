@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import pytest
@@ -11,9 +12,11 @@ from runner.data import prepare_data
 from runner.recipe import LoadedRecipe, parse_recipe
 from runner.shared import Shared
 from runner.sweep.engine import Answer, Asked, Ended, Task, pack, unpack
+from runner.sweep.tidy import remove, stopped_checkpoints
 from runner.sweep.worker import Line, carry_out
-from store import Store, get_run, list_evaluations, list_runs
+from store import Status, Store, get_run, list_checkpoints, list_evaluations, list_runs
 from tests.runner.conftest import Kit
+from tests.runner.sweep.recipes import configuration
 
 
 class Place:
@@ -108,3 +111,28 @@ def test_a_failed_training_may_be_tried_again(store: Store, kit: Kit, place: Pla
     assert ended.run_id is not None
     assert ended.cause is not None
     assert ended.cause.startswith(("loss became", "the model's outputs are no numbers"))
+
+
+def test_a_trial_whose_checkpoints_are_damaged_starts_again(store: Store, kit: Kit, place: Place) -> None:
+    loaded = load(kit)
+    ended = carry_out(task(loaded, rungs=(0.25, 0.5)), store, Shared(), place.line)
+    run = get_run(store, str(ended.run_id))
+    for checkpoint in list_checkpoints(store, run.key, existing=True):
+        (store.files / checkpoint.path / "head.safetensors").write_bytes(b"no weights")
+    again = carry_out(task(loaded, mode="resume", run_id=run.id, rungs=(0.25,)), store, Shared(), place.line)
+    assert (again.status, again.run_id) == ("finished", run.id)
+
+
+def test_checkpoints_of_stopped_trials_can_be_removed(store: Store, kit: Kit, place: Place) -> None:
+    ended = carry_out(task(load(kit), rungs=(0.25, 0.5)), store, Shared(), place.line)
+    run = get_run(store, str(ended.run_id))
+    stopped = replace(configuration(0, {}, Status.PRUNED).first, run_key=run.key)
+    others = [replace(stopped, status=Status.FINISHED), replace(stopped, is_reused=True)]
+    assert stopped_checkpoints(store, others) == []
+    found = stopped_checkpoints(store, [stopped])
+    assert found
+    assert remove(store, found) > 10_000
+    assert stopped_checkpoints(store, [stopped]) == []
+    assert not any((store.files / checkpoint.path).exists() for checkpoint in found)
+    again = carry_out(task(load(kit), mode="resume", run_id=run.id), store, Shared(), place.line)
+    assert again.status == "finished", "from its beginning"
