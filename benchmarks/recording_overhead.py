@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from benchmarks.measure import Figure, Report, Stopwatch, Timing, against, arguments, finish, interleaved, seconds
 from benchmarks.training import docstring_recipe, finished
@@ -20,6 +18,7 @@ from evals.classification import score_classification
 from runner.encoding import Batch, IndexDataset, TokenCollator
 from runner.experiment import Experiment, prepare
 from runner.inference import predict_logits
+from runner.order import TrainingOrder
 from runner.progress import Progress, make_progress
 from runner.quiet import quiet_libraries
 from runner.recipe import LoadedRecipe
@@ -45,7 +44,7 @@ class PlainTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
 
     def __init__(self, experiment: Experiment, args: TrainingArguments) -> None:
         self._experiment = experiment
-        self._lengths = experiment.splits["train"].lengths.tolist()
+        self._lengths = experiment.splits["train"].lengths
         super().__init__(
             model=experiment.model,
             args=args,
@@ -97,8 +96,9 @@ class PlainTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
             found |= {f"eval_{split}/{name}": value for name, value in scores.items()}
         return found
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> "Sampler[int]":
-        return LengthGroupedSampler(self.args.train_batch_size, lengths=self._lengths)  # type: ignore[no-any-return]  # untyped
+    def _get_train_sampler(self, train_dataset: Any = None) -> TrainingOrder:
+        args = self.args
+        return TrainingOrder(len(self._lengths), args.seed, lengths=self._lengths, batch_size=args.train_batch_size)
 
 
 class _Began(Progress):
