@@ -3,7 +3,8 @@
 The dataset version and the resolved recipe are those in the store: the source file may be gone.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from runner.control import Control
     from runner.progress import Progress
     from runner.shared import Shared
+
+
+_MOST_CHANGES = 5  # that are named
 
 
 class NotResumable(UserError):
@@ -50,7 +54,7 @@ def resume(
     run = require_resumable(store, run)
     recorded = read_recorded(store, run)
     from runner.checkpoints import find_intact, remove_strays
-    from runner.experiment import base_mark, prepare
+    from runner.experiment import base_mark, new_run, prepare
     from runner.interrupts import held_interrupts
     from runner.train import Start, carry_out
     from store import Recorder
@@ -88,8 +92,25 @@ def resume(
             progress.warning(f"not intact: {text}")
             recorder.event("warning", f"checkpoint not intact: {text}")
         progress.message(f"{run.name} ({run.id}) goes on {where}; it was {run.status}: {run.cause}")
+        changed = _changes(run, new_run(experiment, command or sys.argv).provenance or {})
+        if changed:
+            text = f"goes on with other code, packages or device than it began with: {', '.join(changed)}"
+            progress.message(text)
+            recorder.event("changed", text)
         start = Start(intact, was_pruned=run.status == Status.PRUNED, spent=get_cost(store, run.key))
         return carry_out(experiment, recorder, progress, interrupts, start, control, shared)
+
+
+def _changes(run: Run, now: Mapping[str, object]) -> list[str]:
+    """What is not as it was when the run began and can move its numbers, in words; five things at most."""
+    from runner.provenance import diff_provenance
+
+    found = [
+        f"{path} {a} → {b}"
+        for path, a, b in diff_provenance(run.provenance or {}, now)
+        if path.split(".")[0] in ("git", "packages", "python", "device", "determinism")
+    ]
+    return found if len(found) <= _MOST_CHANGES else [*found[:_MOST_CHANGES], f"and {len(found) - _MOST_CHANGES} more"]
 
 
 def require_resumable(store: Store, run: Run) -> Run:

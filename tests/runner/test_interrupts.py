@@ -140,6 +140,7 @@ def test_a_second_and_a_third_time(kit: Kit, tmp_path: Path) -> None:
     assert get_cost(store, get_run(store, "long").key).wall_seconds is not None
 
 
+@pytest.mark.slow  # a process more; `test_held_it_waits` has the heart of it
 def test_before_the_work_has_begun(kit: Kit, tmp_path: Path) -> None:
     """The run is recorded, and its recorder is on its way."""
     opening = "from store import Recorder as R; stop_in(R, '__init__', 'opening', seconds=2)"

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import runner.pauses
 import runner.trainer
+from benchmarks.tiny import BERT
 from runner.errors import ModelError
 from runner.progress import make_progress
 from runner.resume import NotResumable, resume
@@ -31,6 +32,7 @@ from store import (
     list_metrics,
     list_segments,
     open_store,
+    reconcile,
     record_run,
 )
 from tests.runner.conftest import Kit
@@ -132,8 +134,16 @@ def whole(kit: Kit, folder: Any) -> Callable[..., dict[str, Any]]:
     return get
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("method", ["head", "lora", "full", "top-layers"])
+# Every point for the two methods that save the least of the model and go different ways; the others share theirs.
+FEW = ("before the first checkpoint", "in the middle of an epoch", "within writing a checkpoint")
+KILLS = [
+    pytest.param(method, point, marks=() if method in ("head", "lora") or point in FEW else pytest.mark.slow)
+    for method in ("head", "lora", "full", "top-layers")
+    for point in POINTS
+]
+
+
+@pytest.mark.parametrize(("method", "point"), KILLS)
 def test_wherever_it_is_killed_it_ends_the_same(
     kit: Kit, store: Store, whole: Callable[..., dict[str, Any]], method: str, point: str
 ) -> None:
@@ -188,8 +198,6 @@ def test_whatever_is_set_it_ends_the_same(
 def test_a_base_from_scratch_is_the_same_again(
     kit: Kit, store: Store, whole: Callable[..., dict[str, Any]], method: str
 ) -> None:
-    from tests.runner.conftest import BERT
-
     scratch = {"model__base": "scratch:bert", "model__tokenizer": str(kit.tokenizer), "model__config": BERT}
     settings = {**STEPS, **scratch, "model__method": method}
     ended = go_on(store, killed(kit, store, before("training_step", 5), **settings))
@@ -266,6 +274,27 @@ def test_early_stopping_within_an_epoch_at_the_last_checkpoint(
     ended = go_on(store, run)
     assert [s.start_step for s in list_segments(store, run.key)] == [0, 8]
     assert differences(everything(store, ended), whole(**settings)) == []
+
+
+def test_eight_bit_moments_go_on_too(kit: Kit, store: Store, whole: Callable[..., dict[str, Any]]) -> None:
+    wide = {**BERT, "hidden_size": 128, "num_hidden_layers": 1}  # small tensors are left in 32 bits
+    scratch = {"model__base": "scratch:bert", "model__tokenizer": str(kit.tokenizer), "model__config": wide}
+    settings = {**STEPS, **scratch, "training__optimizer": "adamw_8bit"}
+    ended = go_on(store, killed(kit, store, before("training_step", 5), **settings))
+    assert ended.status == "finished", ended.cause
+    assert differences(everything(store, ended), whole(**settings)) == []
+
+
+def test_other_packages_are_said(kit: Kit, store: Store) -> None:
+    run = killed(kit, store, before("training_step", 5), **STEPS)
+    with store.write() as db:
+        db.execute("UPDATE runs SET provenance = json_set(provenance, '$.packages.torch', '1.0')")
+    go_on(store, run)
+    (said,) = list_events(store, run.key).query("kind == 'changed'")["message"]
+    assert "packages.torch 1.0 → 2" in said
+    again = killed(kit, store, before("training_step", 5), **STEPS)
+    go_on(store, again)
+    assert "packages" not in "".join(list_events(store, again.key).query("kind == 'changed'")["message"])
 
 
 def test_cost_adds_up(kit: Kit, store: Store) -> None:
@@ -492,9 +521,11 @@ m.write_training_state = dying
 }
 
 
-@pytest.mark.parametrize("shot", SHOTS)
+@pytest.mark.parametrize(
+    "shot", [pytest.param(name, marks=pytest.mark.slow if "evaluation" in name else ()) for name in SHOTS]
+)
 def test_a_process_that_is_shot(kit: Kit, tmp_path: Path, whole: Callable[..., dict[str, Any]], shot: str) -> None:
-    """kill -9, then `runner resume` in another process."""
+    """kill -9, then `runner resume`, once in a process of its own as well."""
     settings = {**STEPS, "model__method": "full"}
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(kit.text({name.replace("__", "."): value for name, value in settings.items()}))
@@ -502,9 +533,14 @@ def test_a_process_that_is_shot(kit: Kit, tmp_path: Path, whole: Callable[..., d
     patches = f"from runner.trainer import RecordingTrainer as T\n{SHOTS[shot]}\n"
     code, stderr = Process(patches, "train", recipe, "--store", path, "--quiet").end()
     assert code == -signal.SIGKILL, stderr
-    code, stderr = Process("", "resume", "tiny", "--store", path, "--plain").end()
-    assert code == 0, stderr
-    assert "goes on from step 4; it was failed: killed: process" in stderr
+    if shot == "between two steps":
+        code, stderr = Process("", "resume", "tiny", "--store", path, "--plain").end()
+        assert code == 0, stderr
+        assert "goes on from step 4; it was failed: killed: process" in stderr
+    else:
+        store = open_store(path)
+        reconcile(store)
+        go_on(store, get_run(store, "tiny"))
     store = open_store(path)
     run = get_run(store, "tiny")
     assert [s.start_step for s in list_segments(store, run.key)] == [0, 4]
