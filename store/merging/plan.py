@@ -12,8 +12,8 @@ from store.rescue.mending import CAUSE, DAMAGED
 
 Step = Literal["added", "replaced", "kept", "left out"]
 
-# Rows that are only ever added to a run: who has more of them has gone on with it.
-_GROWING = ("segments", "steps", "metrics", "evaluations", "checkpoints", "run_events", "run_logs")
+# Rows that are only ever added to a run: who has more of them has gone on with it. (Going on may remove others.)
+_GROWING = ("segments", "steps", "metrics", "evaluations", "predictions", "checkpoints", "run_events", "run_logs")
 
 
 @dataclass(frozen=True)
@@ -191,20 +191,17 @@ def _runs(db: sqlite3.Connection) -> tuple[Candidate, ...]:
         elif our_status in ("running", "queued"):
             reason = f"it is {our_status} here"
         else:
-            here, there = _progress(db, "main", our_key), _progress(db, "other", key)
-            has_more = [h < t for h, t in zip(here, there, strict=True)]
-            has_less = [h > t for h, t in zip(here, there, strict=True)]
-            if any(has_more) and any(has_less):
+            here, there = (count_owned(db, "runs", [k], schema) for k, schema in ((our_key, "main"), (key, "other")))
+            has_more = any(there[table] > here[table] for table in _GROWING)
+            has_less = any(there[table] < here[table] for table in _GROWING)
+            if has_more and has_less:
                 reason = "both stores went on with it"
-            elif any(has_more) or (not any(has_less) and status != our_status and version > our_version):
-                step = "replaced"
+            elif not has_less:
+                is_later = status != our_status and version > our_version
+                is_fuller = there > here  # rows that were lost here are there
+                step = "replaced" if has_more or is_later or is_fuller else "kept"
         merges.append(Candidate(key, our_key, identity, name, step, reason))
     return tuple(merges)
-
-
-def _progress(db: sqlite3.Connection, schema: str, run_key: int) -> tuple[int, ...]:
-    counts = ", ".join(f"(SELECT count(*) FROM {schema}.{table} WHERE run_key = :run)" for table in _GROWING)
-    return tuple(db.execute(f"SELECT {counts}", {"run": run_key}).fetchone())
 
 
 def _sweeps(db: sqlite3.Connection) -> tuple[Candidate, ...]:

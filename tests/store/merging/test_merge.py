@@ -184,6 +184,18 @@ def test_a_run_that_went_on_here_stays(copied: tuple[Store, Store]) -> None:
     assert portable(ours.db) == before
 
 
+@pytest.mark.parametrize("table", ["predictions", "scores", "dynamics", "system_samples", "run_embeddings", "flights"])
+def test_rows_that_were_lost_here_come_back(copied: tuple[Store, Store], table: str) -> None:
+    ours, theirs = copied
+    with ours.write() as db:
+        db.execute(f"DELETE FROM {table}")
+    steps = {run.step for run in merge(ours, theirs.path).plan.runs}
+    assert "replaced" in steps
+    assert portable(ours.db)[table] == portable(theirs.db)[table]
+    assert not merge(ours, theirs.path).plan.n_rows
+    assert {run.step for run in merge(theirs, ours.path).plan.runs} == {"kept"}
+
+
 def test_a_run_that_went_on_in_both_stays_and_is_said(copied: tuple[Store, Store]) -> None:
     ours, theirs = copied
     go_on(theirs, "run 1", 31)
