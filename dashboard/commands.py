@@ -28,7 +28,7 @@ class RecipeCheck:
     resolved: Mapping[str, Any] | None
     hash: str | None
     memory: Mapping[str, Any] | None
-    """device, available_bytes, bytes (weights, gradients, optimizer, activations, total; or None), reason."""
+    """device, available_bytes, bytes (weights, gradients, optimizer, activations, total, most; or None), reason."""
 
 
 @st.cache_data(show_spinner=False, max_entries=256)

@@ -40,6 +40,15 @@ class MemoryEstimate(NamedTuple):
         """All of them; without what Python, its libraries and the driver take for themselves."""
         return sum(self)
 
+    @property
+    def most_on_cpu(self) -> int:
+        """What a process on a CPU may hold at most: the C library gives freed memory back late.
+
+        Measured after three steps of MiniLM (32 texts of 128 tokens, glibc): 1.5 times the activations for all weights,
+        2.0 times for LoRA. A GPU's allocator uses freed memory again.
+        """
+        return self.total + self.activations
+
 
 def training_memory(
     shape: ModelShape,

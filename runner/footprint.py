@@ -39,7 +39,10 @@ class Footprint:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `--json`; bytes."""
-        parts = {**self.estimate._asdict(), "total": self.estimate.total} if self.estimate else None
+        parts = None
+        if self.estimate is not None:
+            most = self.estimate.most_on_cpu if self.device == "cpu" else self.estimate.total
+            parts = {**self.estimate._asdict(), "total": self.estimate.total, "most": most}
         return {
             "device": self.device, "available_bytes": self.available_bytes, "bytes": parts, "reason": self.reason
         }  # fmt: skip

@@ -61,14 +61,16 @@ def _memory(check: RecipeCheck) -> str:
     if parts is None:
         return f":material/memory: Memory: not known, {escape(str(memory.get('reason') or 'no answer'))}."
     is_on_gpu = memory.get("device") == "gpu"
-    total = parts["total"] + (0 if is_on_gpu else _PROCESS_BYTES)
+    least, most = (parts[name] + (0 if is_on_gpu else _PROCESS_BYTES) for name in ("total", "most"))
     available = memory.get("available_bytes")
     where = "the GPU's" if is_on_gpu else "free here"
-    text = f"Memory: about {size(total)} at most" + (f", of {size(available)} {where}" if available else "")
+    text = f"about {size(least)}" if most < 1.05 * least else f"{size(least)} to {size(most)}"
+    text = f"Memory: {text}" + (f", of {size(available)} {where}" if available else "")
     shares = ", ".join(f"{name} {size(parts[name])}" for name in ("weights", "gradients", "optimizer", "activations"))
     line = f":material/memory: {escape(text)} :gray[{escape(f'({shares})')}]"
-    if available and total > 0.95 * available:
-        line += "  \n:orange[:material/warning: That does not fit. A smaller batch, shorter texts or LoRA take less.]"
+    if available and most > 0.95 * available:
+        fits = "may not fit" if least < 0.95 * available else "does not fit"
+        line += f"  \n:orange[:material/warning: That {fits}. A smaller batch, shorter texts or method head take less.]"
     return line
 
 
