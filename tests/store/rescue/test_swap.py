@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from store import StoreNotFound, StoreUnreadable, check_store, open_store
 from store.rescue import rescue_store
-from tests.store.rescue.damage import Sound, blank
+from tests.store.rescue.damage import Sound, blank, missing
 
 HOLD = """
 import sqlite3, sys
@@ -113,3 +114,29 @@ def test_a_repair_that_was_killed_while_it_swapped_is_done_again(tmp_path: Path,
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound, match="no store at"):
         rescue_store(tmp_path / "none.db")
+
+
+@pytest.mark.slow
+def test_a_repair_that_is_killed_leaves_a_store_to_repair(broken: Path, sound: Sound) -> None:
+    """Killed (-9) at eight moments: the store is the old one or the new one, and the next repair saves everything."""
+    code = "import sys; from pathlib import Path; from store import rescue_store; rescue_store(Path(sys.argv[1]))"
+    before = broken.read_bytes()
+    n_killed = 0
+    for number in range(8):
+        with subprocess.Popen([sys.executable, "-c", code, str(broken)], cwd=Path(__file__).parents[3]) as repair:
+            while repair.poll() is None and not list(broken.parent.glob("assay.db.repair-*")):
+                time.sleep(0.01)  # the imports take longer than the repair
+            time.sleep(0.15 * number)
+            n_killed += repair.poll() is None
+            repair.kill()
+        is_old = broken.read_bytes() == before
+        if is_old:
+            rescue_store(broken)
+        assert missing(sound, broken, {sound.inner["run_events"][0]}) == {}
+        for path in broken.parent.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        broken.write_bytes(before)
+    assert n_killed > 3
