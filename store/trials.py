@@ -203,8 +203,12 @@ def set_trial_run(store: Store, trial: Trial, run_key: int) -> None:
 
 
 def record_report(store: Store, trial: Trial, report: TrialReport, state: Mapping[str, Any] | None = None) -> None:
-    """What it said at a rung, and what the pruner notes about it; the same rung again replaces what was said before."""
+    """What it said at a rung, and what the pruner notes about it.
+
+    The same rung again replaces what was said before, and what was said at later ones: the trial had to go back.
+    """
     with write_sweep(store, trial.sweep_key) as db:
+        db.execute("DELETE FROM trial_reports WHERE trial_key = ? AND rung > ?", (trial.key, report.rung))
         db.execute(
             "INSERT OR REPLACE INTO trial_reports (trial_key, rung, step, epoch, value, at) VALUES (?, ?, ?, ?, ?, ?)",
             (trial.key, report.rung, report.step, report.epoch, *_finite((report.value,)), time.time()),

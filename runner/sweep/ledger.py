@@ -13,7 +13,7 @@ from runner.sweep.engine import Asked, Ended, Lost, Task
 from runner.sweep.failures import is_certain
 from runner.sweep.leaders import find_leaders
 from runner.sweep.measures import last_report, losses_at, measure
-from runner.sweep.pruning import decide
+from runner.sweep.pruning import decide, notes_before
 from runner.sweep.search import Search
 from store import NewTrial, Run, Status, Store, Sweep, Trial, TrialReport, get_run, read_reports, read_trials, reconcile
 from store.trials import (
@@ -163,9 +163,10 @@ class Ledger:
         self.run_of(trial)
         value = asked.values.get(self._search.objectives[0].metric)
         report = TrialReport(asked.rung, asked.step, asked.epoch, value)
-        record_report(self._store, trial, report)
+        before = next(each for each in self.known() if each.number == trial.number)
+        record_report(self._store, trial, report, notes_before(before, asked.rung))
         decision = decide(self._search, self.known(), trial.number, self._losses)
-        record_report(self._store, trial, report, {**(trial.sampler_state or {}), **decision.notes})
+        record_report(self._store, trial, report, decision.notes)
         return decision.stops
 
     def _losses(self, number: int, rung: int) -> NDArray[float64] | None:

@@ -68,6 +68,14 @@ def promotable(search: Search, known: Sequence[Configuration], *, is_last_call: 
     return None
 
 
+def notes_before(configuration: Configuration, rung: int) -> dict[str, Any]:
+    """What was noted before it came to this rung, for one that comes there again: it was killed before it heard."""
+    begins = max(configuration.reports, default=-1) - _newest_note(configuration)  # our number of Optuna's rung 0
+    return {
+        note: value for note, value in configuration.notes.items() if int(note.removeprefix(_RUNG_NOTE)) + begins < rung
+    }
+
+
 def _newest_note(configuration: Configuration) -> int:
     """Optuna's number of the rung where it was stopped: it counts them from where the bracket begins."""
     return max((int(note.removeprefix(_RUNG_NOTE)) for note in configuration.notes), default=-1)

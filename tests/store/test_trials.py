@@ -51,7 +51,9 @@ def test_a_trial_from_its_first_to_its_last_word(store: Store, sweep: Sweep) -> 
     run = record_run(store, NewRun("search-0"))
     set_trial_run(store, trial, run.key)
     record_report(store, trial, TrialReport(0, 4, 0.5, 0.25))
+    record_report(store, trial, TrialReport(1, 8, 1.0, 0.5))
     record_report(store, trial, TrialReport(0, 4, 0.5, 0.5))  # said again after a restart
+    assert [report.rung for report in read_reports(store, sweep.key)[trial.key]] == [0]
     end_trial(store, trial, Status.PRUNED, "not in the top quarter at rung 1")
     start_trial(store, trial, is_promotion=True)
     record_report(store, trial, TrialReport(1, 8, 1.0, math.nan), {"rung": 2})

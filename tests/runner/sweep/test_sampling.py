@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runner.sweep.configurations import Configuration
-from runner.sweep.pruning import decide, promotable
+from runner.sweep.pruning import decide, notes_before, promotable
 from runner.sweep.samplers import ask, limits
 from runner.sweep.search import Search
 from runner.sweep.space import canonical
@@ -269,3 +269,14 @@ def test_wilcoxon_compares_examples_with_the_best_at_the_same_rung() -> None:
     assert not decide(search, known, 0, lambda number, rung: losses[number]).stops, "the best itself"
     assert not decide(search, known, 1, no_losses).stops, "without predictions nothing can be said"
     assert not decide(search, known[1:2], 1, lambda number, rung: losses[number]).stops, "nobody to compare with"
+
+
+def test_a_trial_that_comes_to_a_rung_again_is_judged_again() -> None:
+    notes = {"completed_rung_0": 0.5, "completed_rung_1": 0.6}
+    asha = configuration(0, {}, Status.RUNNING, None, {0: 0.5, 1: 0.6}, notes)
+    assert notes_before(asha, 2) == notes
+    assert notes_before(asha, 1) == {"completed_rung_0": 0.5}
+    assert notes_before(asha, 0) == {}
+    later = configuration(0, {}, Status.RUNNING, None, {0: 0.4, 1: 0.5, 2: 0.6}, notes)  # a bracket from rung 1 on
+    assert notes_before(later, 2) == {"completed_rung_0": 0.5}
+    assert notes_before(configuration(0, {}, Status.RUNNING), 0) == {}
