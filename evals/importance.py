@@ -66,7 +66,9 @@ def parameter_importance(parameters: pd.DataFrame, objective: npt.ArrayLike) -> 
     explained = 1 - float(errors.mean()) / variance
     if explained <= 0:
         return _nothing(
-            n, f"the {n} trials do not predict each other better than their mean does: no effect can be told", explained
+            n,
+            f"the {n} configurations predict each other no better than their mean does: no effect can be told",
+            explained,
         )
     shares = growths.mean(axis=0) / (2 * variance)
     low, high = _bootstrap(growths, values)
@@ -76,11 +78,12 @@ def parameter_importance(parameters: pd.DataFrame, objective: npt.ArrayLike) -> 
 
 def _reason(n: int, values: Floats, varying: Sequence[str]) -> str | None:
     if n < LEAST_TRIALS:
-        return f"{n} finished {'trial' if n == 1 else 'trials'}; it takes {LEAST_TRIALS} to say anything"
+        what = "configuration" if n == 1 else "configurations"
+        return f"{n} finished {what}; it takes {LEAST_TRIALS} to say anything"
     if not varying:
         return "no parameter has more than one value"
     if np.ptp(values) == 0:
-        return f"all {n} trials reached the same value"
+        return f"all {n} configurations reached the same value"
     return None
 
 

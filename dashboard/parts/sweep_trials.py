@@ -58,7 +58,7 @@ def importance_panel(found: Importance, axes: list[Axis]) -> None:
     table = found.table.assign(label=[labels.get(path, path) for path in found.table["parameter"]])
     draw(importance_chart, table[:MOST_AXES], key="importance")
     st.caption(
-        f"n = {count(found.n)} finished trials; the forest explains {percent(found.explained)} of how held-out "
+        f"n = {count(found.n)} finished configurations; the forest explains {percent(found.explained)} of how held-out "
         "trials differ.",
         help=METHOD,
     )

@@ -39,7 +39,7 @@ LABELS = {
     "training.epochs": "Epochs",
     "training.learning_rate": "Learning rate",
     "training.batch_size": "Batch size",
-    "model.max_length": "Longest text (tokens)",
+    "model.max_length": "Max. tokens",
     "training.seed": "Seed",
 }
 
@@ -129,7 +129,7 @@ def _settings(defaults: Mapping[str, Any]) -> dict[str, str]:
     """A field for each plain setting; empty means the default, which it shows."""
     written = settings_of(defaults)
     typed = {}
-    columns = st.columns(len(SETTINGS))
+    columns = st.columns(len(SETTINGS), vertical_alignment="bottom")
     for column, (path, label) in zip(columns, LABELS.items(), strict=True):
         with column:
             default = f"{written[path]} by default" if path in written else ""

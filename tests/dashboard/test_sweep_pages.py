@@ -142,7 +142,7 @@ def test_importance_is_not_measured_below_ten_and_seeds_count_as_one(show: Show,
     said = plain(show("sweep", sweep=few.id))
     assert "not measured" in said
     n = list_trials(store, few.key).query("status == 'finished'")["number"].nunique()
-    assert f"{n} finished trials; it takes 10 to say anything" in said
+    assert f"{n} finished configurations; it takes 10 to say anything" in said
 
 
 def test_rungs_count_who_was_stopped(show: Show, store: Store, sweep: Sweep) -> None:

@@ -59,9 +59,9 @@ def test_lists_and_booleans_are_categories() -> None:
 @pytest.mark.parametrize(
     ("n", "objective", "reason"),
     [
-        (LEAST_TRIALS - 1, None, "9 finished trials; it takes 10"),
-        (40, 0.5, "all 40 trials reached the same value"),
-        (40, "noise", "do not predict each other better"),
+        (LEAST_TRIALS - 1, None, "9 finished configurations; it takes 10"),
+        (40, 0.5, "all 40 configurations reached the same value"),
+        (40, "noise", "predict each other no better"),
     ],
 )
 def test_what_cannot_be_measured_is_said(n: int, objective: object, reason: str) -> None:
