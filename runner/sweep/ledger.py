@@ -128,6 +128,9 @@ class Ledger:
             run = get_run(self._store, run.key)
             if run.status == Status.RUNNING:
                 raise Held
+        if run is not None and run.status == Status.PRUNED and not is_promotion:
+            end_trial(self._store, trial, Status.PRUNED, run.cause)  # a driver died before it could write that down
+            return None
         is_finished = run is not None and run.status == Status.FINISHED
         if run is not None and is_finished and not self._needs_latency:
             self._finish(trial, run, None)

@@ -290,6 +290,18 @@ def test_a_run_that_ended_while_nobody_looked_is_not_run_again(store: Store, dat
     assert again.trials[1].run_key == swept.trials[1].run_key
 
 
+def test_a_trial_that_was_stopped_while_nobody_looked_stays_stopped(store: Store, dataset: Dataset) -> None:
+    text = sweep_text('sampler = "random"\npruner = "asha"\ntrials = 6')
+    swept = Swept(store, text, dataset)
+    stopped = [trial for trial in swept.trials if trial.status == Status.PRUNED]
+    assert stopped
+    with store.write() as db:
+        db.execute("UPDATE trials SET status = 'killed', ended_at = NULL WHERE status = 'pruned'")
+    again = Swept(store, text, dataset)
+    assert again.ran == []
+    assert [(t.status, t.number) for t in again.trials] == [(t.status, t.number) for t in swept.trials]
+
+
 def test_a_run_that_somebody_still_holds_is_waited_for(store: Store, dataset: Dataset) -> None:
     swept = Swept(store, sweep_text("trials = 1"), dataset)
     run_key = int(swept.trials[0].run_key or 0)
