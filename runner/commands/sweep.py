@@ -137,13 +137,16 @@ def _drive(
 
     places = find_places(search.recipe, n_parallel)
     taken = take_up(store, loaded, search, dataset, is_fresh=is_fresh)
-    display = make_display(is_quiet=is_quiet, is_plain=is_plain)
-    for text in (*taken.said, *limits(taken.search)):
-        display.say(text)
     logs = store.files / "sweeps" / taken.sweep.id
     engine = LocalEngine(store.path, places.devices, places.threads, logs)
-    driver = Driver(store, taken.sweep, taken.search, engine, display, is_fresh=is_fresh, retries_failed=retries)
-    return driver.drive(), taken.search, engine.n_slots
+    display = make_display(is_quiet=is_quiet, is_plain=is_plain)
+    try:
+        for text in (*taken.said, *limits(taken.search)):
+            display.say(text)
+        driver = Driver(store, taken.sweep, taken.search, engine, display, is_fresh=is_fresh, retries_failed=retries)
+        return driver.drive(), taken.search, engine.n_slots
+    finally:
+        display.close()
 
 
 def _command_line(recipe: Path, overrides: tuple[str, ...], store_path: Path | None) -> str:

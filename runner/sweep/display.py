@@ -48,7 +48,7 @@ class Snapshot:
             f"{counts[Status.FAILED]} failed" if counts[Status.FAILED] else "",
             f"{n_reused} reused" if n_reused else "",
             "" if self.best is None else f"best {self.metric} {self.best[1]:.4g} (trial {self.best[0]})",
-            f"{format_seconds(self.worked_seconds)} so far",
+            f"{format_seconds(self.worked_seconds)} so far, {format_seconds(self.device_seconds)} of devices",
             "" if not self.saved_share else f"{self.saved_share:.0%} of the epochs saved",
         ]
         return SEPARATOR.join(part for part in parts if part)

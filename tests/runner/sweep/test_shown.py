@@ -43,10 +43,10 @@ def test_a_line_says_how_far_it_is() -> None:
     assert snapshot().line() == (
         "4 of 8 configurations · 1 finished · 1 running · 1 stopped early · 1 failed"
         " · best validation/loss 0.25 (trial 0)"
-        " · 1:15 so far · 50% of the epochs saved"
+        " · 1:15 so far, 1:10 of devices · 50% of the epochs saved"
     )
     bare = snapshot(trials=(), n_wanted=None, at_work=(), best=None, saved_share=None, worked_seconds=0.0)
-    assert bare.line() == "0 configurations · 0 finished · 0 running · 0:00 so far"
+    assert bare.line() == "0 configurations · 0 finished · 0 running · 0:00 so far, 1:10 of devices"
 
 
 def test_lines_come_when_something_ended_and_now_and_then() -> None:
