@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,18 @@ from runner.errors import UserError
 from runner.files import file_hashes, folder_bytes, wrong_files
 from runner.training_state import FOLDER as TRAINING
 from runner.training_state import TrainingState, read_training_state, training_damage
-from store import Checkpoint, Recorder, Run, Store, StoreError, delete_checkpoints, list_checkpoints, list_segments
+from store import (
+    Checkpoint,
+    Recorder,
+    Run,
+    Store,
+    StoreError,
+    delete_checkpoints,
+    get_run,
+    list_checkpoints,
+    list_runs,
+    list_segments,
+)
 from store.runs import run_files
 
 # Free space that stays free: a file system without any left breaks more than this run.
@@ -29,6 +40,8 @@ _SPARE_BYTES = 64 * 1024 * 1024
 
 _N_RESUMABLE = 2
 """So many of the newest checkpoints of an unfinished run hold the training state."""
+
+_N_LOOKED_AT = 50  # finished runs, the newest: a kill in the last moment leaves something to tidy up in one of those
 
 
 class DiskFull(UserError):
@@ -46,6 +59,8 @@ class CheckpointFolder:
         self._size = 0
         self._segments = {c.step: c.segment for c in list_checkpoints(recorder.store, recorder.run.key, existing=True)}
         """Step → segment of each checkpoint that is there."""
+        self._best_of: dict[int, int | None] = {}
+        """Step of each of the newest → which was the best when it was saved."""
 
     @property
     def steps(self) -> list[int]:
@@ -98,34 +113,57 @@ class CheckpointFolder:
         return target
 
     def prune(self, best_step: int | None) -> None:
-        """While the run goes on: keep the best, and the newest two with their training state."""
-        newest = set(self.steps[-_N_RESUMABLE:])
-        for step in self.steps:
-            if step in newest:
-                continue
-            if self._keep == "all" or step == best_step:
+        """While the run goes on: keep the newest two with their training state, and the best as each of them knows it.
+
+        Nothing goes before it is on record what makes it superfluous, a newer checkpoint or a better one: after a kill
+        the run would be left with neither. Where that takes too long it goes the next time.
+        """
+        older, newest = self.steps[:-_N_RESUMABLE], self.steps[-_N_RESUMABLE:]
+        self._best_of = {step: self._best_of.get(step) for step in newest[:-1]} | dict.fromkeys(newest[-1:], best_step)
+        bests = {best_step, *self._best_of.values()}
+        dropped = [step for step in older if self._keep != "all" and step not in bests]
+        bare = [step for step in older if step not in dropped and (self.path(step) / TRAINING).is_dir()]
+        if (dropped or bare) and self._recorder.settle():
+            for step in bare:
                 shutil.rmtree(self.path(step) / TRAINING, ignore_errors=True)
-            else:
+            for step in dropped:
                 shutil.rmtree(self.path(step), ignore_errors=True)
                 self._recorder.checkpoint_deleted(step, segment=self._segments.pop(step))
 
     def finish(self, best_step: int | None) -> None:
         """When the run is known as finished: exactly what `keep` names, and no training state.
 
-        That order, because a run that is killed in between has lost nothing: it keeps too much.
+        In that order, because a run that is killed in between has lost nothing: until `tidy_finished` it keeps too much.
         """
-        last = max(self.steps, default=None)
-        best = last if best_step is None else best_step
-        named: dict[str, set[int | None]] = {"best": {best}, "last": {last}, "all": {*self.steps}}
-        kept = named.get(self._keep, {best, last})
-        dropped = [step for step in self.steps if step not in kept]
-        with contextlib.suppress(StoreError):  # a store that cannot be written now: then they stay, and are known to
-            delete_checkpoints(self._recorder.store, self._recorder.run.key, dropped)
-            for step in dropped:
-                shutil.rmtree(self.path(step), ignore_errors=True)
-                del self._segments[step]
-        for step in self.steps:
-            shutil.rmtree(self.path(step) / TRAINING, ignore_errors=True)
+        _leave_kept(self._recorder.store, self._recorder.run, self.steps, self._keep, best_step)
+
+
+def tidy_finished(store: Store) -> list[Run]:
+    """Give runs that finished lately, and were killed before they had tidied up, what `keep` names. Returns them."""
+    tidied = []
+    for key in list_runs(store, status=["finished"], limit=_N_LOOKED_AT)["key"]:
+        rows = list_checkpoints(store, int(key), existing=True)
+        if any((store.files / row.path / TRAINING).is_dir() for row in rows):
+            run = get_run(store, int(key))
+            keep = ((run.recipe or {}).get("checkpoints") or {}).get("keep", "all")  # type: ignore[attr-defined]  # JSON
+            best = next((row.step for row in rows if row.is_best), None)
+            _leave_kept(store, run, [row.step for row in rows], keep, best)
+            tidied.append(run)
+    return tidied
+
+
+def _leave_kept(store: Store, run: Run, steps: Sequence[int], keep: str, best_step: int | None) -> None:
+    folder, last = checkpoints_folder(store, run), max(steps, default=None)
+    best = last if best_step is None else best_step
+    named: dict[str, set[int | None]] = {"best": {best}, "last": {last}, "all": {*steps}}
+    kept = named.get(keep, {best, last})
+    dropped = [step for step in steps if step not in kept]
+    with contextlib.suppress(StoreError):  # a store that cannot be written now: then they stay, and are known to
+        delete_checkpoints(store, run.key, dropped)
+        for step in dropped:
+            shutil.rmtree(folder / folder_name(step), ignore_errors=True)
+    for step in steps:
+        shutil.rmtree(folder / folder_name(step) / TRAINING, ignore_errors=True)
 
 
 def checkpoints_folder(store: Store, run: Run) -> Path:

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 from runner.errors import ModelError, UserError
 from runner.recipe import LoadedRecipe, RecipeError, recipe_from_resolved
-from store import Dataset, DatasetNotFound, Run, Status, Store, get_cost, get_dataset, get_lease, get_run, open_segment
+from store import (
+    Dataset,
+    DatasetNotFound,
+    Run,
+    Status,
+    Store,
+    get_cost,
+    get_dataset,
+    get_lease,
+    get_run,
+    open_segment,
+    spool_status,
+)
 from store.segments import RESUMABLE
 
 if TYPE_CHECKING:
@@ -118,6 +130,12 @@ def require_resumable(store: Store, run: Run) -> Run:
     run = get_run(store, run.key)
     name = f"run {run.name} ({run.id})"
     if run.status in RESUMABLE:
+        waiting = spool_status(store).rows_of(run.id)
+        if waiting:
+            raise NotResumable(
+                f"{waiting:,} rows of {name} wait on disk to be written to {store.path}: without them it is not known "
+                "how far it came. `runner doctor` says what holds them up."
+            )
         return run
     if run.status == Status.FINISHED:
         raise NotResumable(

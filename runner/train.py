@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from runner.arguments import training_arguments
 from runner.callback import AssayCallback, is_broken
 from runner.causes import Interrupted, Pruned, cause_of
-from runner.checkpoints import CheckpointFolder, Intact
+from runner.checkpoints import CheckpointFolder, Intact, tidy_finished
 from runner.classifier import count_parameters, save_classifier
 from runner.console import ConsoleCapture
 from runner.control import Control
@@ -67,6 +67,7 @@ def train(
     Raises the error of bad input (RecipeError, DataError, ModelError, DeviceError, HubUnreachable, DiskFull) before
     there is a run; from then on what goes wrong is the run's status and cause.
     """
+    tidy_finished(store)
     experiment = prepare(loaded, store, progress, dataset=dataset, shared=shared)
     with held_interrupts() as interrupts:
         run = record_run(store, new_run(experiment, command or sys.argv), status=Status.RUNNING)

@@ -366,6 +366,8 @@ class RecordingTrainer(ResumableTrainer):
         self.state.global_step, self.state.epoch = counters.step, intact.checkpoint.epoch
         if self._catcher is not None:
             self._catcher.put_back(intact.state.parts["dynamics"])
+        if self._checkpoints is not None:
+            self._checkpoints.prune(self.best_step)  # so that it knows which was the best here
 
     def train_on(self, intact: Intact) -> None:
         """Train from the checkpoint to the end, and take the best weights."""

@@ -214,6 +214,13 @@ class Recorder:
         """
         self._writer.flush(timeout)
 
+    def settle(self, timeout: float = 10.0) -> bool:
+        """Wait until everything accepted so far would survive a kill: in the store, or on disk to be folded in.
+
+        False where it has not come to that within `timeout` seconds.
+        """
+        return self._writer.settle(timeout)
+
     def finish(self, status: Status = Status.FINISHED, cause: str | None = None, *, timeout: float = 60.0) -> None:
         """Write what is pending, give the run its final status, let go of the lease. Later calls do nothing.
 

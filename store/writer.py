@@ -102,6 +102,14 @@ class Writer:
                         f" They wait {self._place()}."
                     )
 
+    def settle(self, timeout: float) -> bool:
+        """Wait until everything accepted so far would survive a kill: in the store, or on disk. False: it would not."""
+        try:
+            self.flush(timeout, is_ending=True)
+        except RowsLost:
+            return not self._n_in_memory
+        return True
+
     def close(self, last: Entry, timeout: float) -> bool:
         """Write what is pending and then `last`; whether this was the first call.
 

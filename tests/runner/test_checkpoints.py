@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.checkpoints import CheckpointFolder, DiskFull, remove_strays, require_room
+from runner.checkpoints import CheckpointFolder, DiskFull, remove_strays, require_room, tidy_finished
 from runner.files import file_hashes, folder_bytes, wrong_files
 from store import NewRun, Recorder, Status, Store, get_run, list_checkpoints, open_segment, record_run
+from tests.store.builders import locked
 
 
 @pytest.fixture
@@ -140,6 +141,62 @@ def test_room_is_asked_for_the_largest_so_far(recorder: Recorder, monkeypatch: p
         folder.save(2, None, write, write_training, expected_bytes=5)
     assert on_disk(recorder) == ["step-00000001"]
     require_room(recorder.store.path.parent, 1_000_000)
+
+
+def test_the_best_that_the_older_of_two_knows_stays(recorder: Recorder) -> None:
+    """Were 30 damaged, the run would go on from 20, and might end with the weights of 10."""
+    folder = CheckpointFolder(recorder, "best")
+    for step, best in ((10, 10), (20, 10), (30, 30)):
+        folder.save(step, None, write, write_training, expected_bytes=5)
+        folder.prune(best)
+    assert existing(recorder) == [10, 20, 30]
+    folder.save(40, None, write, write_training, expected_bytes=5)
+    folder.prune(30)
+    assert existing(recorder) == [30, 40]
+
+
+def test_nothing_goes_before_what_replaces_it_is_safe(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in memory are not safe; rows that wait on disk for a store that cannot be written are."""
+    folder = CheckpointFolder(recorder, "best")
+    monkeypatch.setattr(recorder, "settle", lambda: False)
+    for step in (10, 20, 30):
+        folder.save(step, None, write, write_training, expected_bytes=5)
+        folder.prune(30)
+    assert existing(recorder) == [10, 20, 30]
+    monkeypatch.undo()
+    with locked(recorder.store):
+        folder.save(40, None, write, write_training, expected_bytes=5)
+        folder.prune(40)
+        assert on_disk(recorder) == ["step-00000030", "step-00000040"]
+    assert existing(recorder) == [30, 40]
+
+
+@pytest.mark.parametrize("keep", ["best+last", "best", "last", "all"])
+def test_what_a_kill_in_the_last_moment_left_is_tidied_up(store: Store, keep: str) -> None:
+    recipe = {"checkpoints": {"keep": keep}}
+    recorder = Recorder(store, record_run(store, NewRun(name="r", recipe=recipe)))
+    folder = CheckpointFolder(recorder, keep)
+    for step in (10, 20, 30):
+        folder.save(step, None, write, write_training, expected_bytes=5)
+        recorder.best(10)
+        folder.prune(10)
+    recorder.finish()
+    assert [run.id for run in tidy_finished(store)] == [recorder.run.id]
+    expected = {"best+last": [10, 30], "best": [10], "last": [30], "all": [10, 20, 30]}[keep]
+    assert [c.step for c in list_checkpoints(store, recorder.run.key, existing=True)] == expected
+    assert on_disk(recorder) == [f"step-{step:08d}" for step in expected]
+    assert with_training(recorder) == []
+    assert tidy_finished(store) == []
+
+
+def test_a_run_that_may_go_on_is_not_tidied_up(store: Store) -> None:
+    recorder = Recorder(store, record_run(store, NewRun(name="r")))
+    CheckpointFolder(recorder, "best").save(10, None, write, write_training, expected_bytes=5)
+    recorder.flush()
+    assert tidy_finished(store) == []
+    recorder.finish(Status.KILLED)
+    assert tidy_finished(store) == []
+    assert with_training(recorder) == ["step-00000010"]
 
 
 def test_a_resumed_run_prunes_what_earlier_segments_saved(store: Store) -> None:
