@@ -133,7 +133,7 @@ class CheckpointFolder:
     def finish(self, best_step: int | None) -> None:
         """When the run is known as finished: exactly what `keep` names, and no training state.
 
-        In that order, because a run that is killed in between has lost nothing: until `tidy_finished` it keeps too much.
+        In that order, because a run killed in between has lost nothing: it keeps too much, until `tidy_finished`.
         """
         _leave_kept(self._recorder.store, self._recorder.run, self.steps, self._keep, best_step)
 
