@@ -34,21 +34,35 @@ class _Ending(BaseException):
 
 
 class Line:
-    """The socket to the engine. A thread reads it, so that an answer, a stop and the engine's end are heard at once."""
+    """The socket to the engine. A thread reads it, so that an answer, a stop and the engine's end are heard at once.
+
+    Whatever the worker is doing when the engine ends, it hears of it: at work, at a rung, or about to begin a task that
+    it was given just before.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._changing = threading.Lock()  # guards what the worker is doing against what the reader hears
         self._is_at_work = self._is_asking = False
+        self._is_given = self._is_refused = False  # a task that is not begun yet
+        self._is_cut = False
         threading.Thread(target=self._read, name="line", daemon=True).start()
 
     def next_task(self) -> Task | None:
         """Wait for the next task; None when there will be none."""
         self._is_at_work = False
-        task = self._tasks.get()
-        self._is_at_work = task is not None
-        return task
+        while (task := self._tasks.get()) is not None:
+            with self._changing:
+                refused, self._is_refused, self._is_given = self._is_refused, False, False
+                if self._is_cut:
+                    return None
+                self._is_at_work = not refused
+            if not refused:
+                return task
+            self.say(Ended(task.trial, "killed", "interrupted", task.run_id))
+        return None
 
     def say(self, event: Event) -> None:
         """Tell the engine; if it is gone there is nobody to tell."""
@@ -56,13 +70,18 @@ class Line:
             self._connection.send_bytes(pack(event))
 
     def ask(self, asked: Asked) -> bool:
-        """Whether the trial stops here."""
+        """Whether the trial stops here. Where nobody can answer any more, the trial is interrupted."""
         while not self._answers.empty():  # to a trial that was interrupted before it heard
             self._answers.get()
-        self._is_asking = True
+        with self._changing:
+            self._is_asking = True
+            is_cut = self._is_cut
         try:
             self.say(asked)
-            return self._answers.get().stops
+            answer = None if is_cut else self._answers.get()
+            if answer is None:
+                signal.raise_signal(signal.SIGTERM)
+            return answer is None or answer.stops
         finally:
             self._is_asking = False
 
@@ -71,11 +90,15 @@ class Line:
             try:
                 message = unpack(self._connection.recv_bytes())
             except (EOFError, OSError):
+                with self._changing:
+                    self._is_cut = True
                 self._tasks.put(None)
                 self._end()
                 return
             match message:
                 case Task():
+                    with self._changing:
+                        self._is_given = True
                     self._tasks.put(message)
                 case Answer():
                     self._answers.put(message)
@@ -86,9 +109,14 @@ class Line:
         """End the run at work so that nothing of it is lost; one that waits at a rung has just saved all."""
         from runner import pauses
 
-        if not self._is_at_work:
-            return
-        if self._is_asking or not pauses.ask():
+        with self._changing:
+            if not self._is_at_work:
+                self._is_refused = self._is_given
+                return
+            if self._is_asking:
+                self._answers.put(None)
+                return
+        if not pauses.ask():
             self._interrupt()
             return
         later = threading.Timer(_STEP_SECONDS, self._interrupt)

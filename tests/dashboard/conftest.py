@@ -1,6 +1,7 @@
 """Stores for the pages, and an AppTest of the whole dashboard."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,14 @@ def words(app: AppTest) -> str:
     """Everything a page says in words."""
     kinds = ("markdown", "caption", "subheader", "code", "info", "warning", "error", "text")
     return "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A browser test that fails shows what its page said, and where it was."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and page is not None:
+        with suppress(Exception):  # the browser itself may be what failed
+            report.sections.append(("The page", f"{page.url}\n\n{page.inner_text('body')}"))
+    return report

@@ -1,8 +1,10 @@
 """What a worker does with a task, in this process: trainings, answers at rungs, latency, mistakes."""
 
+import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -11,7 +13,7 @@ import pytest
 from runner.data import prepare_data
 from runner.recipe import LoadedRecipe, parse_recipe
 from runner.shared import Shared
-from runner.sweep.engine import Answer, Asked, Ended, Task, pack, unpack
+from runner.sweep.engine import Answer, Asked, Ended, Stop, Task, pack, unpack
 from runner.sweep.tidy import remove, stopped_checkpoints
 from runner.sweep.worker import Line, carry_out
 from store import Status, Store, get_run, list_checkpoints, list_evaluations, list_runs
@@ -136,3 +138,67 @@ def test_checkpoints_of_stopped_trials_can_be_removed(store: Store, kit: Kit, pl
     assert not any((store.files / checkpoint.path).exists() for checkpoint in found)
     again = carry_out(task(load(kit), mode="resume", run_id=run.id), store, Shared(), place.line)
     assert again.status == "finished", "from its beginning"
+
+
+class _Ended(BaseException):
+    pass
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Line]]:
+    """The engine's end of a line and the worker's, whose process takes SIGTERM as a test may."""
+
+    def end(*_: object) -> None:
+        raise _Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    ours, theirs = socket.socketpair()
+    connection = Connection(ours.detach())
+    line = Line(Connection(theirs.detach()))
+    yield connection, line
+    line._is_at_work = False  # or its end would end this process
+    connection.close()
+    _heard(line, lambda: line._is_cut)
+    signal.signal(signal.SIGTERM, before)
+
+
+def _heard(line: Line, is_so: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("the line's reader did not hear it")
+
+
+def test_a_task_is_not_begun_once_the_engine_is_gone(ends: tuple[Connection, Line]) -> None:
+    engine, line = ends
+    engine.send_bytes(pack(Task(1, "train", {}, "")))
+    engine.close()
+    _heard(line, lambda: line._is_cut)
+    assert line.next_task() is None
+
+
+def test_a_task_that_is_stopped_before_it_begins_is_handed_back(ends: tuple[Connection, Line]) -> None:
+    engine, line = ends
+    engine.send_bytes(pack(Task(1, "resume", {}, "", run_id="01A")))
+    engine.send_bytes(pack(Stop()))
+    _heard(line, lambda: line._is_refused)
+    engine.send_bytes(pack(Task(2, "train", {}, "")))
+    _heard(line, lambda: line._tasks.qsize() == 2)
+    next_one = line.next_task()
+    assert next_one is not None
+    assert next_one.trial == 2
+    assert unpack(engine.recv_bytes()) == Ended(1, "killed", "interrupted", "01A")
+
+
+@pytest.mark.parametrize("when", ["before it asks", "while it waits"])
+def test_a_trial_at_a_rung_ends_with_its_engine(ends: tuple[Connection, Line], when: str) -> None:
+    engine, line = ends
+    engine.send_bytes(pack(Task(1, "train", {}, "")))
+    assert line.next_task() is not None
+    later = threading.Timer(0.0 if when == "before it asks" else 0.3, engine.close)
+    with pytest.raises(_Ended):  # noqa: PT012 - the signal may come in either line
+        later.start()
+        if when == "before it asks":
+            _heard(line, lambda: line._is_cut)
+        line.ask(Asked(1, 0, 4, 1.0, {}))
