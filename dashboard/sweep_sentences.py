@@ -8,11 +8,10 @@ import pandas as pd
 from dashboard.formats import count, duration, estimate, is_known, number
 from dashboard.sentences import metric_title
 from dashboard.work_queries import Contenders
+from evals.seeds import MOST_SEEDS, seeds_to_tell
 from store import Status, Sweep
 
 ENDED = ("finished", "pruned", "failed", "killed")
-_MOST_SEEDS = 20  # more than that nobody spends on two configurations that are so alike
-_SEEDS_TO_LEARN_FROM = 3  # of one seed nobody can tell how much is chance
 
 
 def objective_title(metric: str) -> str:
@@ -84,20 +83,18 @@ def leaders_sentence(found: Contenders | None, *, n_parallel: int = 1) -> str | 
     needed = table["n_seeds_needed"].to_numpy(dtype=np.float64)[others]
     n_seeds = int(table["n_seeds"].to_numpy()[[best, *others]].min())
     start = f"{_listed([found.numbers[i] for i in (best, *others)])} cannot be told apart yet"
-    if np.isnan(needed).all():
-        wanted = max(_SEEDS_TO_LEARN_FROM, n_seeds + 1)
-        price = _price(wanted - n_seeds, 1 + len(others), found, n_parallel)
-        return f"{start}: with one seed each nobody knows how much is chance; {wanted} each would show it{price}."
-    is_near = needed <= _MOST_SEEDS
-    if not is_near.any():
+    wanted, n_told, is_first_look = seeds_to_tell(needed, n_seeds)
+    if wanted is None:
         gap = float(np.nanmax(np.abs(table["difference"].to_numpy(dtype=np.float64)[others])))
-        return f"{start}: they lie within {gap:.2g}, and {_MOST_SEEDS} seeds each would not do it. Take the cheapest."
-    n_more = max(int(needed[is_near].max()), n_seeds + 1) - n_seeds
-    price = _price(n_more, 1 + int(is_near.sum()), found, n_parallel)
+        return f"{start}: they lie within {gap:.2g}, and {MOST_SEEDS} seeds each would not do it. Take the cheapest."
+    n_more = wanted - n_seeds
+    price = _price(n_more, 1 + (len(others) if is_first_look else n_told), found, n_parallel)
+    if is_first_look:
+        return f"{start}: with one seed each nobody knows how much is chance; {wanted} each would show it{price}."
     seeds = f"about {n_more} more {'seed' if n_more == 1 else 'seeds'} each would"
-    if is_near.all():
+    if n_told == len(others):
         return f"{start}: {seeds}{price}."
-    return f"{start}: {seeds} for {is_near.sum()} of them{price}; the rest hardly differ."
+    return f"{start}: {seeds} for {n_told} of them{price}; the rest hardly differ."
 
 
 def _price(n_more: int, n_configurations: int, found: Contenders, n_parallel: int) -> str:

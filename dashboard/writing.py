@@ -16,13 +16,13 @@ Made = TypeVar("Made")
 _KEPT = "notes-to-say"
 
 
-def write(path: str, act: Callable[[Store], Made], said: str | None = None) -> Made | None:
-    """`act(store)` on the store opened for writing; `said` is shown when it worked.
+def write(path: str, act: Callable[[Store], Made], said: str | None = None, *, is_new: bool = False) -> Made | None:
+    """`act(store)` on the store opened for writing, made first where it `is_new`; `said` is shown when it worked.
 
     Returns what `act` returns, or None, with the reason to be shown, where the store refused.
     """
     try:
-        store = open_store(path, create=False)
+        store = open_store(path, create=is_new)
         try:
             made = act(store)
         finally:
@@ -38,6 +38,11 @@ def write(path: str, act: Callable[[Store], Made], said: str | None = None) -> M
     if said:
         note(said)
     return made
+
+
+def create(path: str) -> None:
+    """Make an empty store; where that fails the reason is shown."""
+    write(path, lambda store: None, "An empty store was made.", is_new=True)
 
 
 def note(text: str, *, is_problem: bool = False) -> None:

@@ -109,6 +109,39 @@ def compare_with_best(scores: Sequence[Floats], *, is_maximised: bool, alpha: fl
     return table
 
 
+MOST_SEEDS = 20
+"""More seeds each nobody spends on configurations that are so alike."""
+SEEDS_TO_LEARN_FROM = 3
+"""So many seeds show how much of a result is chance; one shows nothing."""
+
+
+class SeedPlan(NamedTuple):
+    """What it would take to tell contenders from the best one."""
+
+    n_seeds: int | None
+    """Seeds each, in all; None: no number up to MOST_SEEDS would do it."""
+    n_told: int
+    """So many of the contenders, the best not counted, would then be told from it."""
+    is_first_look: bool
+    """With the seeds so far nobody knows how much is chance: these would show it."""
+
+
+def seeds_to_tell(needed: Floats, n_seeds: int) -> SeedPlan:
+    """The plan for contenders whose `n_seeds_needed` are `needed` (k,), of which each has `n_seeds` so far.
+
+    >>> seeds_to_tell(np.array([np.nan]), 1)
+    SeedPlan(n_seeds=3, n_told=0, is_first_look=True)
+    >>> seeds_to_tell(np.array([5.0, 300.0]), 3), seeds_to_tell(np.array([np.inf]), 3).n_seeds
+    (SeedPlan(n_seeds=5, n_told=1, is_first_look=False), None)
+    """
+    if np.isnan(needed).all():
+        return SeedPlan(max(SEEDS_TO_LEARN_FROM, n_seeds + 1), 0, True)
+    within = needed[needed <= MOST_SEEDS]
+    if not len(within):
+        return SeedPlan(None, 0, False)
+    return SeedPlan(max(int(within.max()), n_seeds + 1), len(within), False)
+
+
 _COMPARED = ("difference", "difference_low", "difference_high", "p", "n_seeds_needed", "n_examples_needed")
 _SAME = (0.0, 0.0, 0.0, np.nan, np.nan, np.nan)
 

@@ -80,6 +80,15 @@ class Job:
     """The process that has it in hand: first the worker, then the job's own."""
 
 
+def job_device(recipe_device: str) -> str | None:
+    """The device that a job of a recipe with that `training.device` has to be queued for; None: any worker will do.
+
+    >>> [job_device(name) for name in ("auto", "cpu", "cuda", "cuda:1")]
+    [None, None, 'cuda', 'cuda:1']
+    """
+    return None if recipe_device in ("auto", "cpu") else recipe_device
+
+
 def queue_job(
     store: Store,
     kind: str,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from dashboard.formats import escape
+from dashboard.writing import create
 from store import StoreError, StoreNotFound, StoreTooNew
 
 
@@ -34,6 +35,8 @@ def store_problem(error: StoreError, path: str) -> None:
             "runner train recipes/NAME.toml   # your own",
             "runner dashboard --store FILE    # another store",
         )
+        with st.container(horizontal_alignment="center"):
+            st.button("Make an empty store here", icon=":material/add:", on_click=create, args=(path,))
         return
     st.error(escape(str(error)), icon=":material/error:")
     if isinstance(error, StoreTooNew):

@@ -13,7 +13,7 @@ from dashboard.parts.sweep_actions import MAX_ATTEMPTS
 from dashboard.recipe_form import Form, recipe_text
 from dashboard.source import Source
 from dashboard.writing import write
-from store import Job, queue_job
+from store import Job, job_device, queue_job
 
 _PROCESS_BYTES = 0.7e9
 """About what Python and the training libraries take before a model is loaded, on a machine without a GPU."""
@@ -96,9 +96,7 @@ def _start(path: str, name: str, text: str, check: RecipeCheck) -> None:
     arguments = {"recipe_text": text, "resolved": check.resolved, "folder": str(Path(path).parent)}
     job: Job | None = write(
         path,
-        lambda store: queue_job(
-            store, "train", name, arguments, device=None if device == "auto" else device, max_attempts=MAX_ATTEMPTS
-        ),
+        lambda store: queue_job(store, "train", name, arguments, device=job_device(device), max_attempts=MAX_ATTEMPTS),
     )
     if job is not None:
         st.session_state["started"] = text

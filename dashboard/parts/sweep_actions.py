@@ -10,7 +10,7 @@ from dashboard.parts.workers import worker_hint
 from dashboard.source import Source
 from dashboard.sweep_sentences import n_done
 from dashboard.writing import write
-from store import Status, Store, Sweep, queue_job, request_stop
+from store import Status, Store, Sweep, job_device, queue_job, request_stop
 
 MAX_ATTEMPTS = 3
 """How often a job is begun at most when its process dies."""
@@ -64,9 +64,10 @@ def _stop(source: Source, sweep: Sweep) -> None:
 
 def _queue(source: Source, sweep: Sweep, n_trials: int | None, n_seeds: int | None) -> None:
     def queue(store: Store) -> object:
-        device = None if _device(sweep) == "auto" else _device(sweep)
         arguments = sweep_arguments(sweep, n_trials, n_seeds)
-        return queue_job(store, "sweep", sweep.name, arguments, device=device, max_attempts=MAX_ATTEMPTS)
+        return queue_job(
+            store, "sweep", sweep.name, arguments, device=job_device(_device(sweep)), max_attempts=MAX_ATTEMPTS
+        )
 
     write(source.path, queue, "Queued.")
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import UserError
-from runner.queue.devices import job_device
 from runner.queue.kinds import Wishes
 from runner.queue.recipes import recipe_arguments
-from store import Job, Run, Store, get_run, queue_job
+from store import Job, Run, Store, get_run, job_device, queue_job
 from store.segments import RESUMABLE
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from runner.errors import UserError
+from store import job_device
 
 _ASK_SECONDS = 120.0
 
@@ -34,15 +35,6 @@ def choose_worker_device(wanted: str | None) -> str:
     if device not in there:
         raise NoSuchDevice(f"--device {wanted}: this machine has no such device; it has {', '.join(there)}.")
     return device
-
-
-def job_device(recipe_device: str) -> str | None:
-    """The device that a job of a recipe with that `training.device` has to be queued for; None: any.
-
-    >>> [job_device(name) for name in ("auto", "cpu", "cuda", "cuda:1")]
-    [None, None, 'cuda', 'cuda:1']
-    """
-    return None if recipe_device in ("auto", "cpu") else recipe_device
 
 
 def show_only(device: str, recipe_device: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evals.search import pareto_front
-from evals.seeds import ADDITIVE, compare_with_best, example_scores
+from evals.seeds import ADDITIVE, MOST_SEEDS, compare_with_best, example_scores, seeds_to_tell
 from runner.sweep.configurations import Configuration
 from runner.sweep.search import Search
 from store import Status, Store, Trial, get_cost, get_dataset, get_evaluation, get_run, read_targets
@@ -18,8 +18,6 @@ MOST_COMPARED = 30
 """Configurations that are compared example by example, the best by their means."""
 MOST_WITHOUT_EXAMPLES = 8
 """Configurations that get further seeds where examples cannot be compared."""
-_MOST_SEEDS = 20
-_SEEDS_TO_LEARN_FROM = 3
 
 
 @dataclass(frozen=True)
@@ -156,21 +154,17 @@ def sentence(leaders: Leaders, search: Search, command: str, n_parallel: int) ->
     rows = leaders.table[leaders.table["number"].isin(leaders.contenders)]
     n_seeds = int(rows["n_seeds"].min())
     needed = rows["n_seeds_needed"].to_numpy(dtype=np.float64)[1:]  # the first is the best itself
-    if np.isnan(needed).all():
-        price = _price(leaders, _SEEDS_TO_LEARN_FROM - n_seeds, n_parallel)
-        return (
-            f"{start}: with one seed each nobody knows how much is chance. {_SEEDS_TO_LEARN_FROM} seeds each would "
-            f"show it{price}: {command} --seeds {_SEEDS_TO_LEARN_FROM}"
-        )
-    within = needed[needed <= _MOST_SEEDS]
-    gap = float(np.nanmax(np.abs(rows["difference"])))
-    if not len(within):
-        why = f"their means lie within {gap:.2g}, and up to {_MOST_SEEDS} seeds each would not do it"
+    wanted, n_told, is_first_look = seeds_to_tell(needed, n_seeds)
+    if wanted is None:
+        gap = float(np.nanmax(np.abs(rows["difference"])))
+        why = f"their means lie within {gap:.2g}, and up to {MOST_SEEDS} seeds each would not do it"
         return f"{start}: {why}. Take the cheapest"
-    wanted = max(int(within.max()), n_seeds + 1)
-    which = "" if len(within) == len(needed) else f" tell {len(within)} of them from the best"
+    price = f"{_price(leaders, wanted - n_seeds, n_parallel)}: {command} --seeds {wanted}"
+    if is_first_look:
+        return f"{start}: with one seed each nobody knows how much is chance. {wanted} seeds each would show it{price}"
+    which = "" if n_told == len(needed) else f" tell {n_told} of them from the best"
     more = f"about {wanted - n_seeds} more seed{'' if wanted - n_seeds == 1 else 's'} each would{which}"
-    return f"{start}: {more}{_price(leaders, wanted - n_seeds, n_parallel)}: {command} --seeds {wanted}"
+    return f"{start}: {more}{price}"
 
 
 def _price(leaders: Leaders, n_more: int, n_parallel: int) -> str:

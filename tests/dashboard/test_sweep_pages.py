@@ -18,6 +18,7 @@ from store import (
     Store,
     Sweep,
     get_dataset,
+    get_job,
     get_sweep,
     list_jobs,
     list_trials,
@@ -299,10 +300,19 @@ def test_extend_and_seeds_queue_with_their_numbers(show: Show, store: Store, swe
     app = show("sweep", sweep=sweep.id)
     app.number_input(key="extend-by").set_value(5).run()
     app.button(key="extend").click().run()
-    from store import get_job
-
     job = get_job(store, "@latest")
     assert job.arguments["options"] == {"trials": 25}
+    assert job.device is None
+
+
+@pytest.mark.parametrize(("device", "queued"), [("cpu", None), ("auto", None), ("cuda:1", "cuda:1")])
+def test_a_sweep_is_queued_for_the_device_that_it_needs(
+    show: Show, store: Store, sweep: Sweep, device: str, queued: str | None
+) -> None:
+    with store.write() as db:
+        db.execute("UPDATE sweeps SET recipe = json_set(recipe, '$.training.device', ?)", (device,))
+    show("sweep", sweep=sweep.id).button(key="extend").click().run()
+    assert get_job(store, "@latest").device == queued
 
 
 def test_a_finished_sweep_needs_no_resume_and_a_locked_store_says_so(

@@ -39,6 +39,15 @@ def test_missing_store_says_the_command(show: Show, tmp_path: Path, monkeypatch:
     assert not (tmp_path / "nothing.db").exists()
 
 
+def test_an_empty_store_can_be_made_from_the_page(show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "mine.db"))
+    app = show("new_run")
+    next(button for button in app.button if button.label == "Make an empty store here").click().run()
+    assert not app.exception
+    assert "No store here yet" not in words(app)
+    assert "Choose data and a model" in words(app)
+
+
 @pytest.mark.parametrize("view", ["runs", "run", "compare"])
 def test_empty_store_says_the_command(show: Show, empty_path: Path, view: str) -> None:
     said = words(show(view))
