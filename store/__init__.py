@@ -14,6 +14,7 @@ spools       what waits on disk; dead ones    spool_folders  where
 sweeps       searches and who drives them    trials   their configurations, each a run
 segments     stretches between (re)starts
 jobs         the queue, as people handle it   job_leases who carries a job out
+job_order    the order of those that wait
 flights      the last steps before trouble   ring     their file while a run runs
 alerts       what a person should look at    backup   a whole copy, taken while others write
 rescue       saving a damaged store          merging  another store's rows into this one
@@ -81,6 +82,7 @@ from store.flights import Flight, FlightKind, get_flight, list_flight_examples, 
 from store.health import StoreHealth, check_store
 from store.ids import dataset_fingerprint, example_id
 from store.job_leases import reconcile_jobs
+from store.job_order import reorder_job, set_priority
 from store.jobs import (
     Job,
     JobStatus,
@@ -92,10 +94,9 @@ from store.jobs import (
     list_workers,
     pause_job,
     queue_job,
-    reorder_job,
+    remove_job,
     resume_job,
     retry_job,
-    set_priority,
 )
 from store.leases import get_lease, reconcile
 from store.leftovers import (
@@ -289,6 +290,7 @@ __all__ = [
     "record_run",
     "record_sweep",
     "register_checkpoint",
+    "remove_job",
     "reorder_job",
     "request_stop",
     "rescue_store",

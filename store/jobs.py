@@ -1,8 +1,8 @@
-"""Jobs: queued work for `runner worker`, as people handle it: queue, list, order, cancel, pause, resume, retry.
+"""Jobs: queued work for `runner worker`, as people handle it: queue, list, cancel, pause, resume, retry, remove.
 
-A waiting job is `queued` or `paused`; the order is by priority (higher first), then by place (lower first). What is
-asked of a running job stands in `request` until the process that holds it has obeyed. The other side, the processes
-that take jobs and carry them out: `store.job_leases`.
+A waiting job is `queued` or `paused`; their order: `store.job_order`. What is asked of a running job stands in
+`request` until the process that holds it has obeyed. The other side, the processes that take jobs and carry them out:
+`store.job_leases`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
 from store.errors import JobNotFound, JobRefused, StoreUnreadable
@@ -28,13 +28,11 @@ from store.records import Holder
 if TYPE_CHECKING:
     import pandas as pd
 
-Where = Literal["top", "bottom", "up", "down", "before", "after"]
-
 _COLUMNS = (
     "key, id, kind, name, arguments, status, cause, request, priority, place, device, n_attempts, max_attempts,"
     " run_key, sweep_key, created_at, started_at, ended_at, worker_device"
 )
-_WAITING = "status IN ('queued', 'paused')"
+WAITING = "status IN ('queued', 'paused')"
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -78,6 +76,11 @@ class Job:
     """Where it runs, or ran last."""
     holder: Holder | None
     """The process that has it in hand: first the worker, then the job's own."""
+
+    @property
+    def title(self) -> str:
+        """What errors call it."""
+        return f"job {self.name} ({self.id})"
 
 
 def job_device(recipe_device: str) -> str | None:
@@ -210,7 +213,7 @@ def cancel_job(store: Store, selector: str | int) -> Job:
     with store.write() as db:
         waiting = db.execute(
             "UPDATE jobs SET status = 'killed', cause = CASE n_attempts WHEN 0 THEN 'cancelled before it began'"
-            f" ELSE 'cancelled' END, ended_at = ? WHERE key = ? AND {_WAITING}",
+            f" ELSE 'cancelled' END, ended_at = ? WHERE key = ? AND {WAITING}",
             (time.time(), job.key),
         ).rowcount
         if not waiting:
@@ -226,8 +229,8 @@ def pause_job(store: Store, selector: str | int) -> Job:
     job = get_job(store, selector)
     with store.write() as db:
         if job.request == "cancel":
-            raise JobRefused(f"{_title(job)} is being cancelled; it cannot be paused any more.")
-        waiting = db.execute(f"UPDATE jobs SET status = 'paused' WHERE key = ? AND {_WAITING}", (job.key,)).rowcount
+            raise JobRefused(f"{job.title} is being cancelled; it cannot be paused any more.")
+        waiting = db.execute(f"UPDATE jobs SET status = 'paused' WHERE key = ? AND {WAITING}", (job.key,)).rowcount
         if not waiting:
             _ask(db, job, "pause")
     return get_job(store, job.key)
@@ -249,7 +252,7 @@ def resume_job(store: Store, selector: str | int) -> Job:
                 "queued": "a worker takes it when its turn comes",
                 "finished": "queue it anew to run it again",
             }.get(now.status, f"`runner queue retry {job.id}` runs it again")
-            raise JobRefused(f"{_title(now)} is {now.status}, not paused: {hint}.")
+            raise JobRefused(f"{now.title} is {now.status}, not paused: {hint}.")
     return get_job(store, job.key)
 
 
@@ -271,43 +274,18 @@ def retry_job(store: Store, selector: str | int) -> Job:
                 "paused": f"`runner queue resume {job.id}` lets it go on",
                 "finished": "queue it anew to run it again",
             }.get(job.status, "there is nothing to retry yet")
-            raise JobRefused(f"{_title(job)} is {job.status}, not failed or killed: {hint}.")
+            raise JobRefused(f"{job.title} is {job.status}, not failed or killed: {hint}.")
     return get_job(store, job.key)
 
 
-def set_priority(store: Store, selector: str | int, priority: int) -> Job:
-    """Higher goes first; it keeps its place among those of the new priority. Raises JobRefused when it has begun."""
+def remove_job(store: Store, selector: str | int) -> Job:
+    """Forget a job that has ended, and what it printed; its run stays. Returns it. Raises JobRefused for any other."""
     job = get_job(store, selector)
     with store.write() as db:
-        _require_waiting(db, job)
-        db.execute("UPDATE jobs SET priority = ? WHERE key = ?", (priority, job.key))
-    return get_job(store, job.key)
-
-
-def reorder_job(store: Store, selector: str | int, where: Where, other: str | int | None = None) -> Job:
-    """Move a waiting job: to the top or bottom of all, up or down by one, or before or after another waiting job.
-
-    It takes the priority of the job it comes next to. Raises JobRefused when it, or `other`, does not wait.
-    """
-    job = get_job(store, selector)
-    neighbour = get_job(store, other) if other is not None else None
-    if (neighbour is None) == (where in ("before", "after")):
-        raise ValueError("`other` goes with before and after, and with them alone.")
-    with store.write() as db:
-        _require_waiting(db, job)
-        if neighbour is not None:
-            _require_waiting(db, neighbour)
-        order = _waiting(db)
-        at = next(i for i, (key, _, _) in enumerate(order) if key == job.key)
-        rest = order[:at] + order[at + 1 :]
-        if rest and (neighbour is None or neighbour.key != job.key):
-            index = {"top": 0, "bottom": len(rest), "up": max(at - 1, 0), "down": min(at + 1, len(rest))}.get(where)
-            if neighbour is not None:
-                index = next(i for i, (key, _, _) in enumerate(rest) if key == neighbour.key) + (where == "after")
-            assert index is not None
-            if index != at or neighbour is not None:
-                _put(db, job.key, rest, index, is_after=where in ("after", "bottom", "down"))
-    return get_job(store, job.key)
+        if not db.execute("DELETE FROM jobs WHERE key = ? AND ended_at IS NOT NULL", (job.key,)).rowcount:
+            raise JobRefused(f"{job.title} is {job.status}: `runner queue cancel {job.id}` ends it first.")
+    job_log(store, job).unlink(missing_ok=True)
+    return job
 
 
 # workers -----------------------------------------------------------------------------------------------------------
@@ -341,40 +319,7 @@ def _ask(db: sqlite3.Connection, job: Job, request: str) -> None:
     if not asked:
         verb = {"cancel": "cancelled", "pause": "paused"}[request]
         (status,) = db.execute("SELECT status FROM jobs WHERE key = ?", (job.key,)).fetchone()
-        raise JobRefused(f"{_title(job)} is {status}: only a job that waits or runs can be {verb}.")
-
-
-def _require_waiting(db: sqlite3.Connection, job: Job) -> None:
-    (status,) = db.execute("SELECT status FROM jobs WHERE key = ?", (job.key,)).fetchone()
-    if status not in ("queued", "paused"):
-        raise JobRefused(f"{_title(job)} is {status}: only a job that waits has a place in the queue.")
-
-
-def _waiting(db: sqlite3.Connection) -> list[tuple[int, int, float]]:
-    """(key, priority, place) of all that wait, in the order they will be taken."""
-    return db.execute(
-        f"SELECT key, priority, place FROM jobs WHERE {_WAITING} ORDER BY priority DESC, place, key"
-    ).fetchall()
-
-
-def _put(
-    db: sqlite3.Connection, key: int, rest: Sequence[tuple[int, int, float]], index: int, *, is_after: bool
-) -> None:
-    """Give a job the place before `rest[index]`, in the priority of the one it comes next to."""
-    before = rest[index - 1] if index > 0 else None
-    after = rest[index] if index < len(rest) else None
-    beside = (before or after) if is_after else (after or before)
-    assert beside is not None
-    low = before[2] if before and before[1] == beside[1] else None
-    high = after[2] if after and after[1] == beside[1] else None
-    bounds = [bound for bound in (low, high) if bound is not None]  # one at least: that of `beside`
-    place = sum(bounds) / len(bounds) + (high is None) - (low is None)
-    if place in (low, high):  # halved so often that no number is left in between: space all of them out
-        db.executemany("UPDATE jobs SET place = ? WHERE key = ?", [(2.0 * i, k) for i, (k, _, _) in enumerate(rest)])
-        spaced = [(k, priority, 2.0 * i) for i, (k, priority, _) in enumerate(rest)]
-        _put(db, key, spaced, index, is_after=is_after)
-        return
-    db.execute("UPDATE jobs SET priority = ?, place = ? WHERE key = ?", (beside[1], place, key))
+        raise JobRefused(f"{job.title} is {status}: only a job that waits or runs can be {verb}.")
 
 
 def _planned_steps(training: object, n_train: float | None) -> int | None:
@@ -387,10 +332,6 @@ def _planned_steps(training: object, n_train: float | None) -> int | None:
     batches = math.ceil(n_train / spec["batch_size"])
     steps: int = math.ceil(batches / int(spec.get("gradient_accumulation") or 1))
     return math.ceil(steps * float(spec["epochs"]))
-
-
-def _title(job: Job) -> str:
-    return f"job {job.name} ({job.id})"
 
 
 def _known(db: sqlite3.Connection) -> str:

@@ -14,7 +14,7 @@ from dashboard.parts.workers import worker_line
 from dashboard.rows import tuples
 from dashboard.source import Source
 from dashboard.writing import say_notes, write
-from store import Job, Store, cancel_job, pause_job, reorder_job, resume_job, retry_job
+from store import Job, Store, cancel_job, pause_job, remove_job, reorder_job, resume_job, retry_job
 
 MOST = 200
 WAITING = ("queued", "paused")
@@ -159,6 +159,8 @@ def _actions(source: Source, job: "pd.Series[Any]") -> None:
         button("Cancel", "cancel", cancel_job)
     if status in ("failed", "killed"):
         button("Retry", "replay", retry_job, help="Queued again; a training goes on from its newest checkpoint.")
+    if status in ENDED:
+        button("Remove", "delete", remove_job, help="Forget the job and what it printed; its run stays.")
     for page, name in (("sweep", "sweep_id"), ("run", "run_id")):
         if isinstance(job[name], str):
             st.page_link(f"views/{page}.py", label=f"Open its {page}", query_params={page: job[name]})

@@ -331,6 +331,26 @@ _change("up", "Let it go before the one before it.", _mover("up"))
 _change("down", "Let it go after the one after it.", _mover("down"))
 
 
+@command.command("rm")
+@click.argument("jobs", nargs=-1, metavar="[JOB…]")
+@click.option("--ended", "all_ended", is_flag=True, help="All that have ended.")
+@json_option
+@store_option
+def remove(jobs: tuple[str, ...], all_ended: bool, as_json: bool, store_path: Path | None) -> None:
+    """Forget jobs that have ended, and what they printed. Their runs stay: `runner rm` removes those."""
+    from store import list_jobs, remove_job
+
+    if bool(jobs) == all_ended:
+        raise click.UsageError("Name jobs, or give --ended for all that have ended.")
+    store = _store(store_path)
+    named = tuple(list_jobs(store, status=("finished", "failed", "killed"))["id"]) if all_ended else jobs
+    removed = [remove_job(store, job) for job in named]
+    if as_json:
+        echo_json([_as_dict(job) for job in removed])
+    else:
+        click.echo(f"removed {len(removed)} job{'' if len(removed) == 1 else 's'}")
+
+
 @command.command("priority")
 @click.argument("job")
 @click.argument("priority", type=int)

@@ -12,10 +12,12 @@ from store import (
     Store,
     cancel_job,
     get_job,
+    job_log,
     list_jobs,
     pause_job,
     queue_job,
     record_run,
+    remove_job,
     reorder_job,
     resume_job,
     retry_job,
@@ -231,6 +233,19 @@ def test_a_failed_job_is_retried_at_the_end_with_one_more_attempt(store: Store) 
     assert (job.status, job.cause, job.ended_at) == ("queued", None, None)
     assert order(store) == ["b", "a"]
     assert job.max_attempts > job.n_attempts
+
+
+def test_an_ended_job_can_be_forgotten_with_what_it_printed(store: Store) -> None:
+    queued(store, "a", "b")
+    with pytest.raises(JobRefused, match="is queued: `runner queue cancel"):
+        remove_job(store, "a")
+    ended(store, JobStatus.FINISHED)
+    log = job_log(store, get_job(store, "a"))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("said")
+    assert remove_job(store, "a").name == "a"
+    assert list_jobs(store)["name"].tolist() == ["b"]
+    assert not log.exists()
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,20 @@ def test_changing_jobs(runner: Runner, store: Store) -> None:
     assert (unknown.code, "no job 'nope'" in unknown.err) == (2, True)
 
 
+def test_ended_jobs_are_removed_by_name_or_all(runner: Runner, store: Store) -> None:
+    for name in "abcd":
+        queue_job(store, "train", name, {})
+    assert runner(store, "queue", "cancel", "a", "b", "c").code == 0
+    assert runner(store, "queue", "rm", "a").out == "removed 1 job\n"
+    refused = runner(store, "queue", "rm", "d")
+    assert (refused.code, "is queued" in refused.err) == (2, True)
+    for words in ((), ("a", "--ended")):
+        wrong = runner(store, "queue", "rm", *words)
+        assert (wrong.code, "--ended" in wrong.err) == (2, True)
+    assert len(runner(store, "queue", "rm", "--ended", "--json").json) == 2
+    assert list_jobs(store)["name"].tolist() == ["d"]
+
+
 def test_a_worker_needs_a_store_and_a_device(runner: Runner, tmp_path: Path, store: Store) -> None:
     missing = runner(tmp_path / "missing.db", "worker", "--device", "cpu")
     assert (missing.code, "missing.db" in missing.err) == (2, True)
