@@ -14,7 +14,7 @@ demo: $(READY)
 	$(BIN)/runner demo
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 check: $(READY)
 	$(BIN)/ruff check .

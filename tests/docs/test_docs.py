@@ -31,8 +31,6 @@ NOT_RUN = {
     "runner dashboard": "a server that does not end: the browser tests start it",
 }
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 
 def blocks(page: Path, kind: str) -> list[str]:
     """The fenced blocks of one kind, in order."""
