@@ -6,11 +6,13 @@ import streamlit as st
 
 from dashboard import source
 from dashboard.parts.notices import guarded
+from dashboard.ticks import drop_stale_ticks
 from dashboard.writing import say_notes
 
 VIEWS = Path(__file__).parent / "views"
 ASSETS = Path(__file__).parent / "assets"
 
+drop_stale_ticks()
 st.set_page_config(page_title="Assay", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(ASSETS / f"assay-{'dark' if st.context.theme.type == 'dark' else 'light'}.svg", size="medium")
 page = st.navigation(
