@@ -41,7 +41,6 @@ class Backbone:
 
 def load_backbone(spec: "Model") -> Backbone:
     """Load what `[model]` names. Raises ModelError; a hub that cannot be reached is said at once."""
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
 
     name = model_location(spec.base, spec.revision)
@@ -55,21 +54,55 @@ def load_backbone(spec: "Model") -> Backbone:
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"model.base = {spec.base!r} with [model.config] {dict(spec.config)}: {error}") from error
     else:
-        try:
-            model = AutoModel.from_pretrained(
-                name,
-                revision=spec.revision or "main",
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=spec.trust_remote_code,
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"model.base = {spec.base!r} cannot be loaded: {_first_lines(error)}") from error
+        model = _pretrained(spec, name)
     if isinstance(getattr(model, "pooler", None), nn.Module):
         model.pooler = None  # we pool ourselves; an unused layer would count as trained parameters
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     return as_backbone(spec, model, tokenizer, name)
+
+
+def _pretrained(spec: "Model", name: str) -> "PreTrainedModel":
+    """The model with the weights of its folder. Raises ModelError where any would be left at random."""
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    try:
+        model, report = AutoModel.from_pretrained(
+            name,
+            revision=spec.revision or "main",
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=spec.trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report, by name
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"model.base = {spec.base!r} cannot be loaded: {_first_lines(error)}") from error
+    # a language model comes without the pooler, which we take off anyway
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    other = sorted(
+        f"{key} {tuple(saved)}, not {tuple(wanted)}"
+        for key, saved, wanted in report["mismatched_keys"]
+        if not key.startswith("pooler.")
+    )
+    faults = [f"missing are {_listed(missing)}"] if missing else []
+    faults += [f"of another shape are {_listed(other)}"] if other else []
+    faults += [str(message) for message in report["error_msgs"]]
+    if faults:
+        raise ModelError(
+            f"model.base = {spec.base!r}: the weights do not fit config.json; {'; '.join(faults)}. "
+            "Random numbers would stand in their place: save the model again with `model.save_pretrained(folder)`, "
+            "which writes both files."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _listed(tensors: list[str]) -> str:
+    """How many, and the first three."""
+    shown = ", ".join(tensors[:3]) + (", …" if len(tensors) > 3 else "")
+    return f"{len(tensors):,} {'tensor' if len(tensors) == 1 else 'tensors'} ({shown})"
 
 
 def as_backbone(
@@ -104,7 +137,10 @@ def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":
 
 
 def natural_pooling(config: Any, location: str, revision: str | None = None) -> Pooling:
-    """What the backbone was made for: the mode that a sentence encoder states, the last token of a decoder, or CLS."""
+    """What the backbone was made for: the mode that a sentence encoder states, the last token of a decoder, or CLS.
+
+    Raises ModelError where a sentence encoder's own statement cannot be read.
+    """
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -131,11 +167,21 @@ def _sentence_encoder_pooling(location: str, revision: str | None) -> Pooling | 
                 location, name, revision=revision or "main", _raise_exceptions_for_missing_entries=False
             )
             path = Path(found) if found else path
-        return json.loads(path.read_text()) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:  # no JSON, no Unicode
+            raise ModelError(
+                f"{path} cannot be read ({error}), and it says how the texts' vectors are made. "
+                "Download or save the model again, or set model.pooling."
+            ) from error
 
     if read("modules.json") is None:
         return None
     config = read("1_Pooling/config.json") or {}
+    if not isinstance(config, dict):
+        raise ModelError(f"{location}: 1_Pooling/config.json holds no JSON object. Save the model again.")
     if config.get("pooling_mode_cls_token"):
         return "cls"
     return "last" if config.get("pooling_mode_lasttoken") else "mean"

@@ -102,6 +102,54 @@ def test_folders_that_are_no_models(kit: Kit, tmp_path: Path) -> None:
     refused(garbled)
 
 
+def test_weights_that_do_not_fit_the_model_are_refused(kit: Kit, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    def copy(name: str, **settings: Any) -> Path:
+        folder = shutil.copytree(kit.bert, tmp_path / name)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **settings}))
+        return folder
+
+    weights = load_file(kit.bert / "model.safetensors")
+    renamed = copy("renamed")
+    save_file({f"other.{name}": w for name, w in weights.items()}, renamed / "model.safetensors", {"format": "pt"})
+    n_needed = sum(not name.startswith("pooler.") for name in weights)
+    said = refused(renamed)
+    assert f"missing are {n_needed} tensors (embeddings.LayerNorm.bias, " in said
+    assert "the weights do not fit config.json" in said
+    assert "missing are 16 tensors (encoder.layer.2.attention" in refused(copy("deeper", num_hidden_layers=3))
+    wider = refused(copy("wider", intermediate_size=128))
+    assert "of another shape are 6 tensors (encoder.layer.0.intermediate.dense.bias (64,), not (128,)" in wider
+
+
+def test_a_language_model_without_a_pooler_is_a_backbone(kit: Kit, tmp_path: Path) -> None:
+    from transformers import AutoConfig, BertForMaskedLM
+    from transformers import AutoTokenizer as Tokenizers
+
+    model = BertForMaskedLM(AutoConfig.from_pretrained(kit.bert))
+    model.save_pretrained(tmp_path)
+    Tokenizers.from_pretrained(kit.bert).save_pretrained(tmp_path)
+    loaded = load_backbone(Model(base=str(tmp_path))).model
+    wanted = model.bert.embeddings.word_embeddings.weight
+    assert torch.equal(loaded.get_input_embeddings().weight, wanted)  # type: ignore[arg-type]  # it is a tensor
+
+
+@pytest.mark.parametrize("file", ["modules.json", "1_Pooling/config.json"])
+def test_a_sentence_encoder_whose_own_files_are_damaged_is_refused(kit: Kit, tmp_path: Path, file: str) -> None:
+    import shutil
+
+    encoder = shutil.copytree(kit.bert, tmp_path / "encoder")
+    (encoder / "1_Pooling").mkdir()
+    (encoder / "modules.json").write_text("[]")
+    for damaged in (b"{", b"\xff\xfe{"):
+        (encoder / file).write_bytes(damaged)
+        assert f"{file} cannot be read" in refused(encoder)
+    assert load_backbone(Model(base=str(encoder), pooling="mean")).pooling == "mean"
+
+
 def test_pickled_weights_are_refused_unread(kit: Kit, tmp_path: Path) -> None:
     import pickle
     import shutil
