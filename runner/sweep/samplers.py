@@ -5,11 +5,11 @@ give the same answer, in whichever process they are asked.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from random import Random
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 
@@ -19,7 +19,6 @@ from runner.sweep.space import Values, canonical
 from runner.sweep.study import fixed, frozen, new_study, quiet, rebuild, suggest
 
 _ATTEMPTS = 20
-_MOST_COUNTED = 100_000
 
 
 def ask(search: Search, known: Sequence[Configuration]) -> dict[str, Any] | None:
@@ -41,23 +40,34 @@ def _seed(*parts: int) -> int:
 
 def _next_of_grid(search: Search, seen: set[str]) -> dict[str, Any] | None:
     """In order where all of the grid is run; in an order of chance where only a part of it is."""
-    grid = search.space.grid()
-    if search.spec.trials is not None:
-        every = list(grid)
-        if search.spec.trials < len(every):
-            order = np.random.default_rng(search.spec.seed).permutation(len(every))
-            grid = (every[i] for i in order)
-        else:
-            grid = iter(every)
-    return next((parameters for parameters in grid if canonical(parameters) not in seen), None)
+    size, trials = search.space.size() or 0, search.spec.trials
+    is_part = trials is not None and trials < size
+    return _first_new(search, shuffled(size, search.spec.seed) if is_part else range(size), seen)
 
 
 def _any_left(search: Search, seen: set[str]) -> dict[str, Any] | None:
     """Of a space that can be counted, one configuration by chance that is left."""
-    if search.space.size(_MOST_COUNTED) is None:
-        return None
-    left = [parameters for parameters in search.space.grid() if canonical(parameters) not in seen]
-    return left[int(np.random.default_rng(_seed(search.spec.seed, len(seen))).integers(len(left)))] if left else None
+    return _first_new(search, shuffled(search.space.size() or 0, _seed(search.spec.seed, len(seen))), seen)
+
+
+def _first_new(search: Search, places: Iterable[int], seen: set[str]) -> dict[str, Any] | None:
+    every = (search.space.at(place) for place in places)
+    return next((parameters for parameters in every if canonical(parameters) not in seen), None)
+
+
+def shuffled(n: int, seed: int) -> Iterator[int]:
+    """0 to n - 1 in an order of chance, however large n: only what was handed out is remembered.
+
+    The shuffle of Fisher and Yates, in the form of Durstenfeld (1964), with a table of the places that were swapped.
+
+    >>> sorted(shuffled(5, 0)), next(shuffled(10**30, 0)) < 10**30
+    ([0, 1, 2, 3, 4], True)
+    """
+    chance, swapped = Random(seed), dict[int, int]()
+    for i in range(n):
+        j = chance.randrange(i, n)
+        yield swapped.get(j, j)
+        swapped[j] = swapped.get(i, i)
 
 
 def _drawn(search: Search, known: Sequence[Configuration], seed: int) -> dict[str, Any]:

@@ -5,9 +5,10 @@ Parameters are plain: dotted recipe path → value, only of the dimensions whose
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from runner.recipe import Recipe
@@ -31,20 +32,29 @@ class Numbers:
     """None: any number in between. Whole numbers have at least 1, but for those on a logarithmic scale."""
     is_whole: bool
 
-    def values(self) -> Iterator[float] | None:
-        """All values from low to high, or None where they cannot be counted."""
+    def count(self) -> int | None:
+        """How many values there are, or None where they cannot be counted."""
         if self.step is None:
-            return iter(range(int(self.low), int(self.high) + 1)) if self.is_whole else None
-        n = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        numbers = (self.low + i * self.step for i in range(n))
-        return (int(x) for x in numbers) if self.is_whole else (round(x, 12) for x in numbers)
+            return int(self.high) - int(self.low) + 1 if self.is_whole else None
+        return int((_decimal(self.high) - _decimal(self.low)) / _decimal(self.step)) + 1
+
+    def at(self, place: int) -> float:
+        """Value number `place`, from 0, of a range that can be counted: the third step of 0.1 is 0.3."""
+        if self.is_whole:
+            return int(self.low) + place * int(self.step or 1)
+        return float(_decimal(self.low) + place * _decimal(self.step or 0))
+
+    def nearest(self, value: float) -> float:
+        """The value that is next to it."""
+        inside = min(max(value, self.low), self.high)
+        n = self.count()
+        return inside if n is None else self.at(min(round((inside - self.low) / (self.step or 1)), n - 1))
 
     def holds(self, value: Any) -> bool:
-        """Whether it is one of the values."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+        """Whether it is one of the values, but for what is lost in binary."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        steps = None if self.step is None else (value - self.low) / self.step
-        return (steps is None or abs(steps - round(steps)) < 1e-6) and not (self.is_whole and value != int(value))
+        return bool(abs(self.nearest(value) - value) <= (0 if self.is_whole else 1e-6 * (self.step or 0)))
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,11 @@ class Values:
 
     given: tuple[Any, ...]
 
-    def values(self) -> Iterator[Any]:
-        return iter(self.given)
+    def count(self) -> int:
+        return len(self.given)
+
+    def at(self, place: int) -> Any:
+        return self.given[place]
 
     def holds(self, value: Any) -> bool:
         return any(is_same(value, each) for each in self.given)
@@ -74,8 +87,12 @@ class Dimension:
 
     def is_active(self, parameters: Parameters) -> bool:
         """Whether its conditions hold; a path that has a value already has no second one."""
+        return self.may_be_active(parameters, ())
+
+    def may_be_active(self, parameters: Parameters, to_come: Collection[str]) -> bool:
+        """Whether its conditions hold, or may yet: about paths `to_come` nothing is known."""
         return self.path not in parameters and all(
-            path in parameters and any(is_same(parameters[path], value) for value in values)
+            any(is_same(parameters[path], value) for value in values) if path in parameters else path in to_come
             for path, values in self.when.items()
         )
 
@@ -86,30 +103,67 @@ class Space:
 
     dimensions: tuple[Dimension, ...]
 
-    def size(self, limit: int = 100_000) -> int | None:
-        """How many configurations there are; None for more than `limit` or for more than can be counted."""
-        if any(dimension.domain.values() is None for dimension in self.dimensions):
+    def size(self) -> int | None:
+        """How many configurations there are; None where a range cannot be counted."""
+        if any(dimension.domain.count() is None for dimension in self.dimensions):
             return None
-        n = sum(1 for _ in islice(self.grid(), limit + 1))
-        return n if n <= limit else None
+        return self._count(0, {})
+
+    def at(self, place: int) -> dict[str, Any]:
+        """Configuration number `place`, from 0, the last dimension fastest: found without making the ones before it.
+
+        Raises ValueError for a range without steps.
+        """
+        self._require_counted()
+        parameters: dict[str, Any] = {}
+        for i, dimension in enumerate(self.dimensions):
+            if not dimension.is_active(parameters):
+                continue
+            for first, n in self._alike(dimension):
+                each = self._count(i + 1, {**parameters, dimension.path: dimension.domain.at(first)})
+                if place < n * each:
+                    parameters[dimension.path] = dimension.domain.at(first + place // each)
+                    place %= each
+                    break
+                place -= n * each
+        return parameters
 
     def grid(self) -> Iterator[dict[str, Any]]:
-        """Every configuration once, the last dimension fastest. Raises ValueError for a range without steps."""
-        for dimension in self.dimensions:
-            if dimension.domain.values() is None:
-                raise ValueError(f"{dimension.path} is a range without a step: a grid cannot count its values.")
-        yield from self._extend({}, 0)
+        """Every configuration once. Raises ValueError for a range without steps."""
+        self._require_counted()
+        return (self.at(place) for place in range(self.size() or 0))
 
-    def _extend(self, parameters: dict[str, Any], place: int) -> Iterator[dict[str, Any]]:
-        if place == len(self.dimensions):
-            yield parameters
-            return
-        dimension = self.dimensions[place]
-        if not dimension.is_active(parameters):
-            yield from self._extend(parameters, place + 1)
-            return
-        for value in dimension.domain.values() or ():
-            yield from self._extend({**parameters, dimension.path: value}, place + 1)
+    def _require_counted(self) -> None:
+        for dimension in self.dimensions:
+            if dimension.domain.count() is None:
+                raise ValueError(f"{dimension.path} is a range without a step: a grid cannot count its values.")
+
+    def _count(self, place: int, parameters: Parameters) -> int:
+        """How many ways there are to go on from the dimension at `place`; what matters is which may be active."""
+        rest = self.dimensions[place:]
+        if not rest:
+            return 1
+        to_come = {dimension.path for dimension in rest}
+        key = (place, tuple(dimension.may_be_active(parameters, to_come) for dimension in rest))
+        if key not in self._counts:
+            if rest[0].is_active(parameters):
+                self._counts[key] = sum(
+                    n * self._count(place + 1, {**parameters, rest[0].path: rest[0].domain.at(first)})
+                    for first, n in self._alike(rest[0])
+                )
+            else:
+                self._counts[key] = self._count(place + 1, parameters)
+        return self._counts[key]
+
+    def _alike(self, dimension: Dimension) -> list[tuple[int, int]]:
+        """(the first place, how many) of its values that other dimensions cannot tell apart."""
+        n = dimension.domain.count() or 0
+        is_condition = any(dimension.path in other.when for other in self.dimensions)
+        return [(place, 1) for place in range(n)] if is_condition else [(0, n)]
+
+    @cached_property
+    def _counts(self) -> dict[tuple[int, tuple[bool, ...]], int]:
+        return {}
 
     def active(self, parameters: Parameters) -> dict[str, Dimension] | None:
         """Path → dimension that a configuration takes its value from; None where it is none of this space."""
@@ -123,6 +177,11 @@ class Space:
             found[dimension.path] = parameters[dimension.path]
             chosen[dimension.path] = dimension
         return chosen if set(found) == set(parameters) else None
+
+
+def _decimal(number: float) -> Decimal:
+    """As it is written: in binary three steps of 0.1 are more than 0.3."""
+    return Decimal(str(number))
 
 
 def canonical(parameters: Parameters) -> str:

@@ -35,6 +35,7 @@ _STATES = {
     Status.KILLED: TrialState.RUNNING,  # it will go on
 }
 _DIGITS = 6
+_MOST_STEPS = 100_000
 
 
 @contextmanager
@@ -102,21 +103,21 @@ def distribution(dimension: Dimension) -> BaseDistribution:
     if isinstance(domain, Numbers):
         if domain.is_whole:
             return IntDistribution(int(domain.low), int(domain.high), domain.log, int(domain.step or 1))
-        return FloatDistribution(domain.low, _reached(domain), domain.log, domain.step)
+        return FloatDistribution(domain.low, domain.high, domain.log, _steps(domain))
     return CategoricalDistribution(tuple(json.dumps(value, sort_keys=True) for value in domain.given))
 
 
-def _reached(domain: Numbers) -> float:
-    """The largest value that steps from the lowest reach."""
-    if domain.step is None:
-        return domain.high
-    return domain.low + domain.step * math.floor((domain.high - domain.low) / domain.step + 1e-9)
+def _steps(domain: Numbers) -> float | None:
+    """The step that Optuna is told of: it knows a value by its place, which in binary is exact for so many places only.
+    Between finer steps it draws freely, and the nearest value is taken."""
+    return domain.step if (domain.count() or 0) <= _MOST_STEPS else None
 
 
 def encoded(dimension: Dimension, value: Any) -> Any:
     """A value as Optuna holds it."""
     if not isinstance(dimension.domain, Numbers):
         return json.dumps(next(v for v in dimension.domain.given if is_same(v, value)), sort_keys=True)
+    value = value if dimension.domain.step is None else dimension.domain.nearest(value)
     return int(value) if dimension.domain.is_whole else float(value)
 
 
@@ -137,9 +138,9 @@ def _drawn(dimension: Dimension, trial: optuna.Trial) -> Any:
     if domain.is_whole:
         step = int(domain.step or 1)
         return trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log, step=step)
-    value = trial.suggest_float(name, domain.low, _reached(domain), log=domain.log, step=domain.step)
+    value = trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=_steps(domain))
     if domain.step is not None:
-        return round(value, 12)
+        return domain.nearest(value)
     return min(max(float(f"{value:.{_DIGITS}g}"), domain.low), domain.high)  # as many digits as a person would write
 
 

@@ -131,6 +131,32 @@ def test_a_small_space_is_gone_through_without_doubles(name: str) -> None:
     assert ask(search, known) is None
 
 
+@pytest.mark.parametrize("name", ["random", "tpe", "grid"])
+def test_the_top_of_a_range_with_steps_is_tried(name: str) -> None:
+    search = sampler(name, '"training.warmup" = { low = 0.01, high = 0.07, step = 0.02 }', trials=4)
+    known = played(search, 4, lambda _: 0.5)
+    assert {each.parameters["training.warmup"] for each in known} == {0.01, 0.03, 0.05, 0.07}
+    assert ask(search, known) is None
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "grid"])
+def test_steps_too_fine_to_be_told_apart_in_binary_are_steps(name: str) -> None:
+    search = sampler(name, '"training.warmup" = { low = 0.0, high = 0.9, step = 1e-9 }', trials=9)
+    known = played(search, 9, lambda _: 0.5)
+    for each in known:
+        assert round(each.parameters["training.warmup"], 9) == each.parameters["training.warmup"]
+
+
+def test_a_part_of_a_grid_of_any_size_is_taken_at_once() -> None:
+    paths = ("warmup", "label_smoothing", "weight_decay", "max_grad_norm")
+    space = "\n".join(f'"training.{path}" = {{ low = 0.001, high = 0.9, step = 0.001 }}' for path in paths)
+    search = sampler("grid", space, trials=5)
+    known = played(search, 5, lambda _: 0.5)
+    assert len({canonical(each.parameters) for each in known}) == 5
+    assert all(search.space.active(each.parameters) is not None for each in known)
+    assert [each.parameters for each in played(search, 5, lambda _: 0.5)] == [each.parameters for each in known]
+
+
 def test_what_a_sampler_cannot_do_is_said() -> None:
     assert limits(sampler("tpe")) == []
     assert limits(sampler("gp")) == ["sampler gp draws at random what has conditions: model.lora.r"]

@@ -1,10 +1,13 @@
 """What a space allows: conditions, alternatives, grids without doubles, values that belong to it."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.sweep.space import Numbers, Space, Values, canonical, read_space
+from runner.sweep.space import Dimension, Numbers, Space, Values, canonical, read_space
+from runner.sweep.study import distribution, encoded, quiet
 from tests.runner.sweep.recipes import load
 
 
@@ -93,8 +96,8 @@ def test_values_come_once_and_tables_are_values_too() -> None:
 )
 def test_steps_of_a_range(text: str, values: list[float] | None) -> None:
     domain = space_of(f'"training.label_smoothing" = {text.replace("high = 1", "high = 0.9")}').dimensions[0].domain
-    found = domain.values()
-    assert (None if found is None else list(found)) == values
+    n = domain.count()
+    assert (None if n is None else [domain.at(i) for i in range(n)]) == values
 
 
 def test_whole_numbers() -> None:
@@ -105,7 +108,7 @@ def test_whole_numbers() -> None:
     assert not domain.holds(True)
     assert not domain.holds("17")
     stepped = space_of('"training.batch_size" = { low = 8, high = 30, step = 8 }').dimensions[0].domain
-    assert list(stepped.values() or ()) == [8, 16, 24]
+    assert [stepped.at(i) for i in range(stepped.count() or 0)] == [8, 16, 24]
     assert not stepped.holds(12)
 
 
@@ -120,4 +123,56 @@ def test_every_configuration_of_a_grid_belongs_to_its_space(n_methods: int, n_ra
     grid = list(space.grid())
     assert all(space.active(parameters) is not None for parameters in grid)
     assert len({canonical(parameters) for parameters in grid}) == len(grid) == space.size()
-    assert space.size(limit=1) is None
+    assert [space.at(place) for place in range(len(grid))] == grid
+
+
+def test_a_space_of_any_size_is_counted_without_being_made() -> None:
+    rates = "\n".join(
+        f'"training.{name}" = {{ low = 0.0, high = 0.9, step = 1e-6 }}' for name in ("warmup", "label_smoothing")
+    )
+    space = space_of(METHODS.replace("high = 3", "high = 400") + rates)
+    assert space.size() == 3 * (1 + 2 + 400) * 900_001**2
+    last = (space.size() or 0) - 1
+    assert space.at(last) == {
+        "model.method": "top-layers", "model.top_layers": 400, "training.batch_size": 24, "training.warmup": 0.9,
+        "training.label_smoothing": 0.9,
+    }  # fmt: skip
+    assert space.at(0)["model.method"] == "full"
+
+
+def test_many_conditions_are_counted_too() -> None:
+    """Ten lists that a last one looks at: their combinations are not gone through."""
+    names = [f"a{i}" for i in range(10)]
+    lists = [Dimension(name, name, (name,), Values(tuple(range(10))), {}) for name in names]
+    last = Dimension("b", "b", ("b",), Values((1, 2)), dict.fromkeys(names, (0, 1)))
+    space = Space((*lists, last))
+    assert space.size() == 10**10 + 2**10
+    assert space.at(0) == {**dict.fromkeys(names, 0), "b": 1}
+    assert space.at(10**10 + 2**10 - 1) == dict.fromkeys(names, 9)
+
+
+def plausible_ranges() -> list[Numbers]:
+    """As people write them: decimals, a number of steps that may not reach the top."""
+    steps = [float(f"{digit}e-{places}") for places in range(1, 6) for digit in (1, 2, 3, 5, 7)]
+    lows = (0.0, 0.01, 0.05, 0.1, 1e-5, 0.3)
+    return [
+        Numbers(low, float(Decimal(str(low)) + n * Decimal(str(step))), False, step, False)
+        for step in steps for low in lows for n in map(Decimal, ("1", "2", "3", "6", "7", "9", "10", "13", "29", "3.5"))
+    ]  # fmt: skip
+
+
+def test_every_step_of_a_range_is_one_to_optuna() -> None:
+    """0.01 to 0.07 in steps of 0.02 has 0.07 in it, and a study can be made of it."""
+    ranges = plausible_ranges()
+    assert len(ranges) == 1500
+    for domain in ranges:
+        dimension = Dimension("x", "x", ("x",), domain, {})
+        with quiet():
+            taken = distribution(dimension)
+        values = [domain.at(i) for i in range(domain.count() or 0)]
+        assert len(values) >= 2
+        for value in values:
+            assert domain.holds(value)
+            assert taken._contains(encoded(dimension, value)), (domain, value)
+    top = Numbers(0.01, 0.07, False, 0.02, False)
+    assert [top.at(i) for i in range(top.count() or 0)] == [0.01, 0.03, 0.05, 0.07]
