@@ -128,14 +128,19 @@ def delete_stale_drafts(store: Store) -> int:
     return len(stale)
 
 
+def find_datasets(store: Store, name: str, fingerprint: str) -> list[Dataset]:
+    """The versions of `name` with this content, newest first; they may differ in their metadata."""
+    rows = store.db.execute(
+        f"SELECT {_COLUMNS} FROM datasets WHERE name = ? AND fingerprint = ? AND version IS NOT NULL"
+        " ORDER BY version DESC",
+        (name, fingerprint),
+    )
+    return [_dataset(row) for row in rows]
+
+
 def find_dataset(store: Store, name: str, fingerprint: str) -> Dataset | None:
     """The newest version of `name` with this content, if there is one."""
-    row = store.db.execute(
-        f"SELECT {_COLUMNS} FROM datasets WHERE name = ? AND fingerprint = ? AND version IS NOT NULL"
-        " ORDER BY version DESC LIMIT 1",
-        (name, fingerprint),
-    ).fetchone()
-    return _dataset(row) if row else None
+    return next(iter(find_datasets(store, name, fingerprint)), None)
 
 
 def get_dataset(store: Store, selector: str | int) -> Dataset:

@@ -13,6 +13,8 @@ from runner.data.problems import SHOWN, Problems, did_you_mean, listed
 
 MAX_LABELS = 10_000  # more different labels than this are no classes: the column is an id or a free text
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_INDEX = re.compile(r"\d{1,999}")  # Python turns no text of some thousands of digits into a number
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -24,7 +26,7 @@ def label_key(value: object) -> str | None:
     """The text that a label's value stands for; None when it is missing (None, nan, an empty text).
 
     Whole floats read as integers, because a column of integers with a gap turns into floats on its way through
-    many a tool. Raises NotALabel for lists, mappings and other things that are no label.
+    many a tool. Raises NotALabel for lists, mappings, texts that are no Unicode and other things that are no label.
 
     >>> label_key(" joy "), label_key(3), label_key(1.0), label_key(0.5), label_key(True), label_key("  ")
     ('joy', '3', '1', '0.5', 'true', None)
@@ -32,6 +34,8 @@ def label_key(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
+        if _LONE_SURROGATE.search(value):
+            raise NotALabel("half a character (a lone surrogate)")
         return value.strip() or None
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
@@ -52,13 +56,13 @@ def natural_order(names: Sequence[str]) -> tuple[str, ...]:
     >>> natural_order(["b10", "b2", "a"]), natural_order(["10", "-1", "9"])
     (('a', 'b2', 'b10'), ('-1', '9', '10'))
     """
-    if all(re.fullmatch(r"-?[0-9]+", name) for name in names):
+    if all(re.fullmatch(r"-?[0-9]{1,999}", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names, key=lambda name: (_natural_key(name), name)))
 
 
 def _natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    pieces = re.split(r"([0-9]+)", name.casefold())
+    pieces = re.split(r"([0-9]{1,999})", name.casefold())
     return tuple((0, int(piece), "") if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces) if piece)
 
 
@@ -129,7 +133,7 @@ def index_labels(
 
 
 def _class_name(key: str, class_names: Sequence[str]) -> str:
-    if re.fullmatch(r"\d+", key) and int(key) < len(class_names):
+    if _INDEX.fullmatch(key) and int(key) < len(class_names):
         return class_names[int(key)]
     return key if key in class_names else ""
 
@@ -154,7 +158,7 @@ def _declared(keys: list[str], names: tuple[str, ...], found: LabelCounts, probl
     """Keys as declared names: names win; a column of whole numbers that are not names holds indices."""
     if all(key in names for key in keys):
         return keys
-    if all(re.fullmatch(r"\d+", key) for key in keys):
+    if all(_INDEX.fullmatch(key) for key in keys):
         outside = [i for i, key in enumerate(keys) if int(key) >= len(names)]
         if outside:
             problems.add(

@@ -6,9 +6,10 @@ read again, and its rows go straight into the store. So the texts are never held
 is known before anything is written.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, time
+from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 from runner.data.cautions import class_warnings, duplicate_warnings
 from runner.data.labels import LabelIndex, index_labels
 from runner.data.problems import DataError, Problems, listed
-from runner.data.scan import PROGRESS_ROWS, Scan, checked_rows, scan_tables
+from runner.data.scan import PROGRESS_ROWS, Scan, checked_rows, plain, scan_tables
 from runner.data.sources import Source, open_source, source_files
 from runner.data.splits import LEFT_OUT, assign_splits
-from runner.data.tables import SPLITS
+from runner.data.tables import SPLITS, Columns
 from store.errors import DatasetNotFound
 from store.ids import dataset_fingerprint
 from store.records import Dataset, NewRow
@@ -51,7 +52,7 @@ def prepare_data(
     together; then nothing was written.
     """
     # loads pandas: not for a mere import of this module
-    from store.datasets import find_dataset, record_dataset
+    from store.datasets import find_datasets, record_dataset
 
     data = recipe.data
     (selector,) = source_files(data).get("", ("",))
@@ -77,14 +78,15 @@ def prepare_data(
     )
 
     fingerprint = _fingerprint(scan.ids, targets, splits, labels.names)
-    if dataset := find_dataset(store, source.name, fingerprint):
+    extras = _extras_digest(scan, splits, source.columns)
+    if dataset := _with_extras(find_datasets(store, source.name, fingerprint), extras):
         return PreparedData(dataset, warnings, reused=True)
     dataset = record_dataset(
         store,
         source.name,
         _rows_again(source, stamps, scan, targets, splits, data.on_empty, progress),
         label_names=labels.names,
-        source=_source_record(source, data),
+        source=_source_record(source, data, extras),
         fingerprint=fingerprint,
     )
     return PreparedData(dataset, warnings, reused=False)
@@ -174,6 +176,25 @@ def _fingerprint(
     return dataset_fingerprint(label_names, {s: (ids[mask], targets[mask]) for s, mask in masks.items() if mask.any()})
 
 
+def _extras_digest(scan: Scan, splits: NDArray[np.int8], columns: Columns) -> str | None:
+    """Hex blake2b-128 of what the stored rows have beside text and label; None where they have nothing.
+
+    The fingerprint says nothing of it: metadata are no part of what a model learns.
+    """
+    if not columns.extra:
+        return None
+    digest = blake2b(json.dumps(columns.extra).encode(), digest_size=16)
+    for index in range(len(SPLITS)):
+        digest.update(scan.extras[splits == index].tobytes())
+    return digest.hexdigest()
+
+
+def _with_extras(versions: Sequence[Dataset], extras: str | None) -> Dataset | None:
+    """Which of the versions of one content, newest first, has these extras; where none are wanted any will do."""
+    fitting = [dataset for dataset in versions if dataset.source.get("extras") == extras]
+    return next(iter(fitting or (versions if extras is None else ())), None)
+
+
 def _rows_again(
     source: Source,
     stamps: Sequence[tuple[int, int] | None],
@@ -212,27 +233,14 @@ def _rows_again(
         progress("storing", n)
 
 
-def plain(value: object) -> object:
-    """A value of a metadata column as JSON has it: nan and infinities become None, dates ISO text."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value.isoformat() if isinstance(value, date | time) else str(value)
-
-
 def _changed(title: str) -> DataError:
     return DataError([f"{title} changed while it was being read; nothing was stored. Try again when it is complete."])
 
 
-def _source_record(source: Source, data: "Data") -> dict[str, object]:
+def _source_record(source: Source, data: "Data", extras: str | None) -> dict[str, object]:
     """What the store keeps about where the rows came from."""
     settings = data.model_dump(mode="json", exclude={"name"})
     try:
-        return {**settings, "tables": source.record()}
+        return {**settings, **({"extras": extras} if extras else {}), "tables": source.record()}
     except OSError as error:  # it was there a moment ago
         raise _changed(str(error.filename)) from error

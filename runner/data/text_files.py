@@ -113,6 +113,11 @@ def _objects(lines: Iterator[str], title: str, problems: Problems) -> Iterator[t
         except RecursionError:
             problems.add_row(title, "JSON nested too deeply", f"line {number}")
             continue
+        except ValueError:  # the one other that there is: Python reads no integer of more digits than a limit
+            problems.add_row(
+                title, "a number of thousands of digits", f"line {number}", "Shorten it, or put it in double quotes."
+            )
+            continue
         if isinstance(value, dict):
             yield number, value
         else:

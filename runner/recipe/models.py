@@ -2,7 +2,7 @@
 
 The JSON Schema, the reference page, the error messages and the `--set` paths are all derived from here.
 Values are strict (`"3"` is not a number, `true` is not 1) and finite; a key that is not listed is refused.
-Rules between fields live in `recipe_rules`; a `Recipe` built by hand instead of parsed has not met them.
+Rules between fields live in `rules`; a `Recipe` built by hand instead of parsed has not met them.
 """
 
 from collections.abc import Mapping

@@ -9,8 +9,12 @@ from runner.recipe.models import Recipe
 
 
 def recipe_of(source: object, **data: Any) -> Recipe:
-    """A recipe with this `[data]`; a mapping of paths becomes a table of files."""
-    named = {split: str(path) for split, path in source.items()} if isinstance(source, dict) else str(source)
+    """A recipe with this `[data]`; a mapping of paths, or of lists of paths, becomes a table of files."""
+
+    def named_one(path: object) -> object:
+        return tuple(str(part) for part in path) if isinstance(path, list) else str(path)
+
+    named = {split: named_one(path) for split, path in source.items()} if isinstance(source, dict) else str(source)
     return Recipe.model_validate(
         {
             "name": "test",

@@ -1,5 +1,6 @@
 """From a recipe's `[data]` to a stored dataset."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from runner.data import DataError, prepare_data
 from runner.data import prepare as data_module
-from store import Store, iter_texts, open_store, read_targets
+from store import Dataset, Store, get_dataset, iter_texts, open_store, read_rows, read_targets
 from tests.runner.data.recipes import recipe_of, toy_rows, write_csv
 
 
@@ -42,6 +43,64 @@ def test_another_seed_or_size_is_another_version(store: Store, tmp_path: Path) -
     ]
     assert [dataset.version for dataset in versions] == [1, 2, 3, 1]
     assert versions[2].n_rows == {"train": 10, "validation": 4, "test": 4}
+
+
+def test_other_metadata_make_another_version(store: Store, tmp_path: Path) -> None:
+    def version(year: int, **data: Any) -> int:
+        rows = [(text, label, f"id{i}", year) for i, (text, label) in enumerate(toy_rows())]
+        source = write_csv(tmp_path / "toy.csv", rows, ("text", "label", "number", "year"))
+        return prepare_data(store, recipe_of(source, **data)).dataset.version
+
+    with_id = {"columns": {"id": "number"}}
+    assert version(1999) == version(2000) == 1
+    assert version(1999, metadata=["year"]) == version(1999, metadata=["year"]) == 2
+    assert version(2000, metadata=["year"]) == 3
+    assert version(2000, metadata=["year"], **with_id) == 4
+    assert version(1999, metadata=["year"]) == 2
+    assert version(2000) == 1
+    metadata = [set(read_rows(store, get_dataset(store, f"toy@{n}"), "train")["metadata"][0]) for n in (1, 2, 3, 4)]
+    assert metadata == [set(), {"year"}, {"year"}, {"number", "year"}]
+
+
+def test_metadata_of_rows_left_out_count_for_nothing(store: Store, tmp_path: Path) -> None:
+    def prepared(years: dict[str, int]) -> Dataset:
+        rows = [(*row, years.get(row[0], 2000)) for row in toy_rows()]
+        source = write_csv(tmp_path / "toy.csv", rows, ("text", "label", "year"))
+        return prepare_data(store, recipe_of(source, metadata=["year"], max_examples=4)).dataset
+
+    first = prepared({})
+    stored = {text for split in first.n_rows for batch in iter_texts(store, first, split) for text in batch}
+    left_out = {text for text, _ in toy_rows()} - stored
+    assert (len(stored), len(left_out)) == (12, 28)
+    assert prepared(dict.fromkeys(left_out, 1999)) == first
+    assert prepared(dict.fromkeys(stored, 1999)) != first
+
+
+def test_what_has_more_metadata_serves_where_none_are_wanted(store: Store, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "toy.csv", [(*row, 2000) for row in toy_rows()], ("text", "label", "year"))
+    first = prepare_data(store, recipe_of(source, metadata=["year"])).dataset
+    assert prepare_data(store, recipe_of(source)).dataset == first
+
+
+def test_more_files_than_a_byte_can_count(store: Store, tmp_path: Path) -> None:
+    parts = [write_csv(tmp_path / f"part{i}.csv", [(f"text {i}", "ab"[i % 2])]) for i in range(300)]
+    recipe = recipe_of({"train": parts})
+    assert sum(prepare_data(store, recipe).dataset.n_rows.values()) == 300
+
+
+@pytest.mark.parametrize("key", ["text", "label", "other"])
+def test_half_characters_are_problems_or_replaced(store: Store, tmp_path: Path, key: str) -> None:
+    rows = [{"text": text, "label": label, "other": "fine"} for text, label in toy_rows()]
+    rows[3][key] = "half \ud800"
+    (tmp_path / "toy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = recipe_of(tmp_path / "toy.jsonl", metadata=["other"])
+    if key == "other":
+        dataset = prepare_data(store, recipe).dataset
+        frames = [read_rows(store, dataset, split) for split in dataset.n_rows]
+        assert {row["other"] for frame in frames for row in frame["metadata"]} == {"fine", "half ?"}
+    else:
+        with pytest.raises(DataError, match="half a character"):
+            prepare_data(store, recipe)
 
 
 def test_stored_rows_are_the_rows_of_the_fingerprint(store: Store, tmp_path: Path) -> None:
@@ -158,7 +217,7 @@ def test_texts_are_not_held_in_memory(store: Store, tmp_path: Path) -> None:
     small, large = peak_bytes(21_000), peak_bytes(33_000)  # both more than the two batches that the store may hold
     bytes_per_row = (large - small) / 12_000
     assert sys.getsizeof(TEXT.format(0)) == 151
-    assert bytes_per_row < 60  # 33 bytes of what is known about a row, and some of what is decided: no text
+    assert bytes_per_row < 60  # 36 bytes of what is known about a row, and some of what is decided: no text
 
 
 def test_import_is_light() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from runner.data import labels as labels_module
 from runner.data import problems as problems_module
+from runner.data import scan as scan_module
 from runner.data.labels import LabelCounts, LabelIndex, NotALabel, index_labels, label_key, natural_order
 from runner.data.problems import Problems
 
@@ -22,7 +23,7 @@ def indexed(counts: LabelCounts, **options: Any) -> tuple[LabelIndex, tuple[str,
     return index_labels(counts, problems, column="label", **options), problems.messages()
 
 
-@pytest.mark.parametrize("module", [labels_module, problems_module])
+@pytest.mark.parametrize("module", [labels_module, problems_module, scan_module])
 def test_examples_in_docstrings(module: Any) -> None:
     results = doctest.testmod(module)
     assert results.attempted >= 2
@@ -46,6 +47,14 @@ def test_lists_are_no_labels() -> None:
 def test_natural_order_of_numbers_and_names() -> None:
     assert natural_order(["10", "9", "-1"]) == ("-1", "9", "10")
     assert natural_order(["class 10", "Class 9", "alpha"]) == ("alpha", "Class 9", "class 10")
+
+
+def test_labels_of_thousands_of_digits() -> None:
+    long = "7" * 5000
+    assert natural_order([f"b{long}", "b9", long]) == (long, "b9", f"b{long}")
+    assert indexed(found({"a": 3, long: 2}))[0].names == (long, "a")
+    _, problems = indexed(found({"0": 3, long: 2}), declared=("no", "yes"))
+    assert any("not in data.labels" in problem for problem in problems)
 
 
 def test_names_from_train_in_natural_order() -> None:

@@ -186,6 +186,10 @@ def test_broken_csv(content: bytes, expected: str, store: Store, tmp_path: Path)
             "Set data.columns.label to one of them.",
         ),
         (b"\n \n", "f.jsonl has no rows: it holds no JSON object."),
+        (
+            b'{"text": "a", "label": "b", "n": ' + b"7" * 5000 + b"}",
+            "f.jsonl, line 1: a number of thousands of digits. Shorten it, or put it in double quotes.",
+        ),
     ],
 )
 def test_broken_jsonl(content: bytes, expected: str, store: Store, tmp_path: Path) -> None:
