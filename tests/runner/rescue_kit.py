@@ -4,17 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runner.copying import copy_all
-from store import Checkpoint, Run, Store, backup_store, get_run, list_checkpoints, open_store
+from store import Checkpoint, Run, Store, backup_store, delete_run, get_run, list_checkpoints, list_runs, open_store
 from tests.runner.conftest import Trained
 
 
 def own_copy(trained: Callable[[str], Trained], folder: Path) -> tuple[Store, Run]:
-    """A copy of the shared store with a run of method head, its files included."""
+    """A copy of the shared store with nothing but a run of method head, its files included."""
     shared = trained("head")
     files = folder / "assay-files"
     backup_store(shared.store, folder / "assay.db", also=lambda copy: _copy(shared.store, copy, files))
     store = open_store(folder / "assay.db", create=False)
-    return store, get_run(store, shared.run.id)
+    run = get_run(store, shared.run.id)
+    for key in list_runs(store)["key"]:
+        if key != run.key:
+            delete_run(store, get_run(store, int(key)))
+    return store, run
 
 
 def _copy(store: Store, copy: Store, files: Path) -> None:

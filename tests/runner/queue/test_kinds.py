@@ -8,7 +8,7 @@ from runner.queue.devices import NoSuchDevice, choose_worker_device, list_device
 from runner.queue.kinds import KINDS, JobError, command_line
 
 
-@pytest.mark.parametrize("module", ["runner.queue.kinds", "runner.queue.devices"])
+@pytest.mark.parametrize("module", ["runner.queue.kinds", "store.jobs"])
 def test_the_examples_in_the_code(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module))
     assert (result.failed, result.attempted > 0) == (0, True)
