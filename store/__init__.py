@@ -98,7 +98,7 @@ from store.jobs import (
     resume_job,
     retry_job,
 )
-from store.leases import get_lease, reconcile
+from store.leases import get_lease
 from store.leftovers import (
     StaleRows,
     count_stale_rows,
@@ -152,6 +152,7 @@ from store.runs import (
 )
 from store.segments import Segment, list_segments, open_segment
 from store.spools import Folded, SpoolReport, SpoolStatus, fold_spools, spool_status
+from store.statuses import reconcile
 from store.sweeps import find_sweep, get_sweep, list_sweeps, record_sweep, request_stop
 from store.trials import list_trial_reports, list_trials, read_reports, read_trials
 

@@ -16,6 +16,7 @@ from store.errors import RunAmbiguous, RunHeld, RunNotFound, StoreUnreadable
 from store.frames import read_frame
 from store.holders import HOLDER_COLUMNS, cause_of_death
 from store.ids import new_run_id
+from store.leases import hold_run
 from store.records import Checkpoint, Holder, NewRun, Run, RunCost, RunId, Status
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _COLUMNS = (
 
 
 def record_run(store: Store, new: NewRun, *, status: Status = Status.QUEUED) -> Run:
-    """Write a new run and its first segment; the run has no lease yet (see `store.leases`)."""
+    """Write a new run and its first segment. A running one is held by this process from its first moment on."""
     now = time.time()
     with store.write() as db:
         (key,) = db.execute(
@@ -55,6 +56,9 @@ def record_run(store: Store, new: NewRun, *, status: Status = Status.QUEUED) -> 
             ),
         ).fetchone()
         db.execute("INSERT INTO segments (run_key, number, start_step, started_at) VALUES (?, 1, 0, ?)", (key, now))
+        run = get_run(store, key)
+        if status == Status.RUNNING:
+            hold_run(db, store, run)
     return get_run(store, key)
 
 

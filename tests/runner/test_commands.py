@@ -28,6 +28,7 @@ from store import (
     spool_status,
 )
 from tests.runner.conftest import Kit, Trained
+from tests.store.builders import abandoned_run
 
 
 @dataclass(frozen=True)
@@ -239,9 +240,9 @@ def test_rows_that_wait_are_shown_and_nobody_is_kept_from_reading(runner: Runner
 def test_statuses_that_cannot_be_written_are_said(
     runner: Runner, store: Store, waiting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.leases._WAIT_SECONDS", 0.05)
-    monkeypatch.setattr("store.leases.cause_of_death", lambda _: "killed: as far as this test goes")
-    monkeypatch.setattr("store.leases.spool_status", lambda _: SpoolStatus(()))
+    monkeypatch.setattr("store.statuses._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("store.statuses.cause_of_death", lambda _: "killed: as far as this test goes")
+    monkeypatch.setattr("store.statuses.spool_status", lambda _: SpoolStatus(()))
     said = runner(store, "ls")
     assert said.code == 0
     assert "statuses could not be brought up to date: the store" in said.err
@@ -404,7 +405,7 @@ def test_dashboard_starts_streamlit_on_the_store(runner: Runner, store: Store, m
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments))
     monkeypatch.setenv("ASSAY_STORE", "before")
-    dead = record_run(store, NewRun(name="dead"), status=Status.RUNNING)
+    dead = abandoned_run(store, "dead")
     assert runner(store, "dashboard", "--port", "9999", "--no-open").code == 0
     (arguments,) = started
     assert arguments[1:4] == ["-m", "streamlit", "run"]

@@ -7,7 +7,19 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from store import Dataset, NewRow, NewRun, Predictions, Recorder, Store, list_metrics, record_dataset, record_run
+from store import (
+    Dataset,
+    NewRow,
+    NewRun,
+    Predictions,
+    Recorder,
+    Run,
+    Status,
+    Store,
+    list_metrics,
+    record_dataset,
+    record_run,
+)
 
 LABELS = ("no", "yes")
 
@@ -37,6 +49,14 @@ def predict(predicted: Sequence[int], loss: Sequence[float] | None = None) -> Pr
 def start(store: Store, name: str = "run") -> Recorder:
     """A recorder with a run of its own."""
     return Recorder(store, record_run(store, NewRun(name)))
+
+
+def abandoned_run(store: Store, name: str) -> Run:
+    """A run that is called running, and that no process holds."""
+    run = record_run(store, NewRun(name), status=Status.RUNNING)
+    with store.write() as db:
+        db.execute("DELETE FROM leases WHERE run_key = ?", (run.key,))
+    return run
 
 
 def curve(store: Store, recorder: Recorder, name: str) -> dict[int, float]:

@@ -20,7 +20,9 @@ from store import (
     record_run,
 )
 from store import holders as holders_module
-from store.leases import take_lease
+from store.flights import LeftRing, find_rings, ring_path
+from store.leases import beat, take_lease
+from tests.store.builders import abandoned_run
 
 
 def held_run(store: Store, **lease: object) -> Run:
@@ -104,8 +106,52 @@ def test_out_of_memory_is_told_from_a_kill(store: Store, monkeypatch: pytest.Mon
 
 
 def test_a_running_run_that_nobody_holds_is_dead(store: Store) -> None:
-    record_run(store, NewRun("x"), status=Status.RUNNING)
+    abandoned_run(store, "x")
     assert [run.cause for run in reconcile(store)] == ["killed: no process holds this run"]
+
+
+def test_a_running_run_is_held_from_its_first_moment_on(store: Store) -> None:
+    run = record_run(store, NewRun("new"), status=Status.RUNNING)
+    lease = get_lease(store, run.key)
+    assert lease is not None
+    assert lease.pid == os.getpid()
+    assert reconcile(store) == []
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_run_that_is_taken_up_while_it_is_looked_at_lives(
+    store: Store, is_held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between looking and writing lies the wait for a lock; a process may have taken the dead run up meanwhile."""
+    run = held_run(store, pid=2**22 + 1) if is_held else abandoned_run(store, "x")
+    ring = ring_path(store, run, 1)
+    ring.parent.mkdir(parents=True)
+    ring.write_bytes(b"of the living")
+    look = find_rings
+
+    def take_it_up(store: Store, run: Run) -> list[LeftRing]:
+        take_lease(store, run)
+        return look(store, run)
+
+    monkeypatch.setattr("store.statuses.find_rings", take_it_up)
+    assert reconcile(store) == []
+    assert get_run(store, run.key).status == Status.RUNNING
+    assert get_lease(store, run.key) is not None
+    assert list_events(store, run.key).empty
+    assert ring.exists()
+
+
+def test_a_sign_of_life_while_it_is_looked_at_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = held_run(store, host="elsewhere", heartbeat_at=time.time() - 400)
+
+    def live_on(store: Store, run: Run) -> list[LeftRing]:
+        with store.write(run.key) as db:
+            beat(db, run.key, 0, 0)
+        return []
+
+    monkeypatch.setattr("store.statuses.find_rings", live_on)
+    assert reconcile(store) == []
+    assert get_run(store, run.key).status == Status.RUNNING
 
 
 def test_queued_and_ended_runs_are_left_alone(store: Store) -> None:
