@@ -300,6 +300,7 @@ CREATE TABLE sweeps (
     fingerprint TEXT NOT NULL,            -- of the search: all but names, notes, tags and the budget
     objectives TEXT NOT NULL CHECK (json_valid(objectives)),   -- [{"metric": ..., "direction": "maximize"}]
     n_trials INTEGER,                     -- configurations wanted; NULL: as many as there are
+    is_fresh INTEGER NOT NULL DEFAULT 0,  -- it reuses no run that was there before
     dataset_key INTEGER REFERENCES datasets (key),   -- what its trials train on; NULL where they differ in it
     wall_seconds REAL NOT NULL DEFAULT 0, -- of its drivers, one after the other
     parent_key INTEGER REFERENCES sweeps (key) ON DELETE SET NULL,   -- the sweep this is an edit of

@@ -233,6 +233,8 @@ class NewSweep:
     """The sweep that this one is an edit of."""
     written: Mapping[str, object] = field(default_factory=dict)
     """What the recipe and its bases say, without defaults: a trial's method brings its own."""
+    is_fresh: bool = False
+    """It reuses no run that was there before."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ class Sweep:
     fingerprint: str
     objectives: tuple[Objective, ...]
     n_trials: int | None
+    is_fresh: bool
     dataset_key: int | None
     wall_seconds: float
     """Of its drivers, one after the other."""
@@ -279,9 +282,11 @@ class NewTrial:
     status: Status = Status.QUEUED
     cause: str | None = None
     run_key: int | None = None
-    """A run of the same resolved recipe that was there before, which is reused."""
+    """A run of the same resolved recipe that was there before: reused, or to be gone on with."""
     objective_values: tuple[float | None, ...] | None = None
     """Of the reused run, in the order of the sweep's objectives."""
+    is_reused: bool = False
+    """The run was there before, and the sweep does not pay for it."""
 
 
 @dataclass(frozen=True)

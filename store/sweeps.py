@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "key, id, name, status, cause, recipe_text, recipe, written, recipe_path, fingerprint, objectives, n_trials,"
-    " dataset_key, wall_seconds, parent_key, request, created_at, ended_at, version"
+    " is_fresh, dataset_key, wall_seconds, parent_key, request, created_at, ended_at, version"
 )
 _FREE = ", ".join(f"{column} = NULL" for column in HOLDER_COLUMNS.split(", "))
 
@@ -43,26 +43,33 @@ def write_sweep(store: Store, sweep_key: int, run_key: int | None = None) -> Ite
 def record_sweep(store: Store, new: NewSweep) -> Sweep:
     """Write a new sweep; nobody drives it yet (see `hold_sweep`)."""
     with store.write() as db:
-        (key,) = db.execute(
-            "INSERT INTO sweeps (id, name, status, recipe_text, recipe, written, recipe_path, fingerprint, objectives,"
-            " n_trials, dataset_key, parent_key, created_at)"
-            " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
-            (
-                new_run_id(),
-                new.name,
-                new.recipe_text,
-                _json(new.recipe),
-                _json(new.written),
-                new.recipe_path,
-                new.fingerprint,
-                _json([objective._asdict() for objective in new.objectives]),
-                new.n_trials,
-                new.dataset_key,
-                new.parent_key,
-                time.time(),
-            ),
-        ).fetchone()
-    return get_sweep(store, int(key))
+        key = insert_sweep(db, new)
+    return get_sweep(store, key)
+
+
+def insert_sweep(db: sqlite3.Connection, new: NewSweep) -> int:
+    """Within a transaction: write a new sweep. Returns its key."""
+    (key,) = db.execute(
+        "INSERT INTO sweeps (id, name, status, recipe_text, recipe, written, recipe_path, fingerprint, objectives,"
+        " n_trials, is_fresh, dataset_key, parent_key, created_at)"
+        " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
+        (
+            new_run_id(),
+            new.name,
+            new.recipe_text,
+            _json(new.recipe),
+            _json(new.written),
+            new.recipe_path,
+            new.fingerprint,
+            _json([objective._asdict() for objective in new.objectives]),
+            new.n_trials,
+            new.is_fresh,
+            new.dataset_key,
+            new.parent_key,
+            time.time(),
+        ),
+    ).fetchone()
+    return int(key)
 
 
 def get_sweep(store: Store, selector: str | int) -> Sweep:
@@ -94,6 +101,20 @@ def find_sweep(store: Store, name: str, fingerprint: str | None = None) -> Sweep
         store.db,
         "name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY created_at DESC, key DESC LIMIT 1",
         (name, fingerprint),
+    )
+    return _sweep(store.db, rows[0]) if rows else None
+
+
+def find_same(store: Store, new: NewSweep) -> Sweep | None:
+    """The newest sweep that looks for the same under the same name, and can be gone on with instead of a new one.
+
+    Instead of a fresh one that is only a fresh one that has not finished.
+    """
+    rows = _select(
+        store.db,
+        "name = ? AND fingerprint = ? AND (NOT ? OR (is_fresh AND status != 'finished'))"
+        " ORDER BY created_at DESC, key DESC LIMIT 1",
+        (new.name, new.fingerprint, new.is_fresh),
     )
     return _sweep(store.db, rows[0]) if rows else None
 
@@ -252,6 +273,7 @@ def _sweep(db: sqlite3.Connection, row: tuple[Any, ...]) -> Sweep:
         **{
             **values,
             "status": Status(values["status"]),
+            "is_fresh": bool(values["is_fresh"]),
             "recipe": json.loads(values["recipe"]),
             "written": json.loads(values["written"]),
             "objectives": tuple(Objective(**objective) for objective in json.loads(values["objectives"])),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store.connection import Store
 from store.frames import read_frame
-from store.records import NewTrial, Run, RunCost, Status, Trial, TrialReport
+from store.records import NewSweep, NewTrial, Run, RunCost, Status, Sweep, Trial, TrialReport
 from store.runs import get_run
-from store.sweeps import write_sweep
+from store.sweeps import find_same, get_sweep, insert_sweep, write_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,35 +30,63 @@ _COLUMNS = (
 
 
 def record_trial(store: Store, sweep_key: int, new: NewTrial) -> Trial:
-    """Write a trial; one that has a run from the start reuses it.
+    """Write a trial.
 
     Raises sqlite3.IntegrityError where the sweep has that configuration with that seed.
     """
+    with write_sweep(store, sweep_key) as db:
+        key = _insert(db, sweep_key, new)
+    return get_trial(store, key)
+
+
+class TakenOver(NamedTuple):
+    """A trial that a new sweep takes over from the one that it is an edit of, with what it said at its rungs."""
+
+    trial: NewTrial
+    reports: tuple[TrialReport, ...]
+
+
+def take_over(store: Store, new: NewSweep, trials: Sequence[TakenOver] = ()) -> tuple[Sweep, bool]:
+    """Write a new sweep with all the trials that it takes over, in one transaction.
+
+    Returns the sweep and whether it is new: where another process made the same meanwhile (`find_same`), it is that
+    one, and nothing is written.
+    """
+    with store.write() as db:
+        same = find_same(store, new)
+        key = insert_sweep(db, new) if same is None else same.key
+        for trial, reports in trials if same is None else ():
+            trial_key = _insert(db, key, trial)
+            for report in reports:
+                _insert_report(db, trial_key, report)
+    return get_sweep(store, key), same is None
+
+
+def _insert(db: sqlite3.Connection, sweep_key: int, new: NewTrial) -> int:
     now = time.time()
     is_over = new.status not in (Status.QUEUED, Status.RUNNING)
-    with write_sweep(store, sweep_key) as db:
-        (key,) = db.execute(
-            "INSERT INTO trials (sweep_key, number, seed, parameters, status, recipe_hash, run_key, is_reused,"
-            " objective_values, sampler_state, cause, created_at, ended_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " RETURNING key",
-            (
-                sweep_key,
-                new.number,
-                new.seed,
-                _json(dict(new.parameters)),
-                new.status,
-                new.recipe_hash,
-                new.run_key,
-                new.run_key is not None,
-                _json(_finite(new.objective_values)),
-                _json(new.sampler_state),
-                new.cause,
-                now,
-                now if is_over else None,
-            ),
-        ).fetchone()
-    return get_trial(store, int(key))
+    (key,) = db.execute(
+        "INSERT INTO trials (sweep_key, number, seed, parameters, status, recipe_hash, run_key, is_reused,"
+        " objective_values, sampler_state, cause, created_at, ended_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " RETURNING key",
+        (
+            sweep_key,
+            new.number,
+            new.seed,
+            _json(dict(new.parameters)),
+            new.status,
+            new.recipe_hash,
+            new.run_key,
+            new.is_reused,
+            _json(_finite(new.objective_values)),
+            _json(new.sampler_state),
+            new.cause,
+            now,
+            now if is_over else None,
+        ),
+    ).fetchone()
+    return int(key)
 
 
 def get_trial(store: Store, key: int) -> Trial:
@@ -185,14 +214,17 @@ def find_finished_run(store: Store, recipe_hash: str, dataset_key: int | None) -
 # what happens to a trial -------------------------------------------------------------------------------------------
 
 
-def start_trial(store: Store, trial: Trial, *, is_promotion: bool = False) -> None:
-    """It is being worked on: for the first time, once more after a failure, or because it was promoted."""
+def start_trial(store: Store, trial: Trial, *, is_promotion: bool = False, is_trained: bool = True) -> None:
+    """It is being worked on: for the first time, once more after a failure, or because it was promoted.
+
+    A run that was there before and is trained further (`is_trained`) is not reused any more: the sweep pays for it.
+    """
     counter = "n_promotions" if is_promotion else "n_attempts"
     with write_sweep(store, trial.sweep_key) as db:
         db.execute(
             f"UPDATE trials SET status = 'running', cause = NULL, ended_at = NULL, {counter} = {counter} + 1,"
-            " started_at = coalesce(started_at, ?) WHERE key = ?",
-            (time.time(), trial.key),
+            " started_at = coalesce(started_at, ?), is_reused = is_reused AND NOT ? WHERE key = ?",
+            (time.time(), is_trained, trial.key),
         )
 
 
@@ -209,12 +241,16 @@ def record_report(store: Store, trial: Trial, report: TrialReport, state: Mappin
     """
     with write_sweep(store, trial.sweep_key) as db:
         db.execute("DELETE FROM trial_reports WHERE trial_key = ? AND rung > ?", (trial.key, report.rung))
-        db.execute(
-            "INSERT OR REPLACE INTO trial_reports (trial_key, rung, step, epoch, value, at) VALUES (?, ?, ?, ?, ?, ?)",
-            (trial.key, report.rung, report.step, report.epoch, *_finite((report.value,)), time.time()),
-        )
+        _insert_report(db, trial.key, report)
         if state is not None:
             db.execute("UPDATE trials SET sampler_state = ? WHERE key = ?", (_json(state), trial.key))
+
+
+def _insert_report(db: sqlite3.Connection, trial_key: int, report: TrialReport) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO trial_reports (trial_key, rung, step, epoch, value, at) VALUES (?, ?, ?, ?, ?, ?)",
+        (trial_key, report.rung, report.step, report.epoch, *_finite((report.value,)), time.time()),
+    )
 
 
 def end_trial(

@@ -12,7 +12,8 @@ from runner.commands.options import echo_json, open_reconciled, size, store_opti
 if TYPE_CHECKING:
     from runner.recipe import LoadedRecipe
     from runner.sweep.search import Search
-    from store import Dataset, Store, Sweep
+    from runner.sweep.trial_data import TrialData
+    from store import Store, Sweep
 
 _MOST_SHOWN = 24
 
@@ -59,7 +60,7 @@ def command(
     The same command again runs only what is missing: after Ctrl-C, a kill or a reboot it goes on where it stopped, with
     more --trials or --seeds it adds those. RECIPE may also be the id or name of a sweep in the store.
     """
-    from runner.sweep.asked_for import Budget, find_recipe, prepare_dataset
+    from runner.sweep.asked_for import Budget, find_data, find_recipe
 
     budget = Budget(trials, seeds, max_hours, max_gpu_hours)
     store: Store | None = None
@@ -73,12 +74,11 @@ def command(
         _show_plan(search, store or _existing(store_path))
         return
     store = store or open_reconciled(store_path, create=True)
-    dataset = prepare_dataset(store, search, stored, say=lambda text: None if quiet else click.echo(text, err=True))
+    data = find_data(store, search, stored, say=lambda text: None if quiet else click.echo(text, err=True))
     sweep, search, n_slots = _drive(
         store,
         loaded,
-        search,
-        dataset,
+        data,
         n_parallel=parallel,
         is_fresh=fresh,
         retries=retry,
@@ -118,8 +118,7 @@ def _existing(store_path: Path | None) -> "Store | None":
 def _drive(
     store: "Store",
     loaded: "LoadedRecipe",
-    search: "Search",
-    dataset: "Dataset | None",
+    data: "TrialData",
     *,
     n_parallel: int | None,
     is_fresh: bool,
@@ -135,15 +134,15 @@ def _drive(
     from runner.sweep.samplers import limits
     from runner.sweep.take_up import take_up
 
-    places = find_places(search.recipe, n_parallel)
-    taken = take_up(store, loaded, search, dataset, is_fresh=is_fresh)
+    places = find_places(loaded.recipe, n_parallel)
+    taken = take_up(store, loaded, data, is_fresh=is_fresh)
     logs = store.files / "sweeps" / taken.sweep.id
     engine = LocalEngine(store.path, places.devices, places.threads, logs)
     display = make_display(is_quiet=is_quiet, is_plain=is_plain)
     try:
         for text in (*taken.said, *limits(taken.search)):
             display.say(text)
-        driver = Driver(store, taken.sweep, taken.search, engine, display, is_fresh=is_fresh, retries_failed=retries)
+        driver = Driver(store, taken, engine, display, retries_failed=retries)
         return driver.drive(), taken.search, engine.n_slots
     finally:
         display.close()

@@ -10,7 +10,8 @@ from runner.recipe import LoadedRecipe, RecipeError, load_recipe, recipe_from_re
 from runner.recipe.sweep_rules import command_rules
 from runner.sweep.search import Search
 from runner.sweep.space import Values
-from store import Dataset, Store, Sweep, SweepNotFound, get_dataset, get_sweep
+from runner.sweep.trial_data import TrialData
+from store import Store, Sweep, SweepNotFound, get_dataset, get_sweep
 
 
 @dataclass(frozen=True)
@@ -87,21 +88,21 @@ def check_bases(search: Search) -> None:
         raise UserError("\n".join(dict.fromkeys(problems)))
 
 
-def prepare_dataset(
-    store: Store, search: Search, stored: Sweep | None, *, say: Callable[[str], None]
-) -> Dataset | None:
-    """The version that all trials train on, read once for all of them; None where trials differ in their data.
+def find_data(store: Store, search: Search, stored: Sweep | None, *, say: Callable[[str], None]) -> TrialData:
+    """What trials train on, read once for all of them; a sweep of the store goes on with the version it has.
 
     Raises DataError for data that cannot be used.
     """
     check_bases(search)
     if stored is not None and stored.dataset_key is not None:
-        return get_dataset(store, stored.dataset_key)
+        return TrialData(store, search, get_dataset(store, stored.dataset_key))
     if search.sweeps_data:
-        return None
+        data = TrialData(store, search, None)
+        data.read_first(say)
+        return data
     from runner.data import prepare_data
 
-    data = prepare_data(store, search.recipe)
-    for text in data.warnings:
+    prepared = prepare_data(store, search.recipe)
+    for text in prepared.warnings:
         say(f"warning: {text}")
-    return data.dataset
+    return TrialData(store, search, prepared.dataset)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
+from typing import NamedTuple
 
 from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.display import Display, Snapshot
@@ -21,7 +22,7 @@ from runner.sweep.ledger import Held, Ledger
 from runner.sweep.plan import next_step
 from runner.sweep.rungs import count_epochs
 from runner.sweep.samplers import ask
-from runner.sweep.search import Search
+from runner.sweep.take_up import TakenUp
 from store import Status, Store, Sweep, Trial, get_sweep, read_reports, reconcile
 from store.errors import may_pass
 from store.sweeps import beat_sweep, hold_sweep, release_sweep
@@ -41,6 +42,13 @@ class End:
     cause: str | None
 
 
+class _Begun(NamedTuple):
+    """A trial at work: since when, and the seconds of devices that its run had taken before."""
+
+    at: float
+    spent_before: float
+
+
 class Stopped(BaseException):
     """Ctrl-C for the second time: everything ends at once."""
 
@@ -49,7 +57,7 @@ class Driver:
     """Drives one sweep once.
 
     Args:
-        is_fresh: run every configuration, also those that the store has a finished run of.
+        taken: the sweep, its search and its data.
         retries_failed: try again what failed before.
         command: what the user typed, for the runs' provenance; by default this process's.
     """
@@ -57,21 +65,20 @@ class Driver:
     def __init__(
         self,
         store: Store,
-        sweep: Sweep,
-        search: Search,
+        taken: TakenUp,
         engine: Engine,
         display: Display,
         *,
-        is_fresh: bool = False,
         retries_failed: bool = False,
         command: tuple[str, ...] | None = None,
     ) -> None:
+        sweep, search = taken.sweep, taken.search
         self._store, self._key, self._search = store, sweep.key, search
         self._engine, self._display, self._retries_failed = engine, display, retries_failed
         typed = tuple(sys.argv) if command is None else command
-        self._ledger = Ledger(store, sweep, search, is_fresh=is_fresh, command=typed, say=display.say)
+        self._ledger = Ledger(store, sweep, search, taken.data, command=typed, say=display.say)
         self._is_exhausted = False
-        self._at_work: dict[int, float] = {}  # trial key → when it was started
+        self._at_work: dict[int, _Begun] = {}  # by trial key
         self._held: set[int] = set()
         self._told: set[int] = set()
         self._end: End | None = None
@@ -156,7 +163,7 @@ class Driver:
             return
         if task is not None:
             self._engine.start(task)
-            self._at_work[trial.key] = time.monotonic()
+            self._at_work[trial.key] = _Begun(time.monotonic(), self._spent() - self._spent(trial.key))
 
     def _ask(self, known: list[Configuration]) -> None:
         parameters = ask(self._search, known)
@@ -242,10 +249,13 @@ class Driver:
         return self._worked_before + time.monotonic() - self._began
 
     def _device_seconds(self) -> float:
-        """Of trials at work the time since they were started, for each holds a device."""
-        measured = sum_costs(self._store, self._key, without=self._at_work).device_seconds
+        """Of trials at work what they took before and the time since they were started, for each holds a device."""
         now = time.monotonic()
-        return measured + sum(now - began for began in self._at_work.values())
+        at_work = sum(begun.spent_before + now - begun.at for begun in self._at_work.values())
+        return self._spent(*self._at_work) + at_work
+
+    def _spent(self, *without: int) -> float:
+        return sum_costs(self._store, self._key, without=without).device_seconds
 
     def _show(self) -> None:
         trials, reports = self._ledger.trials(), read_reports(self._store, self._key)

@@ -15,6 +15,7 @@ from runner.sweep.leaders import find_leaders
 from runner.sweep.measures import last_report, losses_at, measure
 from runner.sweep.pruning import decide, notes_before
 from runner.sweep.search import Search
+from runner.sweep.trial_data import TrialData
 from store import NewTrial, Run, Status, Store, Sweep, Trial, TrialReport, get_run, read_reports, read_trials, reconcile
 from store.trials import (
     end_trial,
@@ -39,7 +40,7 @@ class Ledger:
     """The trials of a sweep.
 
     Args:
-        is_fresh: run every configuration, also those that the store has a finished run of.
+        data: what the trials train on.
         command: what the user typed, for the runs' provenance.
         say: hears what happens, a sentence at a time.
     """
@@ -49,13 +50,13 @@ class Ledger:
         store: Store,
         sweep: Sweep,
         search: Search,
+        data: TrialData,
         *,
-        is_fresh: bool,
         command: tuple[str, ...],
         say: Callable[[str], None],
     ) -> None:
-        self._store, self._sweep, self._search = store, sweep, search
-        self._is_fresh, self._command, self._say = is_fresh, command, say
+        self._store, self._sweep, self._search, self._data = store, sweep, search, data
+        self._command, self._say = command, say
         self._needs_latency = any(objective.metric == LATENCY for objective in search.objectives)
 
     def trials(self) -> list[Trial]:
@@ -86,11 +87,12 @@ class Ledger:
             record_trial(self._store, self._sweep.key, new)
             self._say(f"trial {number} failed: {cause}")
             return
-        run = None if self._is_fresh else find_finished_run(self._store, loaded.hash, self._sweep.dataset_key)
+        dataset_key = None if self._sweep.is_fresh else self._data.of(loaded.recipe)
+        run = None if dataset_key is None else find_finished_run(self._store, loaded.hash, dataset_key)
         if run is None:
             record_trial(self._store, self._sweep.key, NewTrial(number, seed, parameters, loaded.hash))
             return
-        new = NewTrial(number, seed, parameters, loaded.hash, run_key=run.key)
+        new = NewTrial(number, seed, parameters, loaded.hash, run_key=run.key, is_reused=True)
         trial = record_trial(self._store, self._sweep.key, new)
         self._say(f"{self._called(trial)} reuses run {run.name} ({run.id})")
         if not self._needs_latency:
@@ -137,7 +139,7 @@ class Ledger:
             return None
         loaded = self._search.trial_recipe(trial.number, trial.seed, trial.parameters)
         is_first = trial.seed == self._search.seed(trial.parameters, 0)
-        start_trial(self._store, trial, is_promotion=is_promotion)
+        start_trial(self._store, trial, is_promotion=is_promotion, is_trained=not is_finished)
         if is_promotion:
             self._say(f"trial {trial.number} goes on: it is among the best of its rung now")
         return Task(
@@ -146,7 +148,7 @@ class Ledger:
             recipe=loaded.resolved,
             text=loaded.text,
             run_id=None if run is None else run.id,
-            dataset_key=self._sweep.dataset_key,
+            dataset_key=self._data.of(loaded.recipe),
             rungs=self._search.rungs if is_first else (),
             measures_latency=self._needs_latency,
             command=self._command,

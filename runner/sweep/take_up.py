@@ -1,7 +1,7 @@
 """Finding the sweep that a command means, or making it: the same search goes on, an edited one keeps what it can."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -10,21 +10,25 @@ from runner.recipe import LoadedRecipe, RecipeError
 from runner.recipe.errors import dotted, shown
 from runner.recipe.rules import active
 from runner.sweep.configurations import configurations
+from runner.sweep.measures import last_report
 from runner.sweep.search import Search
+from runner.sweep.trial_data import TrialData
 from store import (
-    Dataset,
     NewSweep,
     NewTrial,
+    Run,
     Status,
     Store,
     Sweep,
+    Trial,
+    TrialReport,
     get_dataset,
+    get_run,
     read_reports,
     read_trials,
-    record_sweep,
 )
-from store.sweeps import find_sweep, require_free, update_sweep
-from store.trials import record_report, record_trial
+from store.sweeps import find_same, find_sweep, require_free, update_sweep
+from store.trials import TakenOver, find_trial_run, take_over
 
 _NO_SEARCH = ("name", "notes", "tags", "sweep")
 _BUDGET = ("trials", "seeds", "max_hours", "max_gpu_hours", "retries", "stop_after")
@@ -37,12 +41,13 @@ class TakenUp(NamedTuple):
     sweep: Sweep
     search: Search
     """With what the recipe says without defaults, also where a page or a job knew only the resolved form."""
+    data: TrialData
     said: tuple[str, ...]
     """What a person should know of it, in sentences."""
 
 
-def fingerprint(resolved: Mapping[str, Any], data: str | None) -> str:
-    """32 hex digits of all that makes the search: no names, notes, tags, budget, but the data's fingerprint."""
+def fingerprint(resolved: Mapping[str, Any], data: str | Mapping[str, str | None]) -> str:
+    """32 hex digits of all that makes the search: no names, notes, tags, budget, but the data's fingerprints."""
     text = json.dumps([_searched(resolved), data], sort_keys=True, ensure_ascii=False, allow_nan=False)
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -53,43 +58,42 @@ def _searched(resolved: Mapping[str, Any]) -> dict[str, Any]:
     return {**experiment, "sweep": spec}
 
 
-def take_up(
-    store: Store, loaded: LoadedRecipe, search: Search, dataset: Dataset | None, *, is_fresh: bool = False
-) -> TakenUp:
-    """The sweep of that recipe on that data (None: its trials differ in their data).
+def take_up(store: Store, loaded: LoadedRecipe, data: TrialData, *, is_fresh: bool = False) -> TakenUp:
+    """The sweep of that recipe on these data.
 
     The newest of the same name and search goes on, with the budget that is wanted now. Otherwise there is a new one; if
     the name was there before, it is an edit of that: what changed is said, and configurations that both have are kept.
-    `is_fresh` always makes a new one, with nothing kept. Raises SweepHeld where another process drives that sweep now.
+    `is_fresh` makes a new one with nothing kept, but for a fresh one that has not finished: that goes on. Raises
+    SweepHeld where another process drives that sweep now.
     """
-    data = None if dataset is None else dataset.fingerprint
-    mark = fingerprint(loaded.resolved, data)
+    search = data.search
     new = NewSweep(
         name=search.name,
         recipe_text=loaded.text,
         recipe=loaded.resolved,
         written=search.written,
-        fingerprint=mark,
+        fingerprint=fingerprint(loaded.resolved, data.fingerprint()),
         objectives=search.objectives,
         n_trials=search.spec.trials,
         recipe_path=None if loaded.path is None else str(loaded.path.absolute()),
-        dataset_key=None if dataset is None else dataset.key,
+        dataset_key=None if data.dataset is None else data.dataset.key,
+        is_fresh=is_fresh,
     )
-    same = None if is_fresh else find_sweep(store, search.name, mark)
-    if same is not None:
-        require_free(same)  # before anything of it is changed
-        if not loaded.written and same.written:  # asked for by somebody who knew the resolved form only
-            search = replace(search, written=dict(same.written))
-            new = replace(new, written=same.written)
-        sweep = update_sweep(store, same.key, new)
-        return TakenUp(sweep, search, tuple(_goes_on(store, same, sweep)))
-    parent = find_sweep(store, search.name)
-    if parent is None or is_fresh:
-        return TakenUp(record_sweep(store, new), search, ())
-    sweep = record_sweep(store, replace(new, parent_key=parent.key))
-    n_kept = _keep(store, parent, sweep, search)
-    n_before = len({trial.number for trial in read_trials(store, parent.key)})
-    return TakenUp(sweep, search, tuple(_edited(store, parent, sweep, n_kept, n_before)))
+    same = find_same(store, new)
+    if same is None:
+        parent = None if is_fresh else find_sweep(store, search.name)
+        kept = [] if parent is None else _kept(store, parent, search, data)
+        sweep, is_new = take_over(store, replace(new, parent_key=None if parent is None else parent.key), kept)
+        if is_new:
+            said = () if parent is None else tuple(_edited(store, parent, sweep, len({t.trial.number for t in kept})))
+            return TakenUp(sweep, search, data, said)
+        same = sweep  # another process was faster
+    require_free(same)  # before anything of it is changed
+    if not loaded.written and same.written:  # asked for by somebody who knew the resolved form only
+        search = replace(search, written=dict(same.written))
+        new = replace(new, written=same.written)
+    sweep = update_sweep(store, same.key, new)
+    return TakenUp(sweep, search, data, tuple(_goes_on(store, same, sweep)))
 
 
 def _goes_on(store: Store, before: Sweep, sweep: Sweep) -> Iterator[str]:
@@ -103,7 +107,8 @@ def _goes_on(store: Store, before: Sweep, sweep: Sweep) -> Iterator[str]:
     yield f"sweep {sweep.name} ({sweep.id}) goes on: {n} configurations{wanted}, {ended} trials have ended; {how}"
 
 
-def _edited(store: Store, parent: Sweep, sweep: Sweep, n_kept: int, n_before: int) -> Iterator[str]:
+def _edited(store: Store, parent: Sweep, sweep: Sweep, n_kept: int) -> Iterator[str]:
+    n_before = len({trial.number for trial in read_trials(store, parent.key)})
     yield f"{sweep.name} is not the search it was ({parent.id}), so this is a new sweep ({sweep.id}). What changed:"
     changes = list(_changes(_searched(parent.recipe), _searched(sweep.recipe)))
     if parent.dataset_key != sweep.dataset_key:
@@ -112,6 +117,8 @@ def _edited(store: Store, parent: Sweep, sweep: Sweep, n_kept: int, n_before: in
             for key in (parent.dataset_key, sweep.dataset_key)
         ]
         changes.append(f"the data: {versions[0]} → {versions[1]}")
+    elif not changes:
+        changes.append("the data that its trials train on")
     yield from (f"  {change}" for change in changes[:_MOST_SAID])
     if len(changes) > _MOST_SAID:
         yield f"  and {len(changes) - _MOST_SAID} more"
@@ -137,50 +144,83 @@ def _given(value: Any) -> Any:
     return value
 
 
-def _keep(store: Store, parent: Sweep, sweep: Sweep, search: Search) -> int:
-    """Take over the parent's configurations that are still in the space and mean the same; returns how many.
+def _kept(store: Store, parent: Sweep, search: Search, data: TrialData) -> list[TakenOver]:
+    """The parent's trials whose configurations are still in the space and mean the same, numbered anew.
 
-    Finished ones with all their seeds; stopped ones only where rungs and pruner are as they were, since they were
-    stopped by those.
+    Finished ones with all their seeds, and interrupted ones to go on with. Stopped ones only where they would be
+    stopped by the same rungs: pruner as it was, and with hyperband the number too, for it chooses the bracket.
     """
-    old_spec, spec = parent.recipe["sweep"], sweep.recipe["sweep"]
-    stops_alike = all(old_spec.get(key) == spec[key] for key in ("pruner", "eta", "first_rung", "patience"))
-    measures_alike = parent.objectives == sweep.objectives
+    if parent.objectives != search.objectives:
+        return []
+    old_spec, spec = parent.recipe["sweep"], search.spec
+    stops_alike = all(old_spec.get(key) == getattr(spec, key) for key in ("pruner", "eta", "first_rung", "patience"))
     reports = read_reports(store, parent.key)
+    kept: list[TakenOver] = []
     number = 0
     for configuration in configurations(read_trials(store, parent.key), reports):
         if search.space.active(configuration.parameters) is None:
             continue
-        kept = []
-        for trial in configuration.trials:
-            is_useful = trial.status == Status.FINISHED or (trial.status == Status.PRUNED and stops_alike)
-            if not is_useful or not measures_alike or trial.run_key is None or parent.dataset_key != sweep.dataset_key:
-                continue
-            try:
-                loaded = search.trial_recipe(number, trial.seed, trial.parameters)
-            except RecipeError:
-                continue
-            if loaded.hash == trial.recipe_hash:
-                kept.append(trial)
-        if not kept or kept[0].key != configuration.first.key:
-            continue
-        for trial in kept:
-            copy = record_trial(
-                store,
-                sweep.key,
-                NewTrial(
-                    number,
-                    trial.seed,
-                    trial.parameters,
-                    trial.recipe_hash,
-                    trial.sampler_state,
-                    status=trial.status,
-                    cause=trial.cause,
-                    run_key=trial.run_key,
-                    objective_values=trial.objective_values,
-                ),
-            )
-            for report in reports.get(trial.key, ()):
-                record_report(store, copy, report)
-        number += 1
-    return number
+        has_rungs = stops_alike and (spec.pruner != "hyperband" or number == configuration.number)
+        taken = [
+            _taken(store, trial, run, number, search, reports.get(trial.key, []), has_rungs=has_rungs)
+            for trial in configuration.trials
+            if _may_be_taken(parent, trial, has_rungs=has_rungs) and (run := _run(store, trial, number, search, data))
+        ]
+        if taken and taken[0].trial.seed == configuration.first.seed:
+            kept += taken
+            number += 1
+    return kept
+
+
+def _may_be_taken(parent: Sweep, trial: Trial, *, has_rungs: bool) -> bool:
+    if trial.status in (Status.KILLED, Status.QUEUED):
+        return parent.status != Status.RUNNING  # else its driver may go on with them
+    return trial.status == Status.FINISHED or (trial.status == Status.PRUNED and has_rungs)
+
+
+def _run(store: Store, trial: Trial, number: int, search: Search, data: TrialData) -> Run | None:
+    """A trial's run, if it is one of the new search too: the same recipe on the same data."""
+    try:
+        loaded = search.trial_recipe(number, trial.seed, trial.parameters)
+    except RecipeError:
+        return None
+    if loaded.hash != trial.recipe_hash:
+        return None
+    name = search.trial_name(trial.number, trial.seed, trial.parameters)
+    run = (
+        find_trial_run(store, name, trial.recipe_hash, trial.created_at)  # its driver died before it could note it
+        if trial.run_key is None
+        else get_run(store, trial.run_key)
+    )
+    return run if run is not None and run.dataset_key == data.of(loaded.recipe) else None
+
+
+def _taken(
+    store: Store,
+    trial: Trial,
+    run: Run,
+    number: int,
+    search: Search,
+    reports: Sequence[TrialReport],
+    *,
+    has_rungs: bool,
+) -> TakenOver:
+    """A trial as the new sweep begins with it."""
+    is_open = trial.status in (Status.KILLED, Status.QUEUED)
+    new = NewTrial(
+        number,
+        trial.seed,
+        trial.parameters,
+        trial.recipe_hash,
+        trial.sampler_state if has_rungs else None,
+        status=Status.QUEUED if is_open else trial.status,
+        cause=None if is_open else trial.cause,
+        run_key=run.key,
+        objective_values=trial.objective_values,
+        is_reused=not is_open,
+    )
+    if not has_rungs:  # of other rungs: all that is left of them is where it ended
+        value = trial.objective_values[0] if trial.objective_values else None
+        end = None if is_open else last_report(store, run, len(search.rungs), value)
+        reports = [] if end is None else [end]
+    return TakenOver(new, tuple(reports))

@@ -17,6 +17,7 @@ from store import (
     TrialReport,
     finish_run,
     get_sweep,
+    list_sweeps,
     list_trial_reports,
     list_trials,
     read_reports,
@@ -24,7 +25,9 @@ from store import (
     record_run,
     record_sweep,
 )
+from store.sweeps import release_sweep
 from store.trials import (
+    TakenOver,
     end_trial,
     find_finished_run,
     find_trial_run,
@@ -34,6 +37,7 @@ from store.trials import (
     set_trial_run,
     start_trial,
     sum_costs,
+    take_over,
 )
 from tests.store.builders import make_dataset, predict
 from tests.store.test_sweeps import F1, SECONDS, new_sweep
@@ -163,7 +167,7 @@ def test_what_the_runs_of_a_sweep_took(store: Store, sweep: Sweep) -> None:
     for number in range(3):
         with Recorder(store, record_run(store, NewRun("x"))) as recorder:
             recorder.cost(RunCost(wall_seconds=10.0 + number, device_seconds=1.0))
-        new = NewTrial(number, 0, {}, "h", run_key=recorder.run.key if number == 2 else None)
+        new = NewTrial(number, 0, {}, "h", run_key=recorder.run.key if number == 2 else None, is_reused=number == 2)
         trial = record_trial(store, sweep.key, new)
         set_trial_run(store, trial, recorder.run.key)
         keys.append(trial.key)
@@ -171,9 +175,49 @@ def test_what_the_runs_of_a_sweep_took(store: Store, sweep: Sweep) -> None:
     assert sum_costs(store, sweep.key, without=keys[:1]) == (11.0, 1.0)
 
 
+def test_what_is_trained_further_is_paid_for(store: Store, sweep: Sweep) -> None:
+    with Recorder(store, record_run(store, NewRun("x"))) as recorder:
+        recorder.cost(RunCost(wall_seconds=10.0, device_seconds=1.0))
+    new = NewTrial(0, 0, {}, "h", status=Status.PRUNED, run_key=recorder.run.key, is_reused=True)
+    trial = record_trial(store, sweep.key, new)
+    start_trial(store, trial, is_trained=False)  # only its latency is measured
+    assert sum_costs(store, sweep.key) == (0.0, 0.0)
+    start_trial(store, trial, is_promotion=True)
+    assert sum_costs(store, sweep.key) == (10.0, 1.0)
+
+
+def test_a_sweep_and_what_it_takes_over_are_written_together(store: Store, sweep: Sweep) -> None:
+    first = TakenOver(NewTrial(0, 0, {}, "h", status=Status.FINISHED), (TrialReport(0, 1, 0.5, 0.25),))
+    twice = TakenOver(NewTrial(0, 0, {}, "h"), ())
+    edit = new_sweep(fingerprint="edited", parent_key=sweep.key)
+    with pytest.raises(sqlite3.IntegrityError):
+        take_over(store, edit, [first, twice])
+    assert len(list_sweeps(store)) == 1
+    made, is_new = take_over(store, edit, [first])
+    assert is_new
+    assert [(trial.number, trial.status) for trial in read_trials(store, made.key)] == [(0, Status.FINISHED)]
+    assert [report.value for report in read_reports(store, made.key)[read_trials(store, made.key)[0].key]] == [0.25]
+    assert take_over(store, edit, [first]) == (made, False), "another process was faster"
+    assert len(list_sweeps(store)) == 2
+
+
+def test_a_fresh_sweep_goes_on_until_it_has_finished(store: Store, sweep: Sweep) -> None:
+    wanted = new_sweep(fingerprint=sweep.fingerprint, is_fresh=True)
+    fresh, is_new = take_over(store, wanted)
+    assert is_new
+    assert (fresh.is_fresh, sweep.is_fresh) == (True, False)
+    assert take_over(store, wanted) == (fresh, False)
+    release_sweep(store, fresh.key, Status.FINISHED)
+    again, is_new = take_over(store, wanted)
+    assert is_new
+    assert again.key != fresh.key
+
+
 def test_a_reused_run_makes_the_trial_finished_at_once(store: Store, sweep: Sweep) -> None:
     run = record_run(store, NewRun("x"))
-    reused = NewTrial(0, 0, {}, "h", status=Status.FINISHED, run_key=run.key, objective_values=(0.5, 1.0))
+    reused = NewTrial(
+        0, 0, {}, "h", status=Status.FINISHED, run_key=run.key, objective_values=(0.5, 1.0), is_reused=True
+    )
     trial = record_trial(store, sweep.key, reused)
     assert (trial.status, trial.is_reused, trial.objective_values) == (Status.FINISHED, True, (0.5, 1.0))
     assert trial.ended_at is not None

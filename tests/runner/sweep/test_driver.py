@@ -11,6 +11,7 @@ from runner.sweep.display import Snapshot
 from runner.sweep.driver import Driver
 from runner.sweep.engine import Task
 from runner.sweep.take_up import TakenUp, take_up
+from runner.sweep.trial_data import TrialData
 from store import (
     Dataset,
     NewRun,
@@ -52,12 +53,14 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.last: Snapshot | None = None
+        self.device_seconds: list[float] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
     def update(self, snapshot: Snapshot) -> None:
         self.last = snapshot
+        self.device_seconds.append(snapshot.device_seconds)
         assert snapshot.line()
 
     def close(self) -> None:
@@ -67,15 +70,16 @@ class Heard:
 class Swept:
     """A sweep that was driven once."""
 
-    def __init__(self, store: Store, text: str, dataset: Dataset, *overrides: str, **options: Any) -> None:
+    def __init__(self, store: Store, text: str, dataset: Dataset | None, *overrides: str, **options: Any) -> None:
         loaded = load(text, f"evaluation.select={options.pop('select', 'validation/accuracy')}", *overrides)
         search = search_of(text, f"evaluation.select={loaded.recipe.evaluation.select}", *overrides)
-        self.taken: TakenUp = take_up(store, loaded, search, dataset, is_fresh=options.get("is_fresh", False))
+        data = TrialData(store, search, dataset)
+        if dataset is None:
+            data.read_first(lambda text: None)
+        self.taken: TakenUp = take_up(store, loaded, data, is_fresh=options.pop("is_fresh", False))
         self.engine: FormulaEngine = options.pop("engine", None) or FormulaEngine(store)
         self.heard = Heard()
-        driver = Driver(
-            store, self.taken.sweep, self.taken.search, self.engine, self.heard, command=("test",), **options
-        )
+        driver = Driver(store, self.taken, self.engine, self.heard, command=("test",), **options)
         self.sweep: Sweep = driver.drive()
         self.trials = read_trials(store, self.sweep.key)
 

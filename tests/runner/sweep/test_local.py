@@ -19,6 +19,7 @@ from runner.sweep.engine import Answer, Asked, Ended, Engine, Lost, Stop, Task, 
 from runner.sweep.local import LocalEngine, worker_environment
 from runner.sweep.search import Search, read_search
 from runner.sweep.take_up import take_up
+from runner.sweep.trial_data import TrialData
 from runner.train import train
 from store import (
     Run,
@@ -85,9 +86,9 @@ def search_in(kit: Kit, space: str, name: str, **overrides: object) -> tuple[str
 def swept(store: Store, kit: Kit, text: str, engine: Engine) -> tuple[Sweep, list[Trial], Heard]:
     loaded = parse_recipe(text, folder=kit.folder)
     search = read_search(loaded.recipe, loaded.written)
-    taken = take_up(store, loaded, search, prepare_data(store, loaded.recipe).dataset)
+    taken = take_up(store, loaded, TrialData(store, search, prepare_data(store, loaded.recipe).dataset))
     heard = Heard()
-    sweep = Driver(store, taken.sweep, taken.search, engine, heard, command=("test",)).drive()
+    sweep = Driver(store, taken, engine, heard, command=("test",)).drive()
     return sweep, read_trials(store, sweep.key), heard
 
 
