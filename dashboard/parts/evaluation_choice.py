@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.formats import count
+from dashboard.formats import count, escape
+from dashboard.parts.choices import tabs
 from dashboard.source import Source
 from store import Evaluation, Run
 
@@ -20,16 +21,8 @@ def evaluation_choice(source: Source, run: Run) -> Evaluation | None:
         return None
     splits = sorted({e.split for e in all_evaluations}, key=lambda split: (split != "validation", split))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        split = st.segmented_control(
-            "Split",
-            splits,
-            default=splits[0],
-            required=True,
-            key="split",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-        fitting = [e for e in all_evaluations if e.split == (split or splits[0])]
+        split = tabs("Split", splits, key="split", write=escape)
+        fitting = [e for e in all_evaluations if e.split == split]
         best = max(fitting, key=lambda e: (e.is_best, e.step))
         by_step = {e.step: e for e in fitting}
         step = _checkpoint(by_step, best)

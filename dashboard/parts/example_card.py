@@ -119,7 +119,8 @@ def _checkpoints(source: Source, history: pd.DataFrame, names: dict[int, str]) -
                 "given": table["given"],
                 "predicted": table["predicted"],
                 "verdict": [
-                    "✓ right" if g == p else "✕ wrong" for g, p in zip(table["given"], table["predicted"], strict=True)
+                    "" if pd.isna(g) else "✓ right" if g == p else "✕ wrong"
+                    for g, p in zip(table["given"], table["predicted"], strict=True)
                 ],
                 "p_given": table["p_given"],
                 "p_predicted": table["p_predicted"],

@@ -54,7 +54,7 @@ def flips_panel(source: Source, found: Pairing, names: tuple[str, str], label_na
         st.info("No example of this kind fits.", icon=":material/filter_alt_off:")
         return
     said = frame.assign(
-        gold=[label_names[i] for i in frame["gold"]],
+        gold=[_label(label_names, i) for i in frame["gold"]],
         predicted_a=[_said(label_names, i, gold) for i, gold in zip(frame["predicted_a"], frame["gold"], strict=True)],
         predicted_b=[_said(label_names, i, gold) for i, gold in zip(frame["predicted_b"], frame["gold"], strict=True)],
     )
@@ -64,9 +64,9 @@ def flips_panel(source: Source, found: Pairing, names: tuple[str, str], label_na
         {
             "gold": text("label", width="small"),
             "predicted_a": text(f"{names[0]} said", width=130),
-            "p_a": probability("prob.", f"The probability that {names[0]} gave its own answer."),
+            "p_a": probability("prob.", f"The probability that {escape(names[0])} gave its own answer."),
             "predicted_b": text(f"{names[1]} said", width=130),
-            "p_b": probability("prob.", f"The probability that {names[1]} gave its own answer."),
+            "p_b": probability("prob.", f"The probability that {escape(names[1])} gave its own answer."),
         },
         key="flips",
     )
@@ -76,6 +76,13 @@ def flips_panel(source: Source, found: Pairing, names: tuple[str, str], label_na
         st.caption(f"{count(offset + 1)} to {last} of {count(counts[kind])} examples", width="content")
 
 
-def _said(label_names: Sequence[str], index: int, gold: int) -> str:
-    shape = "✓" if index == gold else "✕"
-    return f"{shape} {label_names[index]}" if 0 <= index < len(label_names) else "✕ no answer"
+def _label(label_names: Sequence[str], index: float) -> str:
+    """The label of an index; nan, or one that the data do not name, is unknown."""
+    return label_names[int(index)] if 0 <= index < len(label_names) else "unknown"
+
+
+def _said(label_names: Sequence[str], index: float, gold: float) -> str:
+    if not 0 <= index < len(label_names):
+        return "✕ no answer"
+    shape = "" if gold != gold else "✓ " if index == gold else "✕ "
+    return f"{shape}{_label(label_names, index)}"

@@ -6,7 +6,7 @@ import streamlit as st
 from dashboard import work_queries
 from dashboard.axes import axes_of
 from dashboard.charts.search import slice_chart
-from dashboard.formats import count
+from dashboard.formats import count, escape
 from dashboard.parts.drawing import draw
 from dashboard.parts.sweep_trials import importance_panel, space_of
 from dashboard.source import Source
@@ -33,7 +33,7 @@ def render(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
     order = found.table["parameter"].tolist()
     axes.sort(key=lambda axis: order.index(axis.path) if axis.path in order else len(order))
     shown = drawn(finished, objective, MARKS_ON_A_PAGE // max(1, len(axes)))
-    st.markdown(f"###### {objective_title(objective.metric)} over each parameter · n = {count(len(shown))}")
+    st.markdown(f"###### {escape(objective_title(objective.metric))} over each parameter · n = {count(len(shown))}")
     if len(shown) < len(finished):
         st.caption(f"The best {count(len(shown))} of {count(len(finished))} finished trials.")
     columns = st.columns(IN_A_ROW)

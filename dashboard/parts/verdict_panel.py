@@ -10,6 +10,7 @@ from dashboard import queries
 from dashboard.formats import UNKNOWN, count, escape
 from dashboard.pairing import Pairing, correct_jointly, pair, why_not
 from dashboard.parts.behind import behind, opening
+from dashboard.parts.choices import tabs
 from dashboard.rows import mappings
 from dashboard.sentences import metric_title
 from dashboard.source import Source
@@ -40,16 +41,7 @@ def verdict_panel(
         return None
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        chosen = st.segmented_control(
-            "Split",
-            splits,
-            default=splits[0],
-            required=True,
-            key="split",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-        split = chosen or splits[0]
+        split = tabs("Split", splits, key="split", write=escape)
         said = "At each run's best checkpoint, paired example by example."
         if split == "validation":
             said += " The checkpoints were chosen on this split, which flatters all of them."

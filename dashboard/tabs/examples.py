@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import queries
@@ -75,7 +76,7 @@ def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filter
     shown = page.assign(
         given=[_label(names, i) for i in page["given"]],
         predicted=[
-            f"{'✓' if g == p else '✕'} {_label(names, p)}"
+            f"{'' if pd.isna(g) else '✓ ' if g == p else '✕ '}{_label(names, p)}"
             for g, p in zip(page["given"], page["predicted"], strict=True)
         ],
     )

@@ -37,7 +37,7 @@ def render(source: Source, run: Run) -> None:
                 st.code(str(git["patch"]), language="diff", height=400)
         if git.get("untracked"):
             with st.expander("Files that were not tracked"):
-                st.code("\n".join(map(str, git["untracked"])), language=None)
+                st.code("\n".join(_untracked(file) for file in git["untracked"]), language=None)
     with right:
         st.markdown("###### Machine, seeds, command")
         _table({name: value for name, value in provenance.items() if name not in _FOLDED})
@@ -63,6 +63,18 @@ def cost_figures(cost: RunCost) -> dict[str, str]:
         "energy": f"{cost.energy_joules / 3.6e6:.3f} kWh" if cost.energy_joules is not None else UNKNOWN,
         "trained parameters": UNKNOWN if cost.total_parameters is None else parameters,
     }
+
+
+def _untracked(file: Any) -> str:
+    """Path and size; whatever else a script recorded, as text.
+
+    >>> _untracked({"path": "notes.txt", "size_bytes": 1200, "sha256": "ab"}), _untracked("notes.txt")
+    ('notes.txt  1 kB', 'notes.txt')
+    """
+    if not isinstance(file, Mapping):
+        return str(file)
+    n_bytes = file.get("size_bytes")
+    return f"{file.get('path', UNKNOWN)}  {size(n_bytes if isinstance(n_bytes, int | float) else None)}"
 
 
 def _data(source: Source, run: Run) -> None:

@@ -1,6 +1,7 @@
 """Two to ten runs side by side: is one better, what differs, and which examples flipped."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -105,12 +106,16 @@ def _configuration(differing: pd.DataFrame, names: Sequence[str]) -> None:
     if differing.empty:
         st.info("Recipe, data, code, packages, seeds and machine are the same in all of these runs.")
         return
-    shown = differing.rename(columns=dict(enumerate(names)))
+    # columns are called by number: a run may be named like another column
+    titles: Any = {str(i): st.column_config.TextColumn(name) for i, name in enumerate(names)}
     for part in PARTS:
-        rows = shown[shown["part"] == part].drop(columns="part")
+        rows = differing[differing["part"] == part].drop(columns="part")
         if len(rows):
             st.markdown(f"###### {part.capitalize()}")
-            st.dataframe(rows, hide_index=True, height="content" if len(rows) < 15 else 480, key=f"differs-{part}")
+            st.dataframe(
+                rows.rename(columns=str), column_config=titles, hide_index=True,
+                height="content" if len(rows) < 15 else 480, key=f"differs-{part}",
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

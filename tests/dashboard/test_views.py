@@ -1,5 +1,6 @@
 """Every page in every state, run as Streamlit runs it."""
 
+import json
 import time
 from pathlib import Path
 
@@ -259,6 +260,39 @@ def test_compare_of_three_and_its_sections(show: Show, runs: dict[str, Run], sec
     app = show("compare", runs=",".join(ids), section=section, b=ids[2])
     assert f"tweet-lora-r16 ·{ids[2][-4:]} beats tweet-head" in words(app).replace("\\", "")
     assert len(app.dataframe[0].value) == 6
+
+
+def test_compare_of_runs_named_like_columns(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    pair = [runs["head"], runs["lora"]]
+    with store.write() as db:
+        for run, name in zip(pair, ("part", "setting"), strict=True):
+            db.execute("UPDATE runs SET name = ? WHERE key = ?", (name, run.key))
+    app = show("compare", runs=",".join(run.id for run in pair), section="Configuration")
+    table = app.dataframe[1]
+    assert table.value.to_numpy().tolist()[0] == ["model.method", "head", "lora"]
+    titles = {column: config.get("label") for column, config in json.loads(table.proto.columns).items()}
+    assert {"0": "part", "1": "setting"}.items() <= titles.items()
+
+
+def test_compare_where_nobody_knows_the_label(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    said = []
+    for name in ("head", "lora"):
+        evaluation = get_evaluation(store, runs[name].key, "test")
+        assert evaluation is not None
+        said.append(list_predictions(store, evaluation, limit=1000).assign(evaluation=evaluation.key))
+    both = said[0].merge(said[1], on="position")
+    flipped = both[both["predicted_x"] != both["predicted_y"]].iloc[0]
+    with store.write() as db:
+        where = "split = 'test' AND position = ?"
+        db.execute(f"UPDATE dataset_rows SET target = NULL WHERE {where}", (int(flipped["position"]),))
+        db.execute(  # a change so large that it comes first
+            "UPDATE predictions SET loss = 1000 WHERE evaluation_key = ? AND position = ?",
+            (int(flipped["evaluation_x"]), int(flipped["position"])),
+        )
+    app = show("compare", runs=f"{runs['head'].id},{runs['lora'].id}", kind="differ")
+    first = app.dataframe[1].value.iloc[0]
+    assert first["gold"] == "unknown"
+    assert {first["predicted_a"], first["predicted_b"]} <= {"negative", "neutral", "positive"}
 
 
 def test_compare_holm_covers_all_rows_shown(show: Show, runs: dict[str, Run]) -> None:
