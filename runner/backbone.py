@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import ModelError
-from runner.location import model_location
+from runner.location import folder_hint, model_location
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -126,7 +126,9 @@ def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":
             trust_remote_code=spec.trust_remote_code,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"no tokenizer can be loaded from {name!r}: {_first_lines(error)}") from error
+        raise ModelError(
+            f"no tokenizer can be loaded from {name!r}: {_first_lines(error)}{folder_hint(name)}"
+        ) from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(

@@ -1,5 +1,6 @@
 """Where models and data come from: found and checked before torch is loaded, so that a mistake is said at once."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,10 @@ def model_location(name: str, revision: str | None) -> str:
         return name
     try:
         require_hub(name, "model")
-    except HubUnreachable:
+    except HubUnreachable as error:
         cached = cached_folder(name, revision)
         if cached is None:
-            raise
+            raise HubUnreachable(f"{error}{folder_hint(name)}") from error
         return cached
     return name
 
@@ -65,6 +66,13 @@ def cached_folder(name: str, revision: str | None) -> str | None:
         return None
     except HFValidationError as error:
         raise ModelError(f"{name!r} is neither a folder nor a hub name: {error}") from error
+
+
+def folder_hint(name: str) -> str:
+    """What to add to an error about a hub model where there is a folder of its name here; else an empty text."""
+    if not os.path.isdir(name):  # which takes any name, where Path.is_dir raises for some
+        return ""
+    return f' There is a folder "{name}" here, but no model in it; write "./{name}" if you mean it all the same.'
 
 
 def _check_folder(folder: Path) -> None:

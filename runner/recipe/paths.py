@@ -12,7 +12,7 @@ from runner.recipe.spaces import parts_of
 from runner.recipe.tables import RawTable, value_at, with_value
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
-_MODEL_FILES: Final = ("config.json",)
+_MODEL_FILES: Final = ("config.json", "*.safetensors", "*.bin")
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "config.json")
 
 
@@ -55,7 +55,7 @@ def locate_data(text: str, folder: Path) -> str:
 
 
 def locate_model(text: str, folder: Path) -> str:
-    """The absolute path of a model folder; the name of a hub model stays as it is."""
+    """The absolute path of a model folder, whole or not; the name of a hub model stays as it is."""
     if text.startswith(("builtin:", "scratch:")):
         return text
     return _locate_named(text, folder, _MODEL_FILES)
@@ -68,9 +68,8 @@ def locate_tokenizer(text: str, folder: Path) -> str:
 
 def _locate_named(text: str, folder: Path, files: tuple[str, ...]) -> str:
     is_path = text.startswith((".", "~")) or Path(text).is_absolute()
-    if is_path or any(os.path.isfile(folder / text / file) for file in files):
-        return _absolute(text, folder)
-    return text
+    holds_one = os.path.isdir(folder / text) and any(any((folder / text).glob(file)) for file in files)
+    return _absolute(text, folder) if is_path or holds_one else text
 
 
 def _absolute(text: str, folder: Path) -> str:

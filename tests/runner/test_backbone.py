@@ -195,6 +195,14 @@ def test_a_hub_that_is_away_is_said_at_once() -> None:
 
 
 @pytest.mark.usefixtures("no_hub")
+def test_a_folder_that_may_have_been_meant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HubUnreachable, match=r'There is a folder "mine" here, but no model in it; write "./mine" if'):
+        load_backbone(Model(base="mine"))
+
+
+@pytest.mark.usefixtures("no_hub")
 def test_a_model_in_the_local_cache_needs_no_hub(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

@@ -45,13 +45,13 @@ def test_a_source_replaces_the_inherited_one_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_range_replaces_a_list_and_another_range(tmp_path: Path) -> None:
-    sweep = '[sweep.space]\n"training.epochs" = { low = 1, high = 9, step = 2 }\n"training.seed" = [1, 2]\n'
+    sweep = '[sweep.space]\n"training.epochs" = { low = 1, high = 9, step = 2 }\n"training.batch_size" = [1, 2]\n'
     write(tmp_path / "base.toml", SMALL + sweep)
     child = 'base = "base.toml"\n[sweep.space]\n"training.epochs" = { low = 2, high = 3 }\n'
     resolved = load_recipe(write(tmp_path / "child.toml", child)).resolved
     assert resolved["sweep"]["space"] == {
         "training.epochs": {"low": 2, "high": 3, "log": False, "step": None, "when": None, "int": False},
-        "training.seed": [1, 2],
+        "training.batch_size": [1, 2],
     }
 
 
@@ -206,6 +206,8 @@ def test_a_model_is_a_folder_only_if_it_looks_like_one(tmp_path: Path) -> None:
     (tmp_path / "gpt2").mkdir()
     assert load_recipe(recipe).recipe.model.base == "gpt2"
     write(tmp_path / "gpt2" / "config.json", "{}")
+    assert load_recipe(recipe).recipe.model.base == str(tmp_path / "gpt2")
+    (tmp_path / "gpt2" / "config.json").rename(tmp_path / "gpt2" / "model.safetensors")  # not whole: that is said
     assert load_recipe(recipe).recipe.model.base == str(tmp_path / "gpt2")
 
 
