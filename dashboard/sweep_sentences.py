@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dashboard.formats import count, duration, estimate, is_known, number
+from dashboard.formats import count, duration, estimate, is_known
 from dashboard.sentences import metric_title
 from dashboard.work_queries import Contenders
+from evals.intervals import mean_interval
 from evals.seeds import MOST_SEEDS, seeds_to_tell
 from store import Status, Sweep
 
@@ -61,7 +62,9 @@ def _best(sweep: Sweep, trials: pd.DataFrame) -> str:
     best, value, n = (values[column].iloc[int(place)] for column in ("number", "mean", "size"))
     row = finished[finished["number"] == best].iloc[0]
     has_interval = n == 1 and objective.metric == row["select_metric"]
-    shown = estimate(float(value), row["low"], row["high"]) if has_interval else number(float(value))
+    over_seeds = mean_interval(finished.loc[finished["number"] == best, objective.metric])
+    low, high = (row["low"], row["high"]) if has_interval else over_seeds[1:3]  # over examples, or over seeds
+    shown = estimate(float(value), low, high)
     where = f"trial {best}" + (f", mean of {n} seeds" if n > 1 else "")
     return f"best {shown} {objective_title(objective.metric)} ({where})"
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dashboard.axes import ABSENT_PLACE, Axis, written
 from dashboard.charts.palette import require
+from evals.intervals import mean_interval
 from evals.search import best_so_far, pareto_front
 from store import Objective
 
@@ -41,6 +42,23 @@ def parameter_frame(trials: pd.DataFrame) -> pd.DataFrame:
 def finished_values(trials: pd.DataFrame, metric: str) -> Floats:
     """An objective (n,), nan unless the trial finished: what a pruned one said early is not comparable."""
     return trials[metric].where(trials["status"] == "finished").to_numpy(dtype=np.float64)
+
+
+def seed_means(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Columns mean and half (of the 95 % interval) of an objective over the finished seeds of each trial's
+    configuration, with the index of `trials`; nan where it has fewer than two.
+    """
+    values = pd.Series(finished_values(trials, metric), index=trials.index)
+    found = {number: mean_interval(of_one) for number, of_one in values.groupby(trials["number"])}
+    several = [found[number] if found[number].n > 1 else None for number in trials["number"]]
+    return pd.DataFrame(
+        {
+            "mean": [np.nan if each is None else each.mean for each in several],
+            "half": [np.nan if each is None else each.high - each.mean for each in several],
+        },
+        index=trials.index,
+        dtype="float64",
+    )
 
 
 def drawn(trials: pd.DataFrame, objective: Objective, most: int = MOST_DRAWN) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from dashboard.parts.sweep_trials import space_of
 from dashboard.parts.trials_table import trial_columns, trials_table
 from dashboard.source import Source
 from dashboard.sweep_sentences import objective_title
-from dashboard.trials import MOST_DRAWN, parameter_frame, trade_off_frame, trial_labels
+from dashboard.trials import MOST_DRAWN, parameter_frame, seed_means, trade_off_frame, trial_labels
 from store import Sweep
 
 
@@ -49,7 +49,7 @@ def render(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
     st.markdown(f"###### On the front: {count(len(front))} of {count(len(frame))} finished trials")
     axes = axes_of(parameter_frame(trials), space_of(sweep))
     event = st.dataframe(
-        trials_table(front, axes, sweep.objectives),
+        trials_table(front, axes, sweep.objectives, seed_means(trials, metrics[0])),
         column_config=trial_columns(axes, sweep.objectives),
         hide_index=True,
         height="content" if len(front) <= 12 else 420,

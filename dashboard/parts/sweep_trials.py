@@ -12,7 +12,7 @@ from dashboard.parts.drawing import draw, draw_selectable
 from dashboard.parts.trials_table import trial_columns, trials_table
 from dashboard.source import Source
 from dashboard.sweep_sentences import objective_title
-from dashboard.trials import brushed, drawn, finished_values, parallel_frame, parameter_frame, progress
+from dashboard.trials import brushed, drawn, finished_values, parallel_frame, parameter_frame, progress, seed_means
 from evals.importance import METHOD, Importance
 from store import Sweep
 
@@ -39,7 +39,7 @@ def render(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
     with right:
         importance_panel(found, axes)
     chosen = _lines(sweep, trials, axes, found)
-    _table(sweep, trials.loc[chosen.index[chosen]] if chosen is not None else trials, axes, n_all=len(trials))
+    _table(sweep, trials.loc[chosen.index[chosen]] if chosen is not None else trials, axes, all_trials=trials)
 
 
 def space_of(sweep: Sweep) -> dict[str, object]:
@@ -110,7 +110,7 @@ def _is_brushed(key: str) -> bool:
     return any(dict(state.get("selection") or {}).values())
 
 
-def _table(sweep: Sweep, trials: pd.DataFrame, axes: list[Axis], *, n_all: int) -> None:
+def _table(sweep: Sweep, trials: pd.DataFrame, axes: list[Axis], *, all_trials: pd.DataFrame) -> None:
     objective = sweep.objectives[0]
     order = trials.assign(key_=finished_values(trials, objective.metric)).sort_values(
         ["key_", "number"], ascending=[objective.direction == "minimize", True], na_position="last"
@@ -118,7 +118,7 @@ def _table(sweep: Sweep, trials: pd.DataFrame, axes: list[Axis], *, n_all: int) 
     place = st.container(horizontal=True, vertical_alignment="center", gap="small")
     runs = order["run_id"].tolist()
     event = st.dataframe(
-        trials_table(order, axes, sweep.objectives),
+        trials_table(order, axes, sweep.objectives, seed_means(all_trials, objective.metric)),
         column_config=trial_columns(axes, sweep.objectives),
         hide_index=True,
         height="content" if len(order) <= 15 else 480,
@@ -142,5 +142,5 @@ def _table(sweep: Sweep, trials: pd.DataFrame, axes: list[Axis], *, n_all: int) 
             help=f"Choose 2 to {MOST_COMPARED} trials; the best of them is the baseline.",
         ):
             st.switch_page("views/compare.py", query_params={"runs": ",".join(runs[row] for row in sorted(rows))})
-        said = f"{count(len(order))} of {count(n_all)} trials, the best first"
+        said = f"{count(len(order))} of {count(len(all_trials))} trials, the best first"
         st.caption(f"{said} · tick rows to compare their runs, click a number to open one", width="content")

@@ -17,8 +17,13 @@ from dashboard.trials import number_text, parameter_frame, trial_labels
 from store import Objective
 
 
-def trials_table(trials: pd.DataFrame, axes: Sequence[Axis], objectives: Sequence[Objective]) -> pd.DataFrame:
-    """What people see of `store.list_trials`: a row a trial; columns of parameters are named by their label."""
+def trials_table(
+    trials: pd.DataFrame, axes: Sequence[Axis], objectives: Sequence[Objective], means: pd.DataFrame
+) -> pd.DataFrame:
+    """What people see of `store.list_trials`: a row a trial; columns of parameters are named by their label.
+
+    `means` are those of `seed_means` over all trials, of which these may be a part.
+    """
     require(trials, "trials_table", "status", "number", "seed", "parameters", "cause", "wall_seconds", "rung_value")
     parameters = parameter_frame(trials)
     columns: dict[str, Any] = {
@@ -30,6 +35,8 @@ def trials_table(trials: pd.DataFrame, axes: Sequence[Axis], objectives: Sequenc
     columns["half"] = ((trials["high"].astype("float64") - trials["low"].astype("float64")) / 2).where(
         trials["status"] == "finished"
     )
+    over_seeds = means.loc[trials.index].where(trials["status"] == "finished")
+    columns |= {"mean": over_seeds["mean"], "mean_half": over_seeds["half"]}
     for i, axis in enumerate(axes):
         columns[f"parameter{i}"] = _column(parameters[axis.path])
     columns |= {
@@ -40,7 +47,11 @@ def trials_table(trials: pd.DataFrame, axes: Sequence[Axis], objectives: Sequenc
         "note": [_note(row) for row in tuples(trials)],
     }
     table = pd.DataFrame(columns, index=trials.index)
-    optional = [name for name in ("half", "last", "epochs", "time", "cost", "note") if table[name].isna().all()]
+    optional = [
+        name
+        for name in ("half", "mean", "mean_half", "last", "epochs", "time", "cost", "note")
+        if table[name].isna().all()
+    ]
     return table.drop(columns=optional)
 
 
@@ -79,8 +90,13 @@ def trial_columns(axes: Sequence[Axis], objectives: Sequence[Objective]) -> dict
         "cost": column.TextColumn("cost", width=88, alignment="right"),
         "note": column.TextColumn("note", width="medium"),
     }
+    digits = _digits(objectives[0].metric)
+    found["mean"] = column.NumberColumn("mean of seeds", format=digits, width=92, help="Over its finished seeds.")
+    found["mean_half"] = column.NumberColumn(
+        "± seeds", format=digits, width=68, help="Half of the mean's 95 % interval over seeds."
+    )
     for i, objective in enumerate(objectives):
-        digits = "%.3f" if objective.metric.startswith("validation/") else "%.4g"
+        digits = _digits(objective.metric)
         found[f"objective{i}"] = column.NumberColumn(objective_title(objective.metric), format=digits, width=92)
     for i, axis in enumerate(axes):
         is_scale = axis.scale != "choice"
@@ -91,6 +107,10 @@ def trial_columns(axes: Sequence[Axis], objectives: Sequence[Objective]) -> dict
             else column.TextColumn(axis.label, width=width)
         )
     return found
+
+
+def _digits(metric: str) -> str:
+    return "%.3f" if metric.startswith("validation/") else "%.4g"
 
 
 def _is_numeral(text: str) -> bool:

@@ -313,7 +313,12 @@ class Sweep(Table):
     )
     seeds: Count = Field(
         default=1,
-        description="Seeds of the configurations that contend for the best: `training.seed` and the ones after it.",
+        description="Seeds of each configuration that `seeds_for` names: `training.seed` and the ones after it.",
+    )
+    seeds_for: Literal["contenders", "all"] = Field(
+        default="contenders",
+        description="Which configurations get all seeds: those that contend for the best, or all that were not stopped "
+        "early.",
     )
     objectives: Annotated[Texts, Field(min_length=1)] | None = Field(
         default=None,

@@ -26,10 +26,6 @@ def sweep_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _part_rules(raw, part)
     yield from _condition_rules(parts)
     yield from _objective_rules(raw)
-    seeds = value_at(raw, ("sweep", "seeds"))
-    if any(part.keys == _SEED for part in parts) and is_number(seeds) and seeds > 1:
-        hint = "leave one of them out"
-        yield Problem(("sweep", "seeds"), seeds, "and a space with training.seed both choose the seed", hint)
 
 
 def command_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -57,6 +53,10 @@ def _part_rules(raw: Mapping[str, Any], part: Part) -> Iterator[Problem]:
         if part.keys[: len(only)] == only and method not in candidates(raw, METHOD, "full"):
             hint = f'add "model.method" = [..., "{method}"] to the space'
             yield Problem(part.here, written, f"belongs to method {method}, which no trial would use", hint)
+    if part.keys == _SEED:
+        hint = 'set seeds = 3 in [sweep], and seeds_for = "all" for the mean over seeds of every configuration'
+        yield Problem(part.here, written, "is no choice to search over: a seed is no better than another", hint)
+        return
     if part.range is not None:
         yield from _range_rules(part.here, part.keys, part.range, value_at(raw, ("sweep", "sampler")))
     yield from _value_rules(raw, part, part.keys)

@@ -145,7 +145,7 @@ class Driver:
                     self._start(step.trial, is_promotion=step.kind == "promote")
                 case "ask":
                     self._ask(known)
-                case "over" if self._ledger.add_seeds(self._search.spec.seeds):
+                case "over" if self._ledger.add_seeds():
                     pass
                 case _:
                     return
@@ -168,7 +168,7 @@ class Driver:
     def _ask(self, known: list[Configuration]) -> None:
         parameters = ask(self._search, known)
         if parameters is not None:
-            self._ledger.record(len(known), self._search.seed(parameters, 0), parameters)
+            self._ledger.record(len(known), self._search.seed(0), parameters)
             self._check_failures()
             return
         self._is_exhausted = True

@@ -98,22 +98,31 @@ class Ledger:
         if not self._needs_latency:
             self._finish(trial, run, None)
 
-    def add_seeds(self, n_seeds: int) -> bool:
-        """One more seed for each contender that has fewer than are wanted; False where none has."""
-        known = self.known()
-        leaders = find_leaders(self._store, self._search, known) if n_seeds > 1 else None
-        contenders = () if leaders is None else leaders.contenders
-        lacking = [each for each in known if each.number in contenders and len(each.trials) < n_seeds]
+    def add_seeds(self) -> bool:
+        """Further seeds for the configurations that are to have them; False where all have theirs.
+
+        Contenders get one at a time, for with each there are fewer of them; where all get them, all at once.
+        """
+        spec, known = self._search.spec, self.known()
+        if spec.seeds == 1:
+            return False
+        if spec.seeds_for == "all":
+            chosen, at_once = [each.number for each in known if each.status == Status.FINISHED], spec.seeds
+        else:
+            leaders = find_leaders(self._store, self._search, known)
+            chosen, at_once = ([] if leaders is None else list(leaders.contenders)), 1
+        lacking = [each for each in known if each.number in chosen and len(each.trials) < spec.seeds]
         for configuration in lacking:
-            seed = self._search.seed(configuration.parameters, len(configuration.trials))
-            self.record(configuration.number, seed, configuration.parameters)
+            n = len(configuration.trials)
+            for place in range(n, min(n + at_once, spec.seeds)):
+                self.record(configuration.number, self._search.seed(place), configuration.parameters)
         return bool(lacking)
 
     def run_of(self, trial: Trial) -> Run | None:
         """The trial's run, also where a driver died before it could write down which it is."""
         if trial.run_key is not None:
             return get_run(self._store, trial.run_key)
-        name = self._search.trial_name(trial.number, trial.seed, trial.parameters)
+        name = self._search.trial_name(trial.number, trial.seed)
         run = find_trial_run(self._store, name, trial.recipe_hash, trial.created_at)
         if run is not None:
             set_trial_run(self._store, trial, run.key)
@@ -138,7 +147,7 @@ class Ledger:
             self._finish(trial, run, None)
             return None
         loaded = self._search.trial_recipe(trial.number, trial.seed, trial.parameters)
-        is_first = trial.seed == self._search.seed(trial.parameters, 0)
+        is_first = trial.seed == self._search.seed(0)
         start_trial(self._store, trial, is_promotion=is_promotion, is_trained=not is_finished)
         if is_promotion:
             self._say(f"trial {trial.number} goes on: it is among the best of its rung now")
@@ -230,5 +239,5 @@ class Ledger:
         self._say(f"{self._called(trial)} failed: {cause}" + ("; it is tried again" if again else ""))
 
     def _called(self, trial: Trial) -> str:
-        is_first = trial.seed == self._search.seed(trial.parameters, 0)
+        is_first = trial.seed == self._search.seed(0)
         return f"trial {trial.number}" if is_first else f"trial {trial.number} with seed {trial.seed}"

@@ -27,7 +27,8 @@ def preview(search: Search, store: Store | None, n_most: int) -> Iterator[str]:
         rungs = ", ".join(f"{rung:.3g}" for rung in search.rungs)
         yield f"pruner {spec.pruner} looks at {rungs} of each trial's steps"
     if spec.seeds > 1:
-        yield f"{spec.seeds} seeds for those that contend for the best"
+        whom = "each that is not stopped early" if spec.seeds_for == "all" else "those that contend for the best"
+        yield f"{spec.seeds} seeds for {whom}"
     yield from limits(search)
     known = _known(store, search)
     if known:
@@ -71,7 +72,7 @@ def _known(store: Store | None, search: Search) -> list[Configuration]:
 
 def _there(store: Store | None, search: Search, number: int, parameters: dict[str, object]) -> str:
     try:
-        loaded = search.trial_recipe(number, search.seed(parameters, 0), parameters)
+        loaded = search.trial_recipe(number, search.seed(0), parameters)
     except RecipeError as error:
         return f"   fails: {error.problems[0].message}"
     run = None if store is None else find_finished_run(store, loaded.hash, None)

@@ -13,7 +13,7 @@ _FIRST_HALVING, _FIRST_OTHER = 1 / 16, 1 / 8
 def rungs_of(spec: SweepSpec) -> tuple[float, ...]:
     """Fractions in (0, 1), increasing: eta apart for asha and hyperband, multiples of the first for the others.
 
-    >>> rungs_of(SweepSpec(pruner="asha", space={"training.seed": [1]}))
+    >>> rungs_of(SweepSpec(pruner="asha", space={"training.epochs": [1]}))
     (0.0625, 0.25)
     """
     if spec.pruner == "none":

@@ -14,8 +14,6 @@ from runner.sweep.rungs import rungs_of
 from runner.sweep.space import Parameters, Space, read_space
 from store import Objective
 
-_SEED = "training.seed"
-
 
 @dataclass(frozen=True)
 class Search:
@@ -38,16 +36,16 @@ class Search:
         """Whether trials may differ in the data they train on."""
         return any(dimension.keys[0] == "data" for dimension in self.space.dimensions)
 
-    def seed(self, parameters: Parameters, place: int) -> int:
+    def seed(self, place: int) -> int:
         """The seed of a configuration's trial number `place`, from 0."""
-        return int(parameters.get(_SEED, self.recipe.training.seed)) + place
+        return self.recipe.training.seed + place
 
-    def trial_name(self, number: int, seed: int, parameters: Parameters) -> str:
+    def trial_name(self, number: int, seed: int) -> str:
         """The name of a trial's run: the sweep's with the number, and the seed where it is another than the first.
 
         What does not fit into a recipe's name is cut from the sweep's.
         """
-        end = f"-{number}" + ("" if seed == self.seed(parameters, 0) else f"-s{seed}")
+        end = f"-{number}" + ("" if seed == self.seed(0) else f"-s{seed}")
         return self.name[: 100 - len(end)].rstrip() + end
 
     def trial_recipe(self, number: int, seed: int, parameters: Parameters) -> LoadedRecipe:
@@ -58,7 +56,7 @@ class Search:
         raw = without(self.written, ("sweep",))
         for dimension in (self.space.active(parameters) or {}).values():
             raw = merge(raw, nested(dimension.keys, parameters[dimension.path]), inside=dimension.keys)
-        name = self.trial_name(number, seed, parameters)
+        name = self.trial_name(number, seed)
         raw = active({**with_value(raw, ("training", "seed"), seed), "name": name})
         raw["tags"] = [*dict.fromkeys((*self.recipe.tags, f"sweep:{self.name}"))]
         recipe, problems = check_fields(raw)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evals.classification import METRICS
+from evals.intervals import mean_interval
 from runner.commands.options import UNKNOWN, duration, records, size, table
 from runner.recipe import toml_text
 from runner.recipe.tables import without
@@ -104,7 +105,7 @@ def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
         value = f"{row['mean']:.4f}" if objectives[0].metric.startswith("validation/") else f"{row['mean']:.4g}"
         if row["high"] == row["high"]:
             value += f" ±{_half_width(objectives[0].metric, row):.4f}"
-        others = [f"{value:.4g}" for value in (configuration.values or ())[1:]]
+        others = [_over_seeds(configuration, i) for i in range(1, len(objectives))]
         cells = [_plain(configuration.parameters.get(path, UNKNOWN)) for path in paths]
         mark = "*" if number in leaders.contenders else ""
         cost = get_cost(store, int(configuration.first.run_key or 0))
@@ -117,6 +118,14 @@ def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
     found = table(headers, rows, right=(1, 2, 3))
     more = len(leaders.numbers) - len(shown)
     return found + (f"\n… and {more} more" if more else "")
+
+
+def _over_seeds(configuration: Configuration, objective: int) -> str:
+    """An objective's mean over the finished seeds with its 95 % interval, where there are several."""
+    given = [t.objective_values for t in configuration.trials if t.status == Status.FINISHED and t.objective_values]
+    known = [value for values in given if (value := values[objective]) is not None]
+    found = mean_interval(known)
+    return f"{found.mean:.4g}" + (f" ±{found.high - found.mean:.2g}" if found.high == found.high else "")
 
 
 def _half_width(metric: str, row: Mapping[Any, Any]) -> float:

@@ -31,7 +31,7 @@ from store.sweeps import find_same, find_sweep, require_free, update_sweep
 from store.trials import TakenOver, find_trial_run, take_over
 
 _NO_SEARCH = ("name", "notes", "tags", "sweep")
-_BUDGET = ("trials", "seeds", "max_hours", "max_gpu_hours", "retries", "stop_after")
+_BUDGET = ("trials", "seeds", "seeds_for", "max_hours", "max_gpu_hours", "retries", "stop_after")
 _MOST_SAID = 12
 
 
@@ -186,7 +186,7 @@ def _run(store: Store, trial: Trial, number: int, search: Search, data: TrialDat
         return None
     if loaded.hash != trial.recipe_hash:
         return None
-    name = search.trial_name(trial.number, trial.seed, trial.parameters)
+    name = search.trial_name(trial.number, trial.seed)
     run = (
         find_trial_run(store, name, trial.recipe_hash, trial.created_at)  # its driver died before it could note it
         if trial.run_key is None

@@ -90,7 +90,7 @@ def _recipes(search: Search) -> Iterator[Recipe]:
     for place in islice(shuffled(space.size() or 0, 0), 100 * _MOST_READ):
         parameters = space.at(place)
         try:
-            recipe = of_data.trial_recipe(0, search.seed(parameters, 0), parameters).recipe
+            recipe = of_data.trial_recipe(0, search.seed(0), parameters).recipe
         except RecipeError:  # what makes no recipe together: the trial says so
             continue
         if _key(recipe) not in seen:

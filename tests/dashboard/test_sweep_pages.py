@@ -1,5 +1,6 @@
 """The pages about sweeps in every state, and what their buttons ask of the store."""
 
+import re
 import time
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import work_queries
 from dashboard.parts.sweep_actions import sweep_arguments
+from dashboard.parts.sweep_budget import used_up
+from dashboard.parts.trials_table import trial_columns, trials_table
 from dashboard.source import Source
 from dashboard.sweep_sentences import leaders_sentence, objective_title, spent_text, sweep_sentence
+from dashboard.trials import seed_means
 from dashboard.work_queries import Contenders
 from store import (
     Run,
@@ -263,7 +267,11 @@ def test_sentences_of_seeds_costs_and_objectives(store: Store) -> None:
     made = make_sweep(store, n=3, wanted=3, n_seeds=3, with_scores=False)
     trials = list_trials(store, made.key)
     assert sweep_sentence(made, trials).startswith("3 of 3 trials, with up to 3 seeds; best 0.")
-    assert "mean of 3 seeds" in sweep_sentence(made, trials)
+    assert re.search(r"best 0\.\d+ ± 0\.\d+ macro F1 \(trial \d, mean of 3 seeds\)", sweep_sentence(made, trials))
+    table = trials_table(trials, [], made.objectives, seed_means(trials, made.objectives[0].metric))
+    assert (table["mean_half"] > 0).all()
+    assert table.groupby(trials["number"])["mean"].nunique().tolist() == [1, 1, 1]
+    assert set(table.columns) <= set(trial_columns([], made.objectives))
     assert str(spent_text(trials)).endswith("of CPU")
     assert spent_text(trials.assign(device_seconds=None)) is None
     assert objective_title("cost/peak_device_bytes") == "peak device memory (bytes)"
@@ -292,8 +300,45 @@ def test_resume_queues_a_job_once(show: Show, store: Store, sweep: Sweep) -> Non
 
 def test_arguments_of_a_job_name_the_sweep_and_what_is_wanted(sweep: Sweep) -> None:
     assert sweep_arguments(sweep) == {"recipe": sweep.id, "recipe_device": "auto", "options": {}}
-    assert sweep_arguments(sweep, 40)["options"] == {"trials": 40}
-    assert sweep_arguments(sweep, None, 3)["options"] == {"seeds": 3}
+    assert sweep_arguments(sweep, {"trials": 40})["options"] == {"trials": 40}
+
+
+def test_failed_trials_can_be_tried_again(show: Show, store: Store) -> None:
+    made = make_sweep(store, n=10, wanted=10, with_scores=False)
+    app = show("sweep", sweep=made.id)
+    button(app, "Retry 1 failed").click().run()  # type: ignore[attr-defined]  # as above
+    assert get_job(store, "@latest").arguments["options"] == {"retry": True}
+    whole = make_sweep(store, "whole", n=3, wanted=3, with_scores=False)
+    assert not any(each.label.startswith("Retry") for each in show("sweep", sweep=whole.id).button)
+
+
+@pytest.mark.parametrize("key", ["Resume", "extend", "seeds", "retry"])
+def test_a_sweep_that_used_up_its_hours_goes_on_with_more(show: Show, store: Store, key: str) -> None:
+    made = make_sweep(store, n=10, wanted=20, with_scores=False)
+    with store.write() as db:
+        db.execute(
+            "UPDATE sweeps SET wall_seconds = 7300, cause = 'its 2 hours are over (max_hours); raise them to go on',"
+            " recipe = json_set(recipe, '$.sweep.max_hours', 2.0, '$.sweep.max_gpu_hours', 100.0)"
+        )
+    app = show("sweep", sweep=made.id)
+    assert [field.label for field in app.number_input if "Hours" in field.label] == ["Hours in all"]
+    app.number_input(key="sweep-max-hours").set_value(5.5).run()
+    pressed = button(app, key) if key == "Resume" else app.button(key=key)
+    pressed.click().run()  # type: ignore[attr-defined]  # as above
+    options = get_job(store, "@latest").arguments["options"]
+    assert options.pop("max-hours") == 5.5
+    assert options == {"Resume": {}, "extend": {"trials": 30}, "seeds": {"seeds": 3}, "retry": {"retry": True}}[key]
+
+
+def test_hours_of_devices_are_those_of_the_own_runs(store: Store) -> None:
+    made = make_sweep(store, n=10, wanted=None, with_scores=False)
+    trials = list_trials(store, made.key)
+    hours = trials["device_seconds"].sum() / 3600
+    with store.write() as db:
+        db.execute("UPDATE sweeps SET recipe = json_set(recipe, '$.sweep.max_gpu_hours', ?)", (hours / 2,))
+    (limit,) = used_up(get_sweep(store, made.key), trials)
+    assert (limit.option, limit.used) == ("max-gpu-hours", pytest.approx(hours))
+    assert used_up(get_sweep(store, made.key), trials.assign(is_reused=True)) == []
 
 
 def test_extend_and_seeds_queue_with_their_numbers(show: Show, store: Store, sweep: Sweep) -> None:

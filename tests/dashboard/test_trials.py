@@ -18,6 +18,7 @@ from dashboard.trials import (
     progress,
     rung_counts,
     rung_frame,
+    seed_means,
     slice_frame,
     trade_off_frame,
     trial_labels,
@@ -47,6 +48,21 @@ def trials() -> pd.DataFrame:
             "ended_at": [20.0, 10.0, 30.0, np.nan],
         }
     )  # fmt: skip
+
+
+def test_means_over_seeds_where_there_are_several() -> None:
+    frame = pd.DataFrame(
+        {
+            "number": [0, 0, 0, 1, 2, 2],
+            "f1": [0.70, 0.72, 0.74, 0.6, 0.5, 0.9],
+            "status": ["finished"] * 4 + ["finished", "running"],
+        },
+        index=[5, 4, 3, 2, 1, 0],
+    )
+    found = seed_means(frame, "f1")
+    assert found.index.tolist() == frame.index.tolist()
+    assert found["mean"].to_numpy() == pytest.approx([0.72] * 3 + [np.nan] * 3, nan_ok=True)
+    assert found["half"].to_numpy() == pytest.approx([0.04968] * 3 + [np.nan] * 3, abs=1e-4, nan_ok=True)
 
 
 # axes --------------------------------------------------------------------------------------------------------------

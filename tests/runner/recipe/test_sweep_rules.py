@@ -55,7 +55,7 @@ def test_conditions_name_swept_paths_and_their_values() -> None:
 "training.weight_decay" = { low = 0.0, high = 0.1 }
 "training.epochs" = { low = 1, high = 5, when = { "model.methd" = "full" } }
 "training.warmup" = { values = [0.1], when = { "model.method" = "lora" } }
-"training.seed" = { values = [1], when = { "training.weight_decay" = 0.1 } }
+"training.max_steps" = { values = [1], when = { "training.weight_decay" = 0.1 } }
 "training.batch_size" = { values = [8], when = { "training.max_grad_norm" = 1.0 } }
 """
     ) == {
@@ -63,7 +63,7 @@ def test_conditions_name_swept_paths_and_their_values() -> None:
         "did you mean model.method?",
         'sweep.space."training.warmup".when."model.method"': 'is no value that model.method would have; it has "full", '
         '"head"',
-        'sweep.space."training.seed".when."training.weight_decay"': "is a range, and conditions are on values; "
+        'sweep.space."training.max_steps".when."training.weight_decay"': "is a range, and conditions are on values; "
         "give it a list of values",
         'sweep.space."training.batch_size".when."training.max_grad_norm"': "is not swept, so it cannot be a condition; "
         "conditions are on paths of this [sweep.space]",
@@ -74,13 +74,13 @@ def test_conditions_do_not_go_in_circles() -> None:
     assert found(
         """
 [sweep.space]
-"training.epochs" = { values = [1, 2], when = { "training.seed" = 1 } }
-"training.seed" = { values = [1, 2], when = { "training.epochs" = 2 } }
-"training.warmup" = { values = [0.1], when = { "training.seed" = 1 } }
+"training.epochs" = { values = [1, 2], when = { "training.max_steps" = 1 } }
+"training.max_steps" = { values = [1, 2], when = { "training.epochs" = 2 } }
+"training.warmup" = { values = [0.1], when = { "training.max_steps" = 1 } }
 """
     ) == {
         'sweep.space."training.epochs"': "depends on itself by its conditions; take one of them away",
-        'sweep.space."training.seed"': "depends on itself by its conditions; take one of them away",
+        'sweep.space."training.max_steps"': "depends on itself by its conditions; take one of them away",
     }
 
 
@@ -134,13 +134,13 @@ def test_whole_numbers_for_a_field_of_any_kind() -> None:
     ],
 )
 def test_a_search_that_cannot_be_is_said(sweep: str, path: str, words: str) -> None:
-    messages = found(f'[sweep]\n{sweep}\n[sweep.space]\n"training.seed" = [1]')
+    messages = found(f'[sweep]\n{sweep}\n[sweep.space]\n"training.max_steps" = [1]')
     assert list(messages) == [path]
     assert words in messages[path]
 
 
 def test_what_is_measured_has_to_be_kept() -> None:
-    kept = '[sweep]\nobjectives = ["latency/ms"]\n[sweep.space]\n"training.seed" = [1]\n[checkpoints]\nkeep = "none"'
+    kept = '[sweep]\nobjectives = ["latency/ms"]\n[sweep.space]\n"training.epochs" = [1]\n[checkpoints]\nkeep = "none"'
     assert "no" in found(kept)["sweep.objectives"]
     lost = '[sweep]\npruner = "asha"\n[sweep.space]\n"training.epochs" = [1]\n[checkpoints]\nkeep = "none"'
     assert "takes trials up again from checkpoints, and none is kept" in found(lost)["sweep.pruner"]
@@ -148,10 +148,15 @@ def test_what_is_measured_has_to_be_kept() -> None:
     assert "none are recorded" in found(blind)["sweep.pruner"]
 
 
-def test_seeds_are_chosen_once() -> None:
-    both = found('[sweep]\nseeds = 3\n[sweep.space]\n"training.seed" = [1, 2]')
-    assert list(both) == ["sweep.seeds"]
-    assert parse(SMALL + '[sweep]\nseeds = 3\n[sweep.space]\n"training.epochs" = [1, 2]').recipe.sweep is not None
+def test_a_seed_is_no_choice() -> None:
+    assert found('[sweep.space]\n"training.seed" = [1, 2]') == {
+        'sweep.space."training.seed"': "is no choice to search over: a seed is no better than another; "
+        'set seeds = 3 in [sweep], and seeds_for = "all" for the mean over seeds of every configuration'
+    }
+    lines = '[sweep]\nseeds = 3\nseeds_for = "all"\n[sweep.space]\n"training.epochs" = [1, 2]'
+    sweep = parse(SMALL + lines).recipe.sweep
+    assert sweep is not None
+    assert sweep.seeds_for == "all"
 
 
 def test_a_command_needs_more_than_a_recipe() -> None:

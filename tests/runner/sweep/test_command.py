@@ -152,7 +152,7 @@ objectives = ["validation/f1"]
 "training.epochs" = []
 "training.weight_decay" = { low = 0.3, high = 0.1 }
 "training.warmup" = { low = 0.0, high = 0.5, step = 0.1, log = true }
-"training.seed" = { values = [1], when = { "model.methd" = "full" } }
+"training.batch_size" = { values = [1], when = { "model.methd" = "full" } }
 """
     )
     said = run(tmp_path / "none.db", str(recipe))
@@ -171,7 +171,7 @@ objectives = ["validation/f1"]
     assert not (tmp_path / "none.db").exists()
     recipe.write_text(kit.text({"name": "bare"}))
     assert "missing: there is nothing to search" in run(tmp_path / "none.db", str(recipe)).err
-    recipe.write_text(kit.text({"name": "open"}) + '[sweep.space]\n"training.seed" = [1, 2]')
+    recipe.write_text(kit.text({"name": "open"}) + '[sweep.space]\n"training.batch_size" = [1, 2]')
     assert "missing: sampler tpe goes on for as long as it is let; write it, or give --trials" in (
         run(tmp_path / "none.db", str(recipe)).err
     )

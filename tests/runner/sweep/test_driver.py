@@ -10,6 +10,7 @@ import pytest
 from runner.sweep.display import Snapshot
 from runner.sweep.driver import Driver
 from runner.sweep.engine import Task
+from runner.sweep.summary import summarise, text
 from runner.sweep.take_up import TakenUp, take_up
 from runner.sweep.trial_data import TrialData
 from store import (
@@ -393,6 +394,38 @@ def test_further_seeds_go_to_contenders_only(store: Store, dataset: Dataset) -> 
     more = Swept(store, sweep_text('sampler = "grid"\nseeds = 4', space), dataset, "training.seed=5")
     assert more.sweep.key == swept.sweep.key
     assert len(more.ran) == 2
+
+
+def test_every_configuration_may_have_its_seeds(store: Store, dataset: Dataset) -> None:
+    space = '"training.learning_rate" = [1e-3, 1e-5, 1e-1]'
+    lines = 'sampler = "grid"\nseeds = 3\nseeds_for = "all"'
+    first = Swept(store, sweep_text('sampler = "grid"\nseeds = 1', space), dataset)
+    swept = Swept(store, sweep_text(lines, space), dataset)
+    assert swept.sweep.key == first.sweep.key
+    assert [task.recipe["name"] for task in swept.ran] == [f"search-{i}-s{seed}" for i in range(3) for seed in (1, 2)]
+    summary = summarise(store, swept.sweep, swept.taken.search)
+    assert summary.leaders is not None
+    assert summary.leaders.table["n_seeds"].tolist() == [3, 3, 3]
+    assert summary.leaders.table[["low", "high"]].notna().all(axis=None)
+    rows = [line for line in text(store, summary, "x", 1).splitlines() if "±" in line]
+    assert len(rows) == 3
+    assert Swept(store, sweep_text(lines, space), dataset).ran == []
+
+
+def test_of_two_objectives_both_have_intervals_over_seeds(store: Store, dataset: Dataset) -> None:
+    lines = 'sampler = "grid"\nseeds = 2\nseeds_for = "all"\nobjectives = ["cost/wall_seconds", "validation/accuracy"]'
+    swept = Swept(store, sweep_text(lines, '"training.learning_rate" = [1e-3, 1e-4]'), dataset)
+    shown = text(store, summarise(store, swept.sweep, swept.taken.search), "x", 1)
+    assert shown.count("±") == 4
+
+
+def test_a_configuration_that_was_stopped_gets_no_further_seeds(store: Store, dataset: Dataset) -> None:
+    lines = 'sampler = "random"\npruner = "asha"\ntrials = 8\nseeds = 2\nseeds_for = "all"'
+    swept = Swept(store, sweep_text(lines), dataset)
+    firsts = {trial.number: trial.status for trial in swept.trials if trial.seed == 0}
+    assert Status.PRUNED in firsts.values()
+    finished = {number for number, status in firsts.items() if status == Status.FINISHED}
+    assert {trial.number for trial in swept.trials if trial.seed == 1} == finished
 
 
 def test_seeds_follow_a_pruned_search_without_being_pruned(store: Store, dataset: Dataset) -> None:

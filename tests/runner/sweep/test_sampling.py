@@ -105,12 +105,12 @@ def test_two_objectives() -> None:
     assert len({canonical(each.parameters) for each in known}) == 15
 
 
-GRID = '"training.seed" = [1, 2, 3]\n"training.epochs" = [1, 2]'
+GRID = '"training.batch_size" = [1, 2, 3]\n"training.epochs" = [1, 2]'
 
 
 def test_a_grid_goes_in_order_and_a_part_of_it_by_chance() -> None:
     whole = played(search_of(f'[sweep]\nsampler = "grid"\n[sweep.space]\n{GRID}'), 6, lambda _: 0.0)
-    pairs = [(each.parameters["training.seed"], each.parameters["training.epochs"]) for each in whole]
+    pairs = [(each.parameters["training.batch_size"], each.parameters["training.epochs"]) for each in whole]
     assert pairs == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
     part = search_of(f'[sweep]\nsampler = "grid"\ntrials = 3\n[sweep.space]\n{GRID}')
     some = played(part, 3, lambda _: 0.0)

@@ -41,7 +41,7 @@ def test_a_method_brings_its_own_defaults() -> None:
 def test_seeds_are_told_apart_by_name_and_hash() -> None:
     search = search_of(SPACE, "training.seed=5")
     parameters = {"model.method": "head", "training.batch_size": 8}
-    assert [search.seed(parameters, place) for place in range(3)] == [5, 6, 7]
+    assert [search.seed(place) for place in range(3)] == [5, 6, 7]
     first, second = (search.trial_recipe(2, seed, parameters) for seed in (5, 6))
     assert (first.recipe.name, second.recipe.name) == ("search-2", "search-2-s6")
     assert (first.recipe.training.seed, second.recipe.training.seed) == (5, 6)
@@ -87,7 +87,7 @@ def test_the_objective_is_what_picks_checkpoints_unless_it_is_said() -> None:
     ],
 )
 def test_rungs(lines: str, rungs: tuple[float, ...]) -> None:
-    found = search_of(f'[sweep]\n{lines}\n[sweep.space]\n"training.seed" = [1]').rungs
+    found = search_of(f'[sweep]\n{lines}\n[sweep.space]\n"training.batch_size" = [1]').rungs
     assert found == pytest.approx(rungs)
 
 

@@ -129,6 +129,11 @@ def test_the_plan_of_a_search_shows_its_conditions() -> None:
     assert "sampler gp draws at random what has conditions: model.lora.r" in lines
 
 
+def test_the_plan_says_who_gets_seeds() -> None:
+    lines = sweep_text('sampler = "grid"\nseeds = 3\nseeds_for = "all"', '"training.epochs" = [1, 2]')
+    assert "3 seeds for each that is not stopped early" in list(preview(search_of(lines), None, 2))
+
+
 def test_the_end_is_a_table_a_sentence_and_a_recipe(store: Store, dataset: Dataset) -> None:
     swept = Swept(store, sweep_text('sampler = "random"\npruner = "asha"\ntrials = 14'), dataset)
     summary = summarise(store, swept.sweep, swept.taken.search)

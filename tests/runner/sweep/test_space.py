@@ -80,10 +80,10 @@ def test_a_chain_of_conditions() -> None:
 
 
 def test_values_come_once_and_tables_are_values_too() -> None:
-    space = space_of('"training.seed" = [1, 1, 2]\n"training.class_weights" = ["none", { a = 2.0 }, { a = 2 }]')
+    space = space_of('"training.batch_size" = [1, 1, 2]\n"training.class_weights" = ["none", { a = 2.0 }, { a = 2 }]')
     assert [dimension.domain for dimension in space.dimensions] == [Values((1, 2)), Values(("none", {"a": 2.0}))]
     assert space.size() == 4
-    assert space.active({"training.seed": 1.0, "training.class_weights": {"a": 2}}) is not None
+    assert space.active({"training.batch_size": 1.0, "training.class_weights": {"a": 2}}) is not None
 
 
 @pytest.mark.parametrize(
