@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UserError
-from runner.files import file_hashes, folder_bytes, wrong_files
+from runner.files import file_hashes, folder_bytes, is_disk_full, wrong_files
 from runner.training_state import FOLDER as TRAINING
 from runner.training_state import TrainingState, read_training_state, training_damage
 from store import (
@@ -38,6 +38,8 @@ from store.runs import run_files
 # Free space that stays free: a file system without any left breaks more than this run.
 _SPARE_BYTES = 64 * 1024 * 1024
 
+_ADVICE = 'Free some space (`runner rm` shows what runs take), or set checkpoints.keep = "none".'
+
 _N_RESUMABLE = 2
 """So many of the newest checkpoints of an unfinished run hold the training state."""
 
@@ -45,7 +47,7 @@ _N_LOOKED_AT = 50  # finished runs, the newest: a kill in the last moment leaves
 
 
 class DiskFull(UserError):
-    """There is no room for the next checkpoint; its text says how much is missing where."""
+    """There is no room for the next checkpoint; its text says where, and what can be done."""
 
 
 class CheckpointFolder:
@@ -63,8 +65,18 @@ class CheckpointFolder:
         """Step of each of the newest → which was the best when it was saved."""
 
     @property
+    def keep(self) -> str:
+        """What is left when the run has finished: best+last, best, last or all."""
+        return self._keep
+
+    @property
     def steps(self) -> list[int]:
+        """Those that are there, in order."""
         return sorted(self._segments)
+
+    def segment(self, step: int) -> int:
+        """In which the checkpoint of this step was saved."""
+        return self._segments[step]
 
     def path(self, step: int) -> Path:
         return self._folder / folder_name(step)
@@ -80,14 +92,16 @@ class CheckpointFolder:
     ) -> Path:
         """Have a new folder filled, put it in place and record it. Nothing half-written is ever in place.
 
+        Raises DiskFull where there is no room for it, or none is left while it is written.
+
         `write` makes the folder with the model in it, `write_training` the folder with the training state.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        require_room(self._folder, max(expected_bytes, self._size))
         target = self.path(step)
         partial = target.with_name(target.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)
+            require_room(self._folder, max(expected_bytes, self._size))
             write(partial)
             manifest = file_hashes(partial)
             size = folder_bytes(partial)
@@ -104,11 +118,13 @@ class CheckpointFolder:
                 manifest=manifest,
             )
             self._segments[step] = self._recorder.segment
-        except BaseException:  # an interrupt too: what is in place is whole and recorded, or is not there
+        except BaseException as error:  # an interrupt too: what is in place is whole and recorded, or is not there
             shutil.rmtree(partial, ignore_errors=True)
             if step not in self._segments:
                 shutil.rmtree(target, ignore_errors=True)
                 self._recorder.checkpoint_deleted(step)
+            if is_disk_full(error):
+                raise DiskFull(f"disk full: the checkpoint does not fit in {self._folder}. {_ADVICE}") from error
             raise
         return target
 
@@ -242,6 +258,5 @@ def require_room(folder: Path, n_bytes: int) -> None:
     if free < needed:
         raise DiskFull(
             f"disk nearly full: the next checkpoint needs {needed / 1e6:,.0f} MB in {folder}, where "
-            f"{free / 1e6:,.0f} MB are free. Free some space (`runner rm` shows what runs take), or set "
-            'checkpoints.keep = "none".'
+            f"{free / 1e6:,.0f} MB are free. {_ADVICE}"
         )

@@ -1,5 +1,6 @@
-"""Folders of files that must be what was written: their hashes, and what is wrong with them."""
+"""Files that must be what was written: their hashes, what is wrong with them, and whether there is room for them."""
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,17 @@ def wrong_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:
         except OSError as error:
             wrong.append(f"{path} cannot be read ({error.strerror})")
     return wrong
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a write failed because there is no room, on the disk or in a quota.
+
+    Libraries written in Rust (safetensors, tokenizers) raise errors of their own, which have the number in their text.
+    """
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in full
+    return any(f"(os error {number})" in str(error) for number in full)
 
 
 def folder_bytes(folder: Path) -> int:

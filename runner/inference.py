@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from runner.backbone import Backbone, fingerprint, pool
 from runner.classifier import TextClassifier
 from runner.encoding import EncodedSplit, TokenCollator, batches_by_length, to_device
+from runner.files import is_disk_full
 
 Report = Callable[[str, int], None]
 
@@ -129,11 +130,14 @@ def cached_features(
     tensors = {f"{name}.pooled": v.pooled for name, v in vectors.items()}
     if backbone.pooling != "mean":
         tensors |= {f"{name}.mean": v.mean for name, v in vectors.items()}
-    folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
         partial.replace(path)
+    except Exception as error:
+        if not is_disk_full(error):  # else they are made again the next time
+            raise
     finally:
         partial.unlink(missing_ok=True)
     return vectors, key

@@ -43,6 +43,7 @@ from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared
 from runner.trainer import RecordingTrainer
+from runner.unsaved import Unsaved
 from store import Dataset, Recorder, Run, RunCost, Status, Store, get_run, list_scores, record_run
 from store.runs import run_files
 
@@ -286,6 +287,7 @@ def _trainer(
         record_predictions=recipe.recording.predictions,
         catcher=catcher,
         checkpoints=checkpoints,
+        unsaved=Unsaved(recorder, recipe.evaluation.select, progress.warning),
         save=save,
         expected_bytes=checkpoint_bytes(experiment),
         class_weights=class_weights(experiment),

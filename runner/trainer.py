@@ -19,7 +19,7 @@ from transformers import TrainerControl, TrainingArguments
 from evals.classification import METRICS, prediction_columns, score_classification
 from runner import pauses
 from runner.causes import Interrupted, Pruned
-from runner.checkpoints import CheckpointFolder, Intact
+from runner.checkpoints import CheckpointFolder, DiskFull, Intact
 from runner.classifier import TextClassifier, load_weights
 from runner.control import Control, Report, rung_steps
 from runner.cost import CostMeter
@@ -30,6 +30,7 @@ from runner.monitor import Monitor
 from runner.order import TrainingOrder
 from runner.resumable import ResumableTrainer
 from runner.training_state import Counters, write_training_state
+from runner.unsaved import Unsaved
 from store import Predictions, Recorder, RowsLost, RunCost, ScoreRow
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class RecordingTrainer(ResumableTrainer):
         record_predictions: bool,
         catcher: DynamicsCatcher | None,
         checkpoints: CheckpointFolder | None,
+        unsaved: Unsaved,
         save: Save,
         expected_bytes: int,
         class_weights: Tensor | None,
@@ -89,10 +91,13 @@ class RecordingTrainer(ResumableTrainer):
         self.best_value: float | None = None
         self.untrained_value: float | None = None
         """The selecting metric at `best_step`, and before training."""
+        self._best_saved: tuple[int | None, float | None] = None, None
+        """Step and value of the best that is in a checkpoint."""
         self._train, self._evaluated, self._predict = train, evaluated, predict
         self._recorder, self._meter, self._catcher = recorder, meter, catcher
         self._select, self._record_predictions = select, record_predictions
-        self._checkpoints, self._save_to, self._expected_bytes = checkpoints, save, expected_bytes
+        self._checkpoints, self._unsaved = checkpoints, unsaved
+        self._save_to, self._expected_bytes = save, expected_bytes
         self._class_weights = None if class_weights is None else class_weights.to(args.device)
         self._label_smoothing, self._head_learning_rate = label_smoothing, head_learning_rate
         self._group_by_length = group_by_length
@@ -315,20 +320,44 @@ class RecordingTrainer(ResumableTrainer):
         step, epoch = self.state.global_step, self.state.epoch
         if step % self.steps_per_epoch == 0:
             self.take_dynamics()  # the epoch has ended, though the Trainer says so only after this
-        with self.monitor.resting():
-            self._checkpoints.save(
-                step,
-                epoch,
-                lambda folder: self._save_to(folder, step, epoch),
-                self._write_training_state,
-                expected_bytes=self._expected_bytes,
-            )
+        try:
+            with self.monitor.resting():
+                self._checkpoints.save(
+                    step,
+                    epoch,
+                    lambda folder: self._save_to(folder, step, epoch),
+                    self._write_training_state,
+                    expected_bytes=self._expected_bytes,
+                )
+        except DiskFull as full:
+            self._go_without(self._checkpoints, full)
+            return
         self._saved_at = step
+        self._unsaved.save(step)
         self._recorder.cost(self._cost())
         if step == self.best_step:
             self._recorder.best(step)
+        self._best_saved = self.best_step, self.best_value
         self._point_to_best()
         self._checkpoints.prune(self.best_step)
+
+    def _go_without(self, checkpoints: CheckpointFolder, full: DiskFull) -> None:
+        """The disk is full: earlier checkpoints stay, the next evaluation tries again, and the best is one of those
+        that are saved. Raises DiskFull where the run cannot do without this one.
+        """
+        step, is_best = self.state.global_step, self.state.global_step == self.best_step
+        if pauses.is_asked():
+            raise DiskFull(f"{full} Without it the run cannot be paused.") from full
+        if step in self._rungs:
+            raise DiskFull(f"{full} Without it the run cannot be stopped at this rung.") from full
+        if self._is_complete and (is_best or checkpoints.keep != "best" or not checkpoints.steps):
+            raise DiskFull(f"{full} Training is done, but this last checkpoint is one of those to keep.") from full
+        self._unsaved.miss(step, full, max(checkpoints.steps, default=None))
+        if is_best:
+            self._unsaved.lose_best((step, self.best_value), self._best_saved)
+            self.best_step, self.best_value = self._best_saved
+            if self.best_step is not None:
+                self._recorder.best(self.best_step, segment=checkpoints.segment(self.best_step))
 
     def _point_to_best(self) -> None:
         """Tell the Trainer which weights to end with."""
@@ -337,6 +366,11 @@ class RecordingTrainer(ResumableTrainer):
 
     def _load_best_model(self) -> None:
         load_weights(Path(self.state.best_model_checkpoint), self.model)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Nothing is left to train: the last step is done, or early stopping has spoken."""
+        return bool(self.control.should_training_stop or self.state.global_step >= self.state.max_steps)
 
     def _write_training_state(self, folder: Path) -> None:
         state = self.state
@@ -348,7 +382,7 @@ class RecordingTrainer(ResumableTrainer):
             best_value=self.best_value,
             untrained_value=self.untrained_value,
             seconds=self._recorder.seconds,
-            is_complete=bool(self.control.should_training_stop or state.global_step >= state.max_steps),
+            is_complete=self._is_complete,
         )
         dynamics = self._catcher.words if self._catcher is not None else None
         parts = self.state_parts() | {"dynamics": dynamics, "base": self._base_mark}
@@ -362,6 +396,7 @@ class RecordingTrainer(ResumableTrainer):
         self.restored = intact.state
         self.n_examples, self._epoch = counters.n_examples, counters.n_epochs + 1
         self.best_step, self.best_value = counters.best_step, counters.best_value
+        self._best_saved = self.best_step, self.best_value
         self.untrained_value = counters.untrained_value
         self.state.global_step, self.state.epoch = counters.step, intact.checkpoint.epoch
         if self._catcher is not None:

@@ -101,7 +101,8 @@ def _evaluation(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry
 
 
 def _best(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry) -> None:
-    mark_best(db, run_key, segment, entry.values["step"])
+    of = entry.values.get("segment")  # a spool file of an earlier version does not say
+    mark_best(db, run_key, segment if of is None else of, entry.values["step"])
 
 
 def _dynamics(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry) -> None:

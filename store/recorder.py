@@ -111,9 +111,9 @@ class Recorder:
         self._add("evaluation", values, arrays, n_rows=len(scores) + (n_examples if arrays else 0))
         self.log({f"{split}/{s.metric}": s.value for s in scores if s.value is not None}, step, epoch=epoch)
 
-    def best(self, step: int) -> None:
-        """The evaluations and checkpoint of this step are the best so far."""
-        self._add("best", {"step": step})
+    def best(self, step: int, *, segment: int | None = None) -> None:
+        """The evaluations and checkpoint of this step are the best so far. `segment`: another than this recorder's."""
+        self._add("best", {"step": step, "segment": segment})
 
     def dynamics(self, epoch: int, step: int, *, n_classes: int, words: NDArray[np.uint16]) -> None:
         """Record one epoch of training dynamics: words `(n_train, width)` uint16 as `evals.dynamics` encodes them.

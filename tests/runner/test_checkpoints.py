@@ -1,11 +1,13 @@
 """A checkpoint is in place whole and recorded, or not there at all."""
 
+import errno
 import shutil
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from runner.checkpoints import CheckpointFolder, DiskFull, remove_strays, require_room, tidy_finished
 from runner.files import file_hashes, folder_bytes, wrong_files
@@ -68,8 +70,20 @@ class Stop(BaseException):
     """As an interrupt: no Exception."""
 
 
-@pytest.mark.parametrize("error", [OSError("No space left on device"), Stop()])
-def test_a_save_that_breaks_off_leaves_nothing(recorder: Recorder, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.EIO, "Input/output error"), OSError),
+        (Stop(), Stop),
+        (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFull),
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), DiskFull),
+        (Exception("Disk quota exceeded (os error 122)"), DiskFull),  # as tokenizers say it
+    ],
+)
+def test_a_save_that_breaks_off_leaves_nothing(
+    recorder: Recorder, error: BaseException, raised: type[BaseException]
+) -> None:
     folder = CheckpointFolder(recorder, "all")
     folder.save(1, None, write, write_training, expected_bytes=5)
 
@@ -78,7 +92,7 @@ def test_a_save_that_breaks_off_leaves_nothing(recorder: Recorder, error: BaseEx
         (target / "a.txt").write_text("half")
         raise error
 
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         folder.save(2, None, half, write_training, expected_bytes=5)
     assert on_disk(recorder) == ["step-00000001"]
     assert existing(recorder) == [1] == folder.steps

@@ -1,5 +1,6 @@
 """Logits and vectors in position order; features of a frozen backbone are computed once."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,12 +159,30 @@ def test_a_cache_that_cannot_be_written_leaves_nothing(
 
     def half(tensors: Any, path: Path) -> None:
         path.write_bytes(b"half")
-        raise OSError("No space left on device")
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(safetensors.torch, "save_file", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="Input/output"):
         cached_features(tmp_path, *loaded, {"train": SPLIT}, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_features(
+    loaded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: Counter
+) -> None:
+    import safetensors.torch
+
+    def full(tensors: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", full)
+        found, key = cached_features(tmp_path, *loaded, {"train": SPLIT}, 2)
+    assert list(tmp_path.iterdir()) == []
+    again, same_key = cached_features(tmp_path, *loaded, {"train": SPLIT}, 2)
+    assert (passes.n, key) == (2, same_key)
+    assert torch.equal(found["train"].pooled, again["train"].pooled)
 
 
 def test_two_writers_of_one_cache(loaded: Any, tmp_path: Path) -> None:

@@ -453,7 +453,7 @@ def test_a_full_disk_is_said_before_there_is_a_run(kit: Kit, store: Store, monke
     assert kit.train(store, checkpoints__keep="none", training__epochs=1).status == "finished"
 
 
-def test_a_disk_that_fills_up_fails_the_run_and_leaves_whole_checkpoints(
+def test_a_disk_that_is_full_at_the_end_fails_the_run_and_leaves_whole_checkpoints(
     kit: Kit, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import runner.trainer

@@ -175,3 +175,12 @@ def test_another_process_that_lives_keeps_the_run(store: Store, run: Run) -> Non
         open_segment(store, run, 6)
     assert len(list_segments(store, run.key)) == 1
     assert list(losses(store, run)) == list(range(1, 9))
+
+
+def test_the_best_may_be_of_an_earlier_segment(store: Store, run: Run) -> None:
+    number = open_segment(store, run, 6, n_epochs=2, best_step=3)
+    with Recorder(store, get_run(store, run.key), segment=number) as recorder:
+        record(recorder, range(7, 10))
+        recorder.best(3, segment=1)
+    assert [(e.segment, e.step) for e in list_evaluations(store, run.key) if e.is_best] == [(1, 3)]
+    assert [(c.segment, c.step) for c in list_checkpoints(store, run.key) if c.is_best] == [(1, 3)]
