@@ -1,11 +1,13 @@
-"""Stop, resume, extend, add seeds: the sweep is asked, or a job of the queue carries it on."""
+"""Stop, resume, extend, add seeds, retry: the sweep is asked, or a job of the queue carries it on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import work_queries
+from dashboard.parts.sweep_budget import hours_wanted, used_up
 from dashboard.parts.workers import worker_hint
 from dashboard.source import Source
 from dashboard.sweep_sentences import n_done
@@ -34,11 +36,20 @@ def sweep_actions(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
         worker_hint(source, key="sweep")
         return
     done = n_done(trials) if len(trials) else 0
+    spent = used_up(sweep, trials) if len(trials) else []
+    hours = hours_wanted(spent)
     is_unfinished = sweep.status is not Status.FINISHED or (sweep.n_trials is not None and done < sweep.n_trials)
-    if is_unfinished:
+    if is_unfinished or spent:
         st.button(
-            "Resume", type="primary", icon=":material/play_arrow:", on_click=_queue, args=(source, sweep, None, None),
+            "Resume", type="primary", icon=":material/play_arrow:", on_click=_queue, args=(source, sweep, hours),
             help="Queues a job that runs what is missing; nothing is run twice.",
+        )  # fmt: skip
+    n_failed = int((trials["status"] == "failed").sum()) if len(trials) else 0
+    if n_failed:
+        st.button(
+            f"Retry {n_failed} failed", icon=":material/replay:", key="retry", on_click=_queue,
+            args=(source, sweep, {**hours, "retry": True}),
+            help="Queues a job that tries them again from their newest checkpoints, and runs what is missing.",
         )  # fmt: skip
     if sweep.n_trials is not None:
         with st.popover("Extend", icon=":material/add:", help="Try more configurations, as the sampler chooses them."):
@@ -46,7 +57,7 @@ def sweep_actions(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
             total = max(done, sweep.n_trials) + int(more)
             st.button(
                 f"Queue up to {total} in all", type="primary", key="extend", on_click=_queue,
-                args=(source, sweep, total, None),
+                args=(source, sweep, {**hours, "trials": total}),
             )  # fmt: skip
     with st.popover("Add seeds", icon=":material/casino:", help="Run the contenders again with other seeds."):
         has = int(trials.groupby("number")["seed"].nunique().max()) if len(trials) else 1
@@ -54,7 +65,7 @@ def sweep_actions(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
         st.caption("Only configurations that contend for the best get them; see `sweep.seeds` in the recipe reference.")
         st.button(
             f"Queue {int(wanted)} seeds each", type="primary", key="seeds", on_click=_queue,
-            args=(source, sweep, None, int(wanted)),
+            args=(source, sweep, {**hours, "seeds": int(wanted)}),
         )  # fmt: skip
 
 
@@ -62,9 +73,9 @@ def _stop(source: Source, sweep: Sweep) -> None:
     write(source.path, lambda store: request_stop(store, sweep.key), "Asked to stop.")
 
 
-def _queue(source: Source, sweep: Sweep, n_trials: int | None, n_seeds: int | None) -> None:
+def _queue(source: Source, sweep: Sweep, options: Mapping[str, Any]) -> None:
     def queue(store: Store) -> object:
-        arguments = sweep_arguments(sweep, n_trials, n_seeds)
+        arguments = sweep_arguments(sweep, options)
         return queue_job(
             store, "sweep", sweep.name, arguments, device=job_device(_device(sweep)), max_attempts=MAX_ATTEMPTS
         )
@@ -72,11 +83,9 @@ def _queue(source: Source, sweep: Sweep, n_trials: int | None, n_seeds: int | No
     write(source.path, queue, "Queued.")
 
 
-def sweep_arguments(sweep: Sweep, n_trials: int | None = None, n_seeds: int | None = None) -> dict[str, Any]:
-    """The arguments of a job that goes on with a sweep of the store, with more trials or seeds where they are given."""
-    given = {"trials": n_trials, "seeds": n_seeds}
-    options = {name: value for name, value in given.items() if value is not None}
-    return {"recipe": sweep.id, "recipe_device": _device(sweep), "options": options}
+def sweep_arguments(sweep: Sweep, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The arguments of a job that goes on with a sweep of the store; `options` as `runner sweep` calls them."""
+    return {"recipe": sweep.id, "recipe_device": _device(sweep), "options": dict(options or {})}
 
 
 def _device(sweep: Sweep) -> str:

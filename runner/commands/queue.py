@@ -166,6 +166,7 @@ def add_train(
 @click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours of work, all calls together.")
 @click.option("--max-gpu-hours", type=click.FloatRange(0, min_open=True), help="Hours of devices, all calls together.")
 @click.option("--parallel", type=click.IntRange(1), help="Trials at a time.")
+@click.option("--retry", is_flag=True, help="Try again what failed before.")
 @_wishes
 def add_sweep(
     recipe: Path,
@@ -175,6 +176,7 @@ def add_sweep(
     max_hours: float | None,
     max_gpu_hours: float | None,
     parallel: int | None,
+    retry: bool,
     wishes: Wishes,
     as_json: bool,
     store_path: Path | None,
@@ -185,7 +187,8 @@ def add_sweep(
 
     store = _store(store_path, create=True)
     budget = Budget(trials, seeds, max_hours, max_gpu_hours)
-    _added(add_sweep_job(store, recipe, overrides, budget, parallel, wishes), as_json)
+    others = {"parallel": parallel, "retry": retry or None}
+    _added(add_sweep_job(store, recipe, overrides, budget, others, wishes), as_json)
 
 
 @add.command("resume")

@@ -24,9 +24,12 @@ def add_train_job(store: Store, recipe: Path, overrides: Sequence[str], wishes: 
 
 
 def add_sweep_job(
-    store: Store, recipe: Path, overrides: Sequence[str], budget: "Budget", n_parallel: int | None, wishes: Wishes
+    store: Store, recipe: Path, overrides: Sequence[str], budget: "Budget", others: Mapping[str, Any], wishes: Wishes
 ) -> Job:
-    """A sweep job: the recipe as it is now, or more of a sweep in the store. Raises RecipeError, UserError."""
+    """A sweep job: the recipe as it is now, or more of a sweep in the store. Raises RecipeError, UserError.
+
+    `others`: what it is to be told beside the budget, `parallel` and `retry`.
+    """
     from runner.recipe import load_recipe
     from runner.sweep.asked_for import find_recipe
     from runner.sweep.search import read_search
@@ -39,7 +42,7 @@ def add_sweep_job(
     else:
         arguments = {"recipe": stored.id, "recipe_device": device}
     options = {name.replace("_", "-"): value for name, value in asdict(budget).items()}
-    arguments["options"] = _given({**options, "parallel": n_parallel})
+    arguments["options"] = _given({**options, **others})
     return _queue(store, "sweep", loaded.recipe.name, arguments, device, wishes)
 
 

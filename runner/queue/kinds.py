@@ -31,7 +31,7 @@ class Kind:
 
     command: tuple[str, ...]
     options: tuple[str, ...] = ()
-    """Which `--name`s the job may set, in its argument `options`."""
+    """Which `--name`s the job may set, in its argument `options`; those without a value by true."""
     again: tuple[str, ...] | None = None
     """The command line once the job's run is there; `{run}` is the run. None: the same as the first time."""
 
@@ -39,7 +39,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "train": Kind(("train", "{recipe}"), again=("resume", "{run}")),
-        "sweep": Kind(("sweep", "{recipe}"), ("trials", "seeds", "max-hours", "max-gpu-hours", "parallel")),
+        "sweep": Kind(("sweep", "{recipe}"), ("trials", "seeds", "max-hours", "max-gpu-hours", "parallel", "retry")),
         "resume": Kind(("resume", "{run}")),
         "reproduce": Kind(("reproduce", "{run}")),
         "predict": Kind(
@@ -63,5 +63,9 @@ def command_line(name: str, kind: Kind, arguments: Mapping[str, Any], *, is_agai
         raise JobError(f"a {name} job takes no option {unknown[0]!r}; it takes: {allowed}.")
     words = kind.again if is_again and kind.again is not None else kind.command
     filled = [arguments.get(word[1:-1]) if word.startswith("{") else word for word in words]
-    given = [f"--{option}={value}" for option, value in options.items() if value is not None]
+    given = [
+        f"--{option}" if value is True else f"--{option}={value}"
+        for option, value in options.items()
+        if value is not None and value is not False
+    ]
     return [*(str(word) for word in filled if word is not None), *given]

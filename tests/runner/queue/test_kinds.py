@@ -25,6 +25,8 @@ def test_the_examples_in_the_code(module: str) -> None:
             True,
             "sweep /s/1.json --trials=8",
         ),
+        ("sweep", {"recipe": "01S", "options": {"retry": True}}, False, "sweep 01S --retry"),
+        ("sweep", {"recipe": "01S", "options": {"retry": False, "max-hours": 1.5}}, False, "sweep 01S --max-hours=1.5"),
         ("resume", {"run": "01X"}, False, "resume 01X"),
         ("reproduce", {"run": "01X"}, False, "reproduce 01X"),
         ("predict", {"run": "01X", "file": None, "options": {"split": "test"}}, False, "predict 01X --split=test"),
