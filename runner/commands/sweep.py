@@ -93,15 +93,17 @@ def command(
 
         freed = remove(store, stopped_checkpoints(store, [each.first for each in summary.known]))
         click.echo(f"removed {size(freed)} of checkpoints of stopped trials", err=True)
-    if write_best is not None and (best := best_recipe(summary)) is not None:
+    best = None if write_best is None else best_recipe(summary)
+    if write_best is not None and best is not None:
         write_best.write_text(best, encoding="utf-8")
     again = _command_line(recipe, overrides, store_path)
     if as_json:
         echo_json(as_dict(store, summary, again, n_slots))
     else:
         click.echo(text(store, summary, again, n_slots))
-        if write_best is not None and write_best.exists():
-            click.echo(f"the best recipe is in {write_best}: runner train {write_best}")
+        if write_best is not None:
+            written = f"the best recipe is in {write_best}: runner train {write_best}"
+            click.echo(written if best is not None else f"there is no best recipe yet: {write_best} was not written")
     if sweep.status == "killed":
         sys.exit(130)
     if sweep.status != "finished":

@@ -188,7 +188,7 @@ def allowed(node: Node) -> str:
                 return f"a list of at least {at_least} {items}"
             return f"a {'non-empty ' if at_least else ''}list of {items}"
         case "object":
-            return "a table"
+            return "a table with at least one entry" if node.get("minProperties") else "a table"
         case _:
             return "any value"
 

@@ -144,6 +144,15 @@ def _circular(depends: Mapping[tuple[str, ...], set[tuple[str, ...]]]) -> list[t
     return [keys for keys in depends if keys in reached(keys)]
 
 
+def _nearest(objective: str) -> str:
+    """The hint for an objective that there is not: one that is called alike, or those of its kind."""
+    kind, _, name = objective.rpartition("/")
+    of_kind = [known for known in OBJECTIVES if known.startswith(f"{kind}/")] or list(OBJECTIVES)
+    names = {known.partition("/")[2]: known for known in of_kind}
+    near = difflib.get_close_matches(name, names, 1, 0.5)
+    return f"did you mean {names[near[0]]}?" if near else f"there are {', '.join(of_kind)}"
+
+
 def _objective_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     given = value_at(raw, ("sweep", "objectives"))
     names = [name for name in given if isinstance(name, str)] if isinstance(given, (list, tuple)) else []
@@ -152,9 +161,7 @@ def _objective_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
             message = "must be validation/METRIC: choosing a configuration on the test split would leak it"
             yield Problem(("sweep", "objectives", place), name, message)
         elif name not in OBJECTIVES:
-            near = difflib.get_close_matches(name, OBJECTIVES, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OBJECTIVES)}"
-            yield Problem(("sweep", "objectives", place), name, "is nothing that a run records", hint)
+            yield Problem(("sweep", "objectives", place), name, "is nothing that a run records", _nearest(name))
     sampler, pruner = (value_at(raw, ("sweep", key)) for key in ("sampler", "pruner"))
     if isinstance(pruner, str) and pruner != "none":
         here: Keys = ("sweep", "pruner")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeGuard
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 BUILTIN_MODELS: Final = ("minilm",)
@@ -127,6 +127,19 @@ def is_number(value: object) -> TypeGuard[int | float]:
     )
 
 
+def _number(value: object) -> object:
+    """Refuses once what would fail as an integer and again as a float."""
+    if not is_number(value):
+        raise refuse("must be a finite number")
+    return value
+
+
+def _step(value: object) -> object:
+    if not is_number(value) or value <= 0:
+        raise refuse("must be a finite number > 0")
+    return value
+
+
 def toml_value(value: Any) -> Any:
     """Dates, nan and nothing are refused: a recipe has to survive the way into JSON and back to TOML."""
     match value:
@@ -174,8 +187,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Number = Annotated[int | float, Field(json_schema_extra=words("a number"))]
-Step = Annotated[int | float, Field(gt=0, json_schema_extra=words("a number > 0"))]
+Number = Annotated[int | float, BeforeValidator(_number), Field(json_schema_extra=words("a number"))]
+Step = Annotated[int | float, BeforeValidator(_step), Field(gt=0, json_schema_extra=words("a number > 0"))]
 TomlValue = Annotated[Any, AfterValidator(toml_value)]
 TomlTable = Annotated[dict[str, Any], AfterValidator(toml_value)]
 Source = Annotated[

@@ -47,20 +47,29 @@ def why_stop(trials: Sequence[Trial], stop_after: int, *, since: float = 0.0) ->
     n_failed = sum(trial.status == Status.FAILED and reason_of(trial.cause) == reason for trial in ended)
     start = f"{n_failed} of {len(ended)} trials failed for the same reason, the last {stop_after} of them in a row"
     if reason == OUT_OF_MEMORY:
-        return f"{start}: out of memory. {_batch_sizes(trials)}"
+        return f"{start}: out of memory. {_batch_sizes(trials, newest)}"
     return f"{start}: {newest[-1].cause}"
 
 
 _BATCH = "training.batch_size"
+_SIZES = {"model.method": "method", "model.base": "base model", "model.max_length": "max_length"}
+"""What else decides how much memory a batch takes → how it is called."""
 
 
-def _batch_sizes(trials: Sequence[Trial]) -> str:
+def _batch_sizes(trials: Sequence[Trial], failed: Sequence[Trial]) -> str:
+    """What is known of batch sizes, from trials like those that failed."""
+    same = {path: failed[-1].parameters.get(path) for path in _SIZES}
+    same = {path: value for path, value in same.items() if all(t.parameters.get(path) == value for t in failed)}
+    alike = [t for t in trials if all(t.parameters.get(path) == value for path, value in same.items())]
+    given = [f"{_SIZES[path]} {value}" for path, value in same.items() if value is not None]
+    where = f" with {' and '.join(given)}" if given else ""
+
     def sizes(*statuses: Status) -> list[Any]:
-        return [t.parameters[_BATCH] for t in trials if t.status in statuses and _BATCH in t.parameters]
+        return [t.parameters[_BATCH] for t in alike if t.status in statuses and _BATCH in t.parameters]
 
-    worked, failed = sizes(Status.FINISHED, Status.PRUNED), sizes(Status.FAILED)
+    worked, tried = sizes(Status.FINISHED, Status.PRUNED), sizes(Status.FAILED)
     if worked:
-        return f"The largest training.batch_size that worked was {max(worked)}; sweep over smaller ones"
-    if failed:
-        return f"The smallest training.batch_size tried was {min(failed)}; sweep over smaller ones"
+        return f"The largest training.batch_size that worked{where} was {max(worked)}; sweep over smaller ones"
+    if tried:
+        return f"The smallest training.batch_size tried{where} was {min(tried)}; sweep over smaller ones"
     return "Set a smaller training.batch_size with more training.gradient_accumulation, or a shorter model.max_length"

@@ -45,7 +45,9 @@ def next_step(
         return Step("promote", candidate.first)
     if wanted is not None and len(known) < wanted:
         return Step("ask")
-    if at_work or held:
-        return Step("wait")
-    candidate = promotable(search, known, is_last_call=True)
-    return Step("over") if candidate is None else Step("promote", candidate.first)
+    busy = [each for each in known if each.first.key in at_work or each.first.key in held]
+    settled = min((max(each.reports, default=-1) for each in busy), default=len(search.rungs))
+    candidate = promotable(search, known, is_last_call=True, settled=settled)
+    if candidate is not None:
+        return Step("promote", candidate.first)
+    return Step("wait") if at_work or held else Step("over")

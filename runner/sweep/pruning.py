@@ -48,15 +48,19 @@ def decide(search: Search, known: Sequence[Configuration], number: int, losses: 
         return Decision(bool(stops), _notes(study.trials[number].system_attrs))
 
 
-def promotable(search: Search, known: Sequence[Configuration], *, is_last_call: bool) -> Configuration | None:
+def promotable(
+    search: Search, known: Sequence[Configuration], *, is_last_call: bool, settled: int | None = None
+) -> Configuration | None:
     """The stopped configuration that has most reason to go on, if its rung would let it go on now.
 
-    On the last call no other will reach its rung any more: the best of each rung goes on then, however few there are.
+    On the last call no new one will come: the best of each rung goes on then, however few there are, of rungs up to
+    `settled` (None: of all), which nobody at work will reach any more.
     """
     if search.spec.pruner not in HALVING:
         return None
     sign = 1 if search.objectives[0].direction == "maximize" else -1
     stopped = [each for each in known if each.status == Status.PRUNED and each.reports and not np.isnan(_last(each))]
+    stopped = [each for each in stopped if settled is None or max(each.reports) <= settled]
     best: dict[tuple[int, int], Configuration] = {}  # of those that compete: if it does not go on, none of them does
     for each in sorted(stopped, key=lambda each: (sign * _last(each), -each.number)):
         best[max(each.reports), _newest_note(each)] = each

@@ -116,6 +116,8 @@ def test_whole_numbers_for_a_field_of_any_kind() -> None:
         ('objectives = ["validation/macro_f2"]', "sweep.objectives[0]", "did you mean validation/macro_f1?"),
         ('objectives = ["test/accuracy"]', "sweep.objectives[0]", "would leak it"),
         ('objectives = ["cost/train_second"]', "sweep.objectives[0]", "did you mean cost/train_seconds?"),
+        ('objectives = ["cost/foo"]', "sweep.objectives[0]", "there are cost/wall_seconds, cost/train_seconds"),
+        ('objectives = ["macro_f1"]', "sweep.objectives[0]", "did you mean validation/macro_f1?"),
         ("objectives = []", "sweep.objectives", "must be"),
         ("eta = 1", "sweep.eta", "must be an integer ≥ 2"),
         ("trials = 0", "sweep.trials", "must be an integer ≥ 1"),
@@ -137,6 +139,25 @@ def test_a_search_that_cannot_be_is_said(sweep: str, path: str, words: str) -> N
     messages = found(f'[sweep]\n{sweep}\n[sweep.space]\n"training.max_steps" = [1]')
     assert list(messages) == [path]
     assert words in messages[path]
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("{ low = nan, high = 0.5 }", {".low": "must be a finite number; "}),
+        ("{ low = 0.0, high = inf }", {".high": "must be a finite number; "}),
+        ('{ low = "a", high = 0.5 }', {".low": "must be a finite number; "}),
+        ("{ low = 0.0, high = 0.5, step = nan }", {".step": "must be a finite number > 0; "}),
+        ("{ low = 0.0, high = 0.5, step = -1 }", {".step": "must be a finite number > 0; "}),
+    ],
+)
+def test_a_range_of_what_is_no_number_is_said_once(space: str, said: dict[str, str]) -> None:
+    messages = found(f'[sweep.space]\n"training.warmup" = {space}')
+    assert messages == {f'sweep.space."training.warmup"{place}': text for place, text in said.items()}
+
+
+def test_a_space_without_anything_in_it() -> None:
+    assert found("[sweep.space]") == {"sweep.space": "must be a table with at least one entry; "}
 
 
 def test_what_is_measured_has_to_be_kept() -> None:

@@ -202,3 +202,15 @@ def test_trials_with_data_of_their_own_pin_no_version(store: Store, kit: Kit, ru
     assert said.code == 0, said.err
     assert get_sweep(store, "sizes").dataset_key is None
     assert "its examples cannot be compared with those of the others" in said.out
+
+
+def test_without_a_best_recipe_an_old_file_is_not_called_that(store: Store, kit: Kit, run: Run, tmp_path: Path) -> None:
+    recipe, best = tmp_path / "halves.toml", tmp_path / "best.toml"
+    space = '"data.split.validation" = [0.6]\n"data.split.test" = [0.5]'
+    recipe.write_text(kit.text({"name": "halves"}) + f'[sweep]\nsampler = "grid"\n[sweep.space]\n{space}')
+    best.write_text("of another day")
+    said = run(store, str(recipe), "--plain", "--write-best", str(best))
+    assert said.code == 1
+    assert "no trial finished" in said.out
+    assert f"there is no best recipe yet: {best} was not written" in said.out
+    assert best.read_text() == "of another day"

@@ -54,6 +54,19 @@ def test_what_worked_is_said_and_other_causes_are_quoted() -> None:
     assert str(why_stop(other, 2)).endswith("in a row: ValueError: label 1 is unknown")
 
 
+def test_only_trials_like_those_that_failed_say_which_batch_works() -> None:
+    def of(made: Trial, method: str) -> Trial:
+        return replace(made, parameters={**made.parameters, "model.method": method})
+
+    trials = [of(trial(0, Status.FINISHED, size=256), "head"), of(trial(1, Status.FINISHED, size=16), "full")]
+    failed = [of(trial(i, Status.FAILED, MEMORY.format(i), 64), "full") for i in range(2, 4)]
+    assert "The largest training.batch_size that worked with method full was 16;" in str(why_stop(trials + failed, 2))
+    alone = str(why_stop([trials[0], *failed], 2))
+    assert "The smallest training.batch_size tried with method full was 64;" in alone
+    mixed = [failed[0], of(failed[1], "lora")]
+    assert "The largest training.batch_size that worked was 256;" in str(why_stop(trials + mixed, 2))
+
+
 def test_reused_and_running_trials_say_nothing() -> None:
     failed = [trial(i, Status.FAILED, "x") for i in range(2)]
     others = [replace(trial(2, Status.FINISHED), is_reused=True), trial(3, Status.RUNNING), trial(4, Status.KILLED)]

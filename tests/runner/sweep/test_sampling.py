@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from runner.sweep.configurations import Configuration
+from runner.sweep.plan import next_step
 from runner.sweep.pruning import decide, notes_before, promotable
 from runner.sweep.samplers import ask, limits
 from runner.sweep.search import Search
@@ -256,6 +257,23 @@ def test_on_the_last_call_the_best_of_a_few_goes_on() -> None:
     found = promotable(search, known, is_last_call=True)
     assert found is not None
     assert found.number == 1, "the lower loss"
+
+
+def test_the_last_to_go_on_fill_every_slot() -> None:
+    """A trial at work that is beyond a rung does not come there any more: the best of that rung goes on beside it."""
+    search = pruner("asha")
+    stopped = configuration(0, {"training.learning_rate": 1e-3}, Status.PRUNED, None, {0: 0.95}, {_NOTE: 0.95})
+    early, beyond = (
+        configuration(1, {"training.learning_rate": 1e-2}, Status.RUNNING, None, reports, notes)
+        for reports, notes in (({}, {}), ({0: 0.9}, {_NOTE: 0.9}))
+    )
+    assert promotable(search, [stopped, beyond], is_last_call=False) is None
+    at_work = [early.first.key]
+    assert next_step(search, [stopped, early], at_work=at_work, wanted=2).kind == "wait", "it may be better there"
+    assert next_step(search, [stopped, early], at_work=(), held=at_work, wanted=2).kind == "wait"
+    assert next_step(search, [stopped, beyond], at_work=at_work, wanted=2) == ("promote", stopped.first)
+    assert next_step(search, [beyond], at_work=at_work, wanted=1).kind == "wait"
+    assert next_step(search, [stopped, beyond], at_work=at_work, wanted=3).kind == "ask"
 
 
 def test_a_value_that_is_no_number_stops() -> None:
