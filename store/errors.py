@@ -1,5 +1,6 @@
 """What can go wrong in the store, in words a user can act on."""
 
+import errno
 import sqlite3
 
 # What a write fails of when it is the file that cannot be written just now, rather than this row that is wrong.
@@ -16,6 +17,10 @@ _PASSING = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOTADB,
 }
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+# The same of files and processes beside the store: no room, or no memory.
+_PASSING_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM}
 
 
 class StoreError(Exception):
@@ -83,6 +88,14 @@ class SweepHeld(StoreError):
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether a write that failed so may succeed later: a lock, a full disk, a file out of reach."""
+    """Whether what failed so may succeed later: a lock, a full disk, a file out of reach, no memory for a process.
+
+    A store that was explained to be damaged (StoreUnreadable) is for a person to look after.
+    """
+    if isinstance(error, OSError):
+        return error.errno in _PASSING_NUMBERS
+    if isinstance(error, StoreUnreadable) and isinstance(error.__cause__, sqlite3.Error):
+        reason = error.__cause__
+        return may_pass(reason) and (getattr(reason, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, sqlite3.OperationalError) if code is None else (code & 0xFF) in _PASSING

@@ -95,15 +95,19 @@ def finish_job(store: Store, job: Job, status: JobStatus, cause: str | None = No
     """
     if job.holder is None:
         return False
-    has_ended = status not in (JobStatus.QUEUED, JobStatus.PAUSED)
     with store.write() as db:
-        return bool(
-            db.execute(
-                f"UPDATE jobs SET status = ?, cause = ?, ended_at = ?, request = NULL, {_FREE}"
-                f" WHERE key = ? AND {_IS_HELD}",
-                (status, cause, time.time() if has_ended else None, *_held_by(job)),
-            ).rowcount
-        )
+        return _finish(db, job, status, cause)
+
+
+def _finish(db: sqlite3.Connection, job: Job, status: JobStatus, cause: str | None) -> bool:
+    has_ended = status not in (JobStatus.QUEUED, JobStatus.PAUSED)
+    return bool(
+        db.execute(
+            f"UPDATE jobs SET status = ?, cause = ?, ended_at = ?, request = NULL, {_FREE}"
+            f" WHERE key = ? AND {_IS_HELD}",
+            (status, cause, time.time() if has_ended else None, *_held_by(job)),
+        ).rowcount
+    )
 
 
 def link_run(db: sqlite3.Connection, run_key: int) -> None:
@@ -134,7 +138,7 @@ def abandon_job(store: Store, job: Job, cause: str) -> None:
     """Give back a leased job whose process ended before it took it over: one attempt is gone."""
     with store.write() as db:
         db.execute(f"UPDATE jobs SET n_attempts = n_attempts + 1 WHERE key = ? AND {_IS_HELD}", _held_by(job))
-    finish_job(store, job, *_fate(store, get_job(store, job.key), cause))
+        _finish(db, job, *_fate(store, get_job(store, job.key), cause))
 
 
 def reconcile_jobs(store: Store) -> list[Job]:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import TypeVar
 
 from runner.queue.child import BEAT_SECONDS, GRACE_SECONDS, STEP_SECONDS
 from runner.queue.kinds import KINDS, Kind
@@ -36,6 +37,8 @@ _NAP_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
 """How soon a new job is."""
 _RECONCILE_SECONDS = 15.0
+
+T = TypeVar("T")
 
 Launch = Callable[[Store, Job], Sequence[str]]
 """The command that starts the process of a job that this process has leased."""
@@ -81,7 +84,12 @@ class JobWorker:
         try:
             return self._work(worker)
         finally:
-            remove_worker(self._store, worker)
+            try:
+                remove_worker(self._store, worker)
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                self._say(f"it could not sign off, the next worker for {self._device} does it: {error}")
             self._say("worker ended")
 
     # the loop ------------------------------------------------------------------------------------------------------
@@ -127,8 +135,9 @@ class JobWorker:
         try:
             process = self._start(job)
         except OSError as error:
-            abandon_job(self._store, job, f"its process cannot be started: {error}")
-            return get_job(self._store, job.key).status
+            cause = f"its process cannot be started: {error}"
+            self._patiently(lambda: abandon_job(self._store, job, cause))
+            return self._patiently(lambda: get_job(self._store, job.key).status)
         beaten = look = 0.0
         enforcer = _Enforcer(self._store, job.key, process.pid)
         while process.poll() is None:
@@ -147,7 +156,7 @@ class JobWorker:
                 if not may_pass(error):
                     raise
             time.sleep(_NAP_SECONDS)
-        ended = self._settle(job, process.returncode)
+        ended = self._patiently(lambda: self._settle(job, process.returncode))
         self._say(f"{_title(job)} {ended.status}{f': {ended.cause}' if ended.cause else ''}")
         return ended.status
 
@@ -214,6 +223,20 @@ class JobWorker:
                     f"{jobs} of kind {kind!r} left alone: for a worker with {device}, this one has {self._device}"
                 )
         self._said = waiting
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do it; while the store cannot be written (locked, disk full) again and again.
+
+        What this worker holds only this worker can let go of. Raises what it fails of once it is told to leave at once.
+        """
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not may_pass(error) or self._is_terminated or self._n_interrupts > 1:
+                    raise
+                self._say(f"the store cannot be written now, trying again: {error}")
+                time.sleep(_LOOK_SECONDS)
 
     # signals -------------------------------------------------------------------------------------------------------
 

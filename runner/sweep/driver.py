@@ -3,6 +3,7 @@
 All it knows is in the store: whenever it ends, by itself, by Ctrl-C or by kill -9, the next one goes on from the rows.
 """
 
+import math
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ _BEAT_SECONDS = 2.0
 _EVENT_SECONDS = 0.5
 _STOP_SECONDS = 120.0
 _PATIENCE_SECONDS = 5.0
+_LAST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Driver:
         end = End(Status.FAILED, "the driver broke")
         try:
             with self._heard():
-                self._ledger.recover(retries_failed=self._retries_failed)
+                self._patiently(partial(self._ledger.recover, retries_failed=self._retries_failed))
                 if spent := self._over_budget():  # the same command again
                     self._end = End(Status.FINISHED, spent)
                 end = self._loop()
@@ -106,13 +108,14 @@ class Driver:
             end = End(Status.FAILED, f"{type(error).__name__}: {error}")
             raise
         finally:
-            self._engine.close()
-            reconcile(self._store)
-            self._ledger.recover(retries_failed=False)
-            self._at_work.clear()
-            beat_sweep(self._store, self._key, time.monotonic() - self._beaten)
-            release_sweep(self._store, self._key, end.status, end.cause)
-            self._display.close()
+            try:
+                self._engine.close()
+            finally:
+                self._at_work.clear()
+                try:
+                    self._let_go(end)
+                finally:
+                    self._display.close()
         return get_sweep(self._store, self._key)
 
     def _loop(self) -> End:
@@ -162,7 +165,7 @@ class Driver:
             self._held.add(trial.key)
             return
         if task is not None:
-            self._engine.start(task)
+            self._patiently(partial(self._engine.start, task))
             self._at_work[trial.key] = _Begun(time.monotonic(), self._spent() - self._spent(trial.key))
 
     def _ask(self, known: list[Configuration]) -> None:
@@ -188,17 +191,43 @@ class Driver:
         self._check_failures()
         self._show()
 
-    def _patiently(self, work: Callable[[], None]) -> None:
-        """Do it; while the store cannot be written (locked, disk full) again and again. Trials go on meanwhile."""
+    def _patiently(self, work: Callable[[], object], *, seconds: float = math.inf) -> None:
+        """Do it; while the store cannot be written (locked, disk full) again and again. Trials go on meanwhile.
+
+        Raises what it fails of where that does not pass, or not within `seconds`.
+        """
+        until = time.monotonic() + seconds
         while True:
             try:
                 work()
                 return
             except Exception as error:
-                if not may_pass(error):
+                if not may_pass(error) or time.monotonic() > until:
                     raise
                 self._display.say(f"the store cannot be written now ({error}); trying again")
                 time.sleep(_PATIENCE_SECONDS)
+
+    def _let_go(self, end: End) -> None:
+        """Have it written down how the sweep ended, each part whatever became of the others.
+
+        What a locked store or a full disk keeps us from saying the next start of Assay says.
+        """
+        worked_seconds = time.monotonic() - self._beaten
+        last_words: tuple[Callable[[], object], ...] = (
+            partial(reconcile, self._store),
+            partial(self._ledger.recover, retries_failed=False),
+            partial(beat_sweep, self._store, self._key, worked_seconds),
+            partial(release_sweep, self._store, self._key, end.status, end.cause),
+        )
+        mistakes: list[Exception] = []
+        for say in last_words:
+            try:
+                self._patiently(say, seconds=_LAST_SECONDS)
+            except Exception as error:
+                self._display.say(f"the end of the sweep is not wholly written down: {error}")
+                mistakes += [] if may_pass(error) else [error]
+        if mistakes:
+            raise mistakes[0]
 
     # when it ends --------------------------------------------------------------------------------------------------
 
