@@ -45,6 +45,13 @@ def open_reconciled(path: Path | None, *, create: bool = False) -> "Store":
     return reconciled(store)
 
 
+def open_or_make(path: Path | None, check: Callable[[], object]) -> "Store":
+    """Open the store, or make it once `check` has raised nothing: a command that is refused leaves no store behind."""
+    if not default_store(path).exists():
+        check()
+    return open_reconciled(path, create=True)
+
+
 def reconciled(store: "Store") -> "Store":
     """Make the statuses of an open store true; says which runs and jobs were found dead."""
     from store import StoreUnreadable, reconcile, reconcile_jobs

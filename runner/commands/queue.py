@@ -15,6 +15,7 @@ from runner.commands.options import (
     duration,
     echo_json,
     json_option,
+    open_or_make,
     open_reconciled,
     records,
     store_option,
@@ -30,13 +31,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARKS = {"running": "◐", "queued": "…", "paused": "‖", "finished": "✓", "failed": "✕", "killed": "■"}
 
 
-def _store(path: Path | None, *, create: bool = False) -> "Store":
-    """The store named behind the subcommand, else behind `queue`."""
+def _store(path: Path | None, *, check: Callable[[], object] | None = None) -> "Store":
+    """The store named behind the subcommand, else behind `queue`; made where there is a `check` that raises nothing."""
     parents = click.get_current_context().find_root()
     context: click.Context | None = click.get_current_context()
     while path is None and context is not None and context is not parents:
         path, context = context.params.get("store_path"), context.parent
-    return open_reconciled(path, create=create)
+    return open_reconciled(path) if check is None else open_or_make(path, check)
 
 
 @click.group("queue", invoke_without_command=True)
@@ -154,8 +155,10 @@ def add_train(
 ) -> None:
     """Queue a fine-tune of what RECIPE says now."""
     from runner.queue.adding import add_train_job
+    from runner.recipe import load_recipe
 
-    _added(add_train_job(_store(store_path, create=True), recipe, overrides, wishes), as_json)
+    store = _store(store_path, check=lambda: load_recipe(recipe, overrides))
+    _added(add_train_job(store, recipe, overrides, wishes), as_json)
 
 
 @add.command("sweep")
@@ -183,10 +186,10 @@ def add_sweep(
 ) -> None:
     """Queue the sweep that RECIPE describes now. RECIPE may also be the id or name of a sweep in the store."""
     from runner.queue.adding import add_sweep_job
-    from runner.sweep.asked_for import Budget
+    from runner.sweep.asked_for import Budget, find_recipe
 
-    store = _store(store_path, create=True)
     budget = Budget(trials, seeds, max_hours, max_gpu_hours)
+    store = _store(store_path, check=lambda: find_recipe(recipe, overrides, budget, None))
     others = {"parallel": parallel, "retry": retry or None}
     _added(add_sweep_job(store, recipe, overrides, budget, others, wishes), as_json)
 

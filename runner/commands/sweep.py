@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.commands.options import echo_json, open_reconciled, size, store_option
+from runner.commands.options import echo_json, open_or_make, open_reconciled, size, store_option
 
 if TYPE_CHECKING:
     from runner.recipe import LoadedRecipe
@@ -60,7 +60,7 @@ def command(
     The same command again runs only what is missing: after Ctrl-C, a kill or a reboot it goes on where it stopped, with
     more --trials or --seeds it adds those. RECIPE may also be the id or name of a sweep in the store.
     """
-    from runner.sweep.asked_for import Budget, find_data, find_recipe
+    from runner.sweep.asked_for import Budget, check_sources, find_data, find_recipe
 
     budget = Budget(trials, seeds, max_hours, max_gpu_hours)
     store: Store | None = None
@@ -73,7 +73,7 @@ def command(
     if dry_run:
         _show_plan(search, store or _existing(store_path))
         return
-    store = store or open_reconciled(store_path, create=True)
+    store = store or open_or_make(store_path, lambda: check_sources(search))
     data = find_data(store, search, stored, say=lambda text: None if quiet else click.echo(text, err=True))
     sweep, search, n_slots = _drive(
         store,

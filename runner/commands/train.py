@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from runner.commands.options import echo_json, open_reconciled, store_option
+from runner.commands.options import echo_json, open_or_make, store_option
 
 
 @click.command("train")
@@ -20,12 +20,13 @@ def command(
     recipe: Path, overrides: tuple[str, ...], quiet: bool, plain: bool, as_json: bool, store_path: Path | None
 ) -> None:
     """Fine-tune what RECIPE says and record it. See `runner recipe check` and docs/recipes.md."""
+    from runner.data import check_data
     from runner.location import check_locations
     from runner.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides)  # before torch is loaded: a typo is said at once
     check_locations(loaded.recipe)  # and a model or data set that is not there
-    store = open_reconciled(store_path, create=True)
+    store = open_or_make(store_path, lambda: check_data(loaded.recipe))
     from runner.progress import make_progress
     from runner.quiet import quiet_libraries
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +54,52 @@ def prepare_data(
     # loads pandas: not for a mere import of this module
     from store.datasets import find_datasets, record_dataset
 
-    data = recipe.data
-    (selector,) = source_files(data).get("", ("",))
-    if selector.startswith("dataset:"):
-        return _stored(store, selector.removeprefix("dataset:"), data)
+    if (selector := _stored_selector(recipe)) is not None:
+        return _stored(store, selector, recipe.data)
+    source, stamps, scan, names, targets, splits, warnings = _read(recipe, progress)
+    fingerprint = _fingerprint(scan.ids, targets, splits, names)
+    extras = _extras_digest(scan, splits, source.columns)
+    if dataset := _with_extras(find_datasets(store, source.name, fingerprint), extras):
+        return PreparedData(dataset, warnings, reused=True)
+    dataset = record_dataset(
+        store,
+        source.name,
+        _rows_again(source, stamps, scan, targets, splits, recipe.data.on_empty, progress),
+        label_names=names,
+        source=_source_record(source, recipe.data, extras),
+        fingerprint=fingerprint,
+    )
+    return PreparedData(dataset, warnings, reused=False)
 
+
+def check_data(recipe: "Recipe") -> None:
+    """Read the data once as `prepare_data` would, where there is no store yet. Raises DataError with all problems."""
+    if (selector := _stored_selector(recipe)) is not None:
+        raise DataError([f'data.source = "dataset:{selector}": there is no store yet, so no dataset in it.'])
+    _read(recipe, None)
+
+
+def _stored_selector(recipe: "Recipe") -> str | None:
+    """What stands behind `dataset:`; None for any other source."""
+    (selector,) = source_files(recipe.data).get("", ("",))
+    return selector.removeprefix("dataset:") if selector.startswith("dataset:") else None
+
+
+class _Read(NamedTuple):
+    """What the first reading found and decided; n rows in the order of the tables."""
+
+    source: Source
+    stamps: Sequence[tuple[int, int] | None]
+    scan: Scan
+    label_names: tuple[str, ...]
+    targets: NDArray[np.int32]
+    splits: NDArray[np.int8]
+    warnings: tuple[str, ...]
+
+
+def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Read:
+    """The first reading. Raises DataError."""
+    data = recipe.data
     problems = Problems()
     source = open_source(data, problems)
     stamps = [table.stamp() for table in source.tables]
@@ -76,20 +117,7 @@ def prepare_data(
         *class_warnings(targets, splits, labels.names),
         *duplicate_warnings(scan.ids, targets, splits),
     )
-
-    fingerprint = _fingerprint(scan.ids, targets, splits, labels.names)
-    extras = _extras_digest(scan, splits, source.columns)
-    if dataset := _with_extras(find_datasets(store, source.name, fingerprint), extras):
-        return PreparedData(dataset, warnings, reused=True)
-    dataset = record_dataset(
-        store,
-        source.name,
-        _rows_again(source, stamps, scan, targets, splits, data.on_empty, progress),
-        label_names=labels.names,
-        source=_source_record(source, data, extras),
-        fingerprint=fingerprint,
-    )
-    return PreparedData(dataset, warnings, reused=False)
+    return _Read(source, stamps, scan, labels.names, targets, splits, warnings)
 
 
 def _stored(store: "Store", selector: str, data: "Data") -> PreparedData:

@@ -88,6 +88,15 @@ def check_bases(search: Search) -> None:
         raise UserError("\n".join(dict.fromkeys(problems)))
 
 
+def check_sources(search: Search) -> None:
+    """Raise the UserError or DataError about what the trials would need, before there is a store."""
+    from runner.data import check_data
+
+    check_bases(search)
+    if not search.sweeps_data:
+        check_data(search.recipe)
+
+
 def find_data(store: Store, search: Search, stored: Sweep | None, *, say: Callable[[str], None]) -> TrialData:
     """What trials train on, read once for all of them; a sweep of the store goes on with the version it has.
 

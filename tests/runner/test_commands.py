@@ -387,6 +387,20 @@ def test_a_store_of_a_newer_version_is_said_by_every_command(runner: Runner, kit
     assert runner(path, "doctor", "--quick").code == 1
 
 
+@pytest.mark.parametrize("command", ["train", "sweep"])
+@pytest.mark.parametrize("source", ["bad.csv", "dataset:none@1"])
+def test_bad_data_leave_no_store(runner: Runner, kit: Kit, tmp_path: Path, command: str, source: str) -> None:
+    (tmp_path / "bad.csv").write_text("text,label\n" + "good,\n" * 3)
+    space = (
+        '[sweep]\nsampler = "grid"\n[sweep.space]\n"training.learning_rate" = [1e-3]\n' if command == "sweep" else ""
+    )
+    (tmp_path / "recipe.toml").write_text(kit.text({"data.source": source}) + space)
+    said = runner(tmp_path / "new.db", command, str(tmp_path / "recipe.toml"))
+    assert said.code == 2
+    assert ("no label" if source == "bad.csv" else "there is no store yet, so no dataset in it") in said.err
+    assert [path.name for path in tmp_path.iterdir() if "new" in path.name] == []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="folders without write permission")
 def test_a_store_that_cannot_be_written(runner: Runner, kit: Kit, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"

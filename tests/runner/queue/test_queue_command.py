@@ -94,6 +94,13 @@ def test_what_cannot_run_is_not_queued(runner: Runner, store: Store, recipe: Pat
     assert len(list_jobs(store)) == 0
 
 
+@pytest.mark.parametrize("kind", ["train", "sweep"])
+def test_a_recipe_that_is_refused_leaves_no_store(runner: Runner, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "bad.toml").write_text('name = "bad"\n')
+    assert runner(tmp_path / "new.db", "queue", "add", kind, str(tmp_path / "bad.toml")).code == 2
+    assert [path.name for path in tmp_path.iterdir() if "new" in path.name] == []
+
+
 def test_a_recipe_for_a_device_makes_a_job_for_it(runner: Runner, store: Store, recipe: Path) -> None:
     runner(store, "queue", "add", "train", str(recipe), "--set", "training.device=cuda", "--name", "one")
     said = runner(store, "queue", "add", "train", str(recipe), "--set", "training.device=cuda", "--device", "cuda:1")
