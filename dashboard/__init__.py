@@ -1,1 +1,14 @@
-"""Streamlit views over a store: controls → query → chart → action. No torch, no SQL, no runner."""
+"""Streamlit views over a store: controls → query → chart → action. No torch, no SQL, no runner.
+
+app           the entry                                views/   a module a page     tabs/   the sections of Run
+parts/        pieces of pages                          charts/  frame → chart
+source        which store is shown                     ticks    dropping those of a page that was left
+queries       what the pages read, cached              work_queries     the same of sweeps, jobs and new runs
+writing       the one way to write                     commands         what is asked of the command line
+sentences     what a run says of itself                sweep_sentences  what a sweep does
+formats       how numbers and texts are written        rows             of small frames
+pairing       two runs, example by example             differences      between their configurations
+trials        of a sweep, as frames to draw            axes             its parameters as axes
+recipe_form   from a form to a recipe and back         guesses          what a table of texts is good for
+data_files    the first rows of a file                 uploads          files that came through the browser
+"""

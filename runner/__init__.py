@@ -1,6 +1,35 @@
 """The runner: recipes, data, training and the command line. The only package that knows torch.
 
 For scripts of your own: `start_run` for any loop, `AssayCallback` for any `transformers.Trainer`.
+
+A run         train       one fine-tune from top to bottom        experiment   what it needs, checked before
+              trainer     the transformers.Trainer that records   resumable    the one that goes on where it left off
+              progress    what a person sees                      progress_bar the live bar
+              reproduce   once more, and whether the same came    control      steering from outside, at rungs
+              demo        the demonstration                       shared       what runs of one process have in common
+Models        backbone    finding and loading                     classifier   pooling, head, methods; loading it again
+              builtin     those that are Python packages          location     where models and data come from
+              hub         whether it is there                     footprint    the memory that a recipe will take
+Data          encoding    texts → token ids → batches             order        in which examples are seen
+              docstrings  the built-in data set                   inputs       texts to predict
+Passes        inference   a split through a model                 predict      what a run's model says of texts
+              dynamics    logits caught in training               devices      where, in which number format
+Checkpoints   checkpoints written whole, kept as asked            files        hashes, and room for them
+              training_state  what training goes on from          trees        nested states without pickle
+              resume      from the newest intact one              unsaved      what a full disk did not take
+              copying     between stores
+Recording     callback    any transformers.Trainer                script       any loop
+              console     what was printed                        cost         time, memory, energy
+              system      what the machine does                   provenance   code, packages, device
+              git         the repository around a folder          arguments    a recipe as TrainingArguments
+Watching      monitor     all of these, for one training          flight       the last 200 steps
+              alerts      when it goes wrong                      watchdog     when it hangs
+Ending        interrupts  Ctrl-C and SIGTERM                      pauses       asked by another thread
+              causes      why it ended
+Care          doctor      what is broken or slow                  repair       a damaged store
+              leftovers   what nothing will use again
+Command line  cli         its commands                            paths        where things are when nobody says
+              quiet       libraries that talk too much            errors       what the user can mend
 """
 
 from typing import TYPE_CHECKING, Any

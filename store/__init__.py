@@ -4,7 +4,8 @@ connection   opening, writing (`Store.write`), the version that caches are keyed
 migrations   the schema, append-only
 records      frozen records handed out       ids      content hashes, ULIDs, fingerprints
 datasets     examples and dataset versions   runs     runs, events, logs, costs, checkpoints
-leases       who holds a run; reconcile      metrics  curves and their summaries
+leases       who holds a run                 metrics  curves and their summaries
+holders      whether a process still lives   statuses what became of whatever a dead one held
 evaluations  scores and predictions          blocks   packed dynamics and embeddings
 comparisons  runs side by side, by example   recorder what can be recorded while a run runs
 writer       its queue and its one thread    health   integrity and sizes
@@ -20,6 +21,7 @@ alerts       what a person should look at    backup   a whole copy, taken while 
 rescue       saving a damaged store          merging  another store's rows into this one
 leftovers    what killed processes left behind
 errors       what can go wrong, in words     frames   query results as frames and arrays
+plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
 """
 
 from store.alerts import list_alerts

@@ -1,1 +1,6 @@
-"""Pure functions `frame → alt.Chart` that check their columns (Altair draws an empty chart for a missing one)."""
+"""Pure functions `frame → alt.Chart` that check their columns (Altair draws an empty chart for a missing one).
+
+curves    metrics and the machine       classes   the confusion matrix       example   one over checkpoints
+search    a sweep's progress, trade-offs          parallel  its trials as lines over its parameters
+flight    the last steps                counts    bars                       palette   colours, and the check of columns
+"""
