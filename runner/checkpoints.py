@@ -141,10 +141,12 @@ class CheckpointFolder:
         bare = [step for step in older if step not in dropped and (self.path(step) / TRAINING).is_dir()]
         if (dropped or bare) and self._recorder.settle():
             for step in bare:
-                shutil.rmtree(self.path(step) / TRAINING, ignore_errors=True)
+                _remove(self.path(step) / TRAINING)
             for step in dropped:
-                shutil.rmtree(self.path(step), ignore_errors=True)
-                self._recorder.checkpoint_deleted(step, segment=self._segments.pop(step))
+                try:
+                    _remove(self.path(step))
+                finally:
+                    self._recorder.checkpoint_deleted(step, segment=self._segments.pop(step))
 
     def finish(self, best_step: int | None) -> None:
         """When the run is known as finished: exactly what `keep` names, and no training state.
@@ -152,6 +154,19 @@ class CheckpointFolder:
         In that order, because a run killed in between has lost nothing: it keeps too much, until `tidy_finished`.
         """
         _leave_kept(self._recorder.store, self._recorder.run, self.steps, self._keep, best_step)
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away, from its name at once: cut off half-way, what is left is not taken for a checkpoint."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(folder, partial)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+    except BaseException:  # an interrupt
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def tidy_finished(store: Store) -> list[Run]:

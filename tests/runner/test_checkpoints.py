@@ -113,6 +113,27 @@ def test_an_interrupt_between_file_and_record_leaves_neither(
     assert existing(recorder) == [] == folder.steps
 
 
+def test_an_interrupt_while_old_ones_are_removed_leaves_no_half(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = CheckpointFolder(recorder, "last")
+    for step in (1, 2, 3):
+        folder.save(step, None, write, write_training, expected_bytes=5)
+    remove, is_first = shutil.rmtree, iter([True])
+
+    def interrupted(path: Path, *, ignore_errors: bool = False) -> None:
+        if path.is_dir() and path.name == "step-00000001.partial" and next(is_first, False):
+            (path / "a.txt").unlink()
+            raise Stop
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(Stop):
+        folder.prune(3)
+    assert existing(recorder) == [2, 3] == folder.steps
+    assert on_disk(recorder) == ["step-00000002", "step-00000003"]
+
+
 def test_what_a_killed_process_left_half_is_written_anew(recorder: Recorder) -> None:
     folder = CheckpointFolder(recorder, "all")
     left = folder.path(3).with_name("step-00000003.partial")
