@@ -16,6 +16,7 @@ from store.connection import Store
 from store.errors import DatasetNotFound
 from store.frames import read_frame
 from store.ids import example_id
+from store.plain import to_json
 from store.records import Dataset, NewRow
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def record_dataset(
     """Write a new version of the dataset `name`; the order of rows within a split becomes their position.
 
     Rows are streamed in short transactions into a draft that nobody sees, so other writers are never kept waiting;
-    one last transaction numbers it. An exception raised while `rows` is read leaves no dataset behind.
+    one last transaction numbers it. Where another process has written the same rows under this name meanwhile, metadata
+    included, its version is returned and there is no second (a child of `parent` is always a version of its own). An
+    exception raised while `rows` is read leaves no dataset behind.
     """
     with store.write() as db:
         (key,) = db.execute(
@@ -52,7 +55,7 @@ def record_dataset(
                 fingerprint,
                 parent.key if parent else None,
                 None if label_names is None else json.dumps(list(label_names), ensure_ascii=False),
-                json.dumps(source, ensure_ascii=False),
+                to_json(source),
                 time.time(),
             ),
         ).fetchone()
@@ -63,6 +66,11 @@ def record_dataset(
             with store.write() as db:
                 _insert_rows(db, key, batch, counts)
         with store.write() as db:
+            twins = find_datasets(store, name, fingerprint) if parent is None else []
+            for twin in twins:
+                if _has_metadata_of(db, twin.key, key):
+                    _delete_draft(db, key)
+                    return twin
             db.execute(
                 "UPDATE datasets SET n_rows = ?,"
                 " version = (SELECT coalesce(max(version), 0) + 1 FROM datasets WHERE name = ?) WHERE key = ?",
@@ -87,7 +95,7 @@ def _insert_rows(db: sqlite3.Connection, dataset_key: int, rows: Sequence[NewRow
         for identity, row in zip(ids, rows, strict=True):
             position = counts.get(row.split, 0)
             counts[row.split] = position + 1
-            metadata = json.dumps(row.metadata, ensure_ascii=False) if row.metadata else None
+            metadata = to_json(row.metadata) if row.metadata else None
             yield dataset_key, row.split, position, identity, row.target, metadata
 
     db.executemany(
@@ -97,21 +105,35 @@ def _insert_rows(db: sqlite3.Connection, dataset_key: int, rows: Sequence[NewRow
     )
 
 
+def _has_metadata_of(db: sqlite3.Connection, key: int, other: int) -> bool:
+    """Whether two datasets of the same rows have the same metadata beside them."""
+    differs = db.execute(
+        "SELECT 1 FROM dataset_rows a JOIN dataset_rows b ON b.dataset_key = ? AND b.split = a.split"
+        " AND b.position = a.position WHERE a.dataset_key = ? AND a.metadata IS NOT b.metadata LIMIT 1",
+        (other, key),
+    )
+    return differs.fetchone() is None
+
+
 def delete_draft(store: Store, key: int) -> None:
     """Remove a draft dataset and the examples that nothing else refers to."""
     with store.write() as db:
-        db.execute(
-            "CREATE TEMP TABLE orphans AS SELECT DISTINCT example_key AS key FROM dataset_rows WHERE dataset_key = ?",
-            (key,),
-        )
-        db.execute("DELETE FROM datasets WHERE key = ? AND version IS NULL", (key,))
-        db.execute("DELETE FROM orphans WHERE EXISTS (SELECT 1 FROM dataset_rows w WHERE w.example_key = orphans.key)")
-        db.execute(
-            "INSERT INTO examples_fts (examples_fts, rowid, text)"
-            " SELECT 'delete', key, text FROM examples WHERE key IN (SELECT key FROM orphans)"
-        )
-        db.execute("DELETE FROM examples WHERE key IN (SELECT key FROM orphans)")
-        db.execute("DROP TABLE orphans")
+        _delete_draft(db, key)
+
+
+def _delete_draft(db: sqlite3.Connection, key: int) -> None:
+    db.execute(
+        "CREATE TEMP TABLE orphans AS SELECT DISTINCT example_key AS key FROM dataset_rows WHERE dataset_key = ?",
+        (key,),
+    )
+    db.execute("DELETE FROM datasets WHERE key = ? AND version IS NULL", (key,))
+    db.execute("DELETE FROM orphans WHERE EXISTS (SELECT 1 FROM dataset_rows w WHERE w.example_key = orphans.key)")
+    db.execute(
+        "INSERT INTO examples_fts (examples_fts, rowid, text)"
+        " SELECT 'delete', key, text FROM examples WHERE key IN (SELECT key FROM orphans)"
+    )
+    db.execute("DELETE FROM examples WHERE key IN (SELECT key FROM orphans)")
+    db.execute("DROP TABLE orphans")
 
 
 def delete_stale_drafts(store: Store) -> int:

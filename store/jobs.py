@@ -23,6 +23,7 @@ from store.errors import JobNotFound, JobRefused, StoreUnreadable
 from store.frames import read_frame
 from store.holders import HOLDER_COLUMNS, cause_of_death
 from store.ids import new_run_id
+from store.plain import to_json
 from store.records import Holder
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def queue_job(
                 new_run_id(),
                 kind,
                 name,
-                json.dumps(arguments, ensure_ascii=False),
+                to_json(arguments),
                 priority,
                 device,
                 max(1, max_attempts),

@@ -23,6 +23,7 @@ from store.errors import RowsLost
 from store.evaluations import Predictions
 from store.leases import take_lease
 from store.metrics import StepRow
+from store.plain import plain
 from store.records import Run, RunCost, ScoreRow, Status, SystemSample
 from store.ring import STEP, Steps
 from store.writer import Writer
@@ -164,8 +165,8 @@ class Recorder:
         self._add("checkpoint_deleted", {"step": step, "segment": segment})
 
     def event(self, kind: str, message: str, data: Mapping[str, object] | None = None) -> None:
-        """Note that something happened (a warning, an early stop, an alert)."""
-        self._add("event", {"kind": kind, "message": message, "data": None if data is None else dict(data)})
+        """Note that something happened (a warning, an early stop, an alert). `data`: anything (`store.plain`)."""
+        self._add("event", {"kind": kind, "message": message, "data": None if data is None else plain(data)})
 
     def text(self, text: str) -> None:
         """Keep a piece of the console log."""

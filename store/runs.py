@@ -17,6 +17,7 @@ from store.frames import read_frame
 from store.holders import HOLDER_COLUMNS, cause_of_death
 from store.ids import new_run_id
 from store.leases import hold_run
+from store.plain import to_json
 from store.records import Checkpoint, Holder, NewRun, Run, RunCost, RunId, Status
 
 if TYPE_CHECKING:
@@ -411,4 +412,4 @@ def _run(row: tuple[Any, ...]) -> Run:
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return None if value is None else to_json(value)

@@ -50,6 +50,13 @@ def test_doctests() -> None:
     }
 
 
+def test_a_setting_that_is_no_finite_number_disturbs_nobody(store: Store, tmp_path: Path) -> None:
+    callback = AssayCallback(store=store, name="mine")
+    trainer(tmp_path, [callback], max_grad_norm=float("inf")).train()
+    run = get_run(store, callback.run_id or "")
+    assert (run.status, run.recipe["max_grad_norm"]) == ("finished", "inf")
+
+
 def test_a_trainer_becomes_a_run(store: Store, tmp_path: Path) -> None:
     callback = AssayCallback(store=store, name="mine")
     made = trainer(tmp_path, [callback], eval_strategy="epoch", learning_rate=0.125)

@@ -39,6 +39,12 @@ def test_steps_of_ones_own_and_events(store: Store) -> None:
     assert list(list_events(store, found.key)["message"]) == ["look here"]
 
 
+def test_numbers_that_json_has_no_words_for(store: Store) -> None:
+    with start_run("odd", config={"best": float("-inf"), "deep": [{"x": float("nan")}]}, store=store) as run:
+        pass
+    assert get_run(store, run.id).recipe == {"best": "-inf", "deep": [{"x": "nan"}]}
+
+
 def test_a_loop_that_raises_is_failed_and_one_that_is_interrupted_killed(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), start_run("broken", store=store):
         1 / 0  # noqa: B018  # the point of it

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from store import (
+    Dataset,
     DatasetNotFound,
     NewRow,
     Store,
@@ -97,6 +98,32 @@ def test_a_draft_is_seen_by_nobody_and_its_leftovers_are_swept(store: Store) -> 
     assert datasets_module.delete_stale_drafts(store) == 1
     assert [count(store, table) for table in ("datasets", "dataset_rows", "examples")] == [0, 0, 0]
     assert dataset.version == 1
+
+
+def test_the_same_content_written_by_two_at_once_is_one_version(store: Store) -> None:
+    def rows(meets: bool, metadata: dict[str, object]) -> Iterator[NewRow]:
+        yield NewRow("train", "a", 0, metadata)
+        if meets:
+            write()
+        yield NewRow("train", "b", 1)
+
+    def write(*, meets: bool = False, parent: Dataset | None = None, **metadata: object) -> Dataset:
+        return record_dataset(
+            store, "d", rows(meets, metadata), label_names=LABELS, source={}, fingerprint="f", parent=parent
+        )
+
+    made = write(meets=True)
+    assert (made, made.version) == (get_dataset(store, "d"), 1)
+    assert [count(store, table) for table in ("datasets", "dataset_rows", "examples")] == [1, 2, 2]
+    assert write(parent=made).version == 2, "whoever asks for a child has one"
+    assert [write(topic="x").version, write(topic="y").version, write(topic="x").version] == [3, 4, 3]
+
+
+def test_metadata_may_have_numbers_that_json_has_no_words_for(store: Store) -> None:
+    rows = [NewRow("train", "a", 0, {"length": float("nan"), "score": 1.5})]
+    dataset = record_dataset(store, "d", rows, label_names=LABELS, source={"limit": float("inf")}, fingerprint="f")
+    assert read_rows(store, dataset, "train")["metadata"].tolist() == [{"length": "nan", "score": 1.5}]
+    assert dataset.source == {"limit": "inf"}
 
 
 def test_selectors(store: Store) -> None:

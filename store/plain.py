@@ -1,0 +1,38 @@
+"""JSON that SQLite takes: what anybody hands over as values, made into text, numbers and nothing else."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_json(value: object) -> str:
+    """JSON text of anything; see `plain`.
+
+    >>> to_json({"best": float("-inf"), "path": None})
+    '{"best": "-inf", "path": null}'
+    """
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def plain(value: object) -> Any:
+    """A copy of it that JSON can hold. Numbers that JSON has no words for are texts, and so is every other object.
+
+    >>> plain({"lr": float("inf"), "sizes": (1, 2), ("a", "b"): 1j})
+    {'lr': 'inf', 'sizes': [1, 2], "('a', 'b')": '1j'}
+    """
+    if value is None or isinstance(value, str | int):  # bool is an int
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(float(value))
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def _key(key: object) -> Any:
+    """JSON writes numbers, True and None as keys in its own way."""
+    found = plain(key)
+    return str(key) if isinstance(found, list | dict) else found
