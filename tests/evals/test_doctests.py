@@ -9,7 +9,7 @@ import pytest
 
 import evals
 
-MODULES = [f"evals.{module.name}" for module in pkgutil.iter_modules(evals.__path__)]
+MODULES = [f"evals.{module.name}" for module in pkgutil.iter_modules(evals.__path__) if not module.ispkg]
 
 
 def test_all_modules_are_found() -> None:

@@ -1,0 +1,15 @@
+"""Which examples of a data set hurt, and why: pure functions, arrays in, arrays and frames out.
+
+Every risk is in [0, 1], higher = look here first, nan = not known.
+
+- `found`         what a detector hands back: a risk for each example, groups of examples, evidence
+- `duplicates`    the same text again: copies, leaks between splits, contradictions
+- `minhash`       near copies among many texts without comparing all pairs
+
+Wrong labels: log_probs (n, n_classes) are natural logarithms of what a model thinks of examples whose label it has not
+seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = none.
+- `rows`          rows in blocks, and what the arrays must look like
+- `dynamics`      what one training run says for free: margins, data-error potential, cartography, forgetting, loss
+- `folds`         out-of-fold probabilities: which fold is whose, self-confidence, margin, confident joint
+- `neighbours`    nearest neighbours in embedding space, and how much they disagree with the label
+"""
