@@ -134,6 +134,7 @@ from store.records import (
 )
 from store.rescue import Rescue, SavedTable, rescue_store
 from store.runs import (
+    RunSize,
     count_matching_runs,
     count_runs,
     delete_checkpoints,
@@ -195,6 +196,7 @@ __all__ = [
     "RunId",
     "RunNotFound",
     "RunNotResumable",
+    "RunSize",
     "SavedTable",
     "ScoreRow",
     "Segment",

@@ -280,12 +280,13 @@ def retry_job(store: Store, selector: str | int) -> Job:
 
 
 def remove_job(store: Store, selector: str | int) -> Job:
-    """Forget a job that has ended, and what it printed; its run stays. Returns it. Raises JobRefused for any other."""
+    """Forget a job that has ended, and its files; its run stays. Returns it. Raises JobRefused for any other."""
     job = get_job(store, selector)
     with store.write() as db:
         if not db.execute("DELETE FROM jobs WHERE key = ? AND ended_at IS NOT NULL", (job.key,)).rowcount:
             raise JobRefused(f"{job.title} is {job.status}: `runner queue cancel {job.id}` ends it first.")
-    job_log(store, job).unlink(missing_ok=True)
+    for file in job_log(store, job).parent.glob(f"{job.id}.*"):
+        file.unlink(missing_ok=True)
     return job
 
 

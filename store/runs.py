@@ -6,10 +6,10 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store.connection import Store, explained
 from store.errors import RunAmbiguous, RunHeld, RunNotFound, StoreUnreadable
@@ -363,18 +363,31 @@ def run_files(store: Store, run: Run) -> Path:
     return store.files / "runs" / run.id
 
 
-def run_size(store: Store, run: Run) -> int:
-    """Bytes that `delete_run` would free: files on disk, and blocks and rows in the store (the latter estimated)."""
+class RunSize(NamedTuple):
+    """Bytes that `delete_run` frees."""
+
+    on_disk: int
+    """Of files: the disk has them again."""
+    in_store: int
+    """Of blocks and rows (estimated) in the store's file, which keeps its size: later records fill the space."""
+
+
+def run_size(store: Store, run: Run, *, after: Collection[int] = ()) -> RunSize:
+    """What removing the run would free once the runs with the keys `after` are gone: embeddings are shared."""
     folder = run_files(store, run)
     on_disk = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else 0
     (inside,) = store.db.execute(
         "SELECT coalesce((SELECT sum(length(block)) FROM dynamics WHERE run_key = :run), 0)"
         " + coalesce((SELECT sum(length(text)) FROM run_logs WHERE run_key = :run), 0)"
+        " + coalesce((SELECT sum(length(steps) + length(batches)) FROM flights WHERE run_key = :run), 0)"
+        " + coalesce((SELECT sum(length(block)) FROM embeddings WHERE set_key IN"
+        "  (SELECT set_key FROM run_embeddings WHERE run_key = :run) AND set_key NOT IN"
+        "  (SELECT set_key FROM run_embeddings WHERE run_key NOT IN (SELECT value FROM json_each(:gone)))), 0)"
         " + 30 * (SELECT count(*) FROM metrics WHERE run_key = :run)"
         " + 45 * coalesce((SELECT sum(n_examples) FROM evaluations WHERE run_key = :run), 0)",
-        {"run": run.key},
+        {"run": run.key, "gone": json.dumps([run.key, *after])},
     ).fetchone()
-    return on_disk + int(inside)
+    return RunSize(on_disk, int(inside))
 
 
 def delete_run(store: Store, run: Run) -> None:

@@ -26,17 +26,28 @@ def command(runs: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool, stor
             f"error: {live[0].name} ({live[0].id}) is running; stop it first (Ctrl-C, or kill its process).", err=True
         )
         sys.exit(2)
-    sizes = [run_size(store, run) for run in found]
-    answer = [{"id": run.id, "name": run.name, "bytes": n} for run, n in zip(found, sizes, strict=True)]
+    keys = [run.key for run in found]
+    sizes = [run_size(store, run, after=keys[:place]) for place, run in enumerate(found)]
+    on_disk, in_store = sum(each.on_disk for each in sizes), sum(each.in_store for each in sizes)
+    answer = [
+        {"id": run.id, "name": run.name, **_answer(each.on_disk, each.in_store)}
+        for run, each in zip(found, sizes, strict=True)
+    ]
     if not as_json:
         click.echo(
             table(
-                ["id", "name", "status", "frees"],
-                [[run.id[:12], run.name, run.status, size(n)] for run, n in zip(found, sizes, strict=True)],
-                right=(3,),
+                ["id", "name", "status", "files", "in the store"],
+                [
+                    [run.id[:12], run.name, run.status, size(each.on_disk), size(each.in_store)]
+                    for run, each in zip(found, sizes, strict=True)
+                ],
+                right=(3, 4),
             )
         )
-        click.echo(f"{len(found)} runs, {size(sum(sizes))} in all")
+        click.echo(
+            f"{'1 run' if len(found) == 1 else f'{len(found)} runs'}: {size(on_disk)} of files go; about "
+            f"{size(in_store)} inside {store.path.name} become free for later records (the file itself does not shrink)"
+        )
     if dry_run:
         is_wanted = False
     elif as_json and not yes:
@@ -46,6 +57,10 @@ def command(runs: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool, stor
     for run in found if is_wanted else ():
         delete_run(store, run)
     if as_json:
-        echo_json({"removed": is_wanted, "runs": answer, "bytes": sum(sizes)})
+        echo_json({"removed": is_wanted, "runs": answer, **_answer(on_disk, in_store)})
     else:
         click.echo("removed" if is_wanted else "nothing was removed")
+
+
+def _answer(on_disk: int, in_store: int) -> dict[str, int]:
+    return {"bytes": on_disk + in_store, "disk_bytes": on_disk, "store_bytes": in_store}

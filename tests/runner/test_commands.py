@@ -280,6 +280,7 @@ def test_rm_shows_bytes_asks_and_removes_only_that_run(runner: Runner, removable
     store, (first, second) = removable
     look = runner(store, "rm", "first", "--dry-run")
     assert "2 MB" in look.out
+    assert re.search(r"1 run: 2 MB of files go; about \d+ B inside \S+\.db become free for later records", look.out)
     assert "nothing was removed" in look.out
     import click
 
@@ -303,7 +304,9 @@ def test_rm_for_programs(runner: Runner, removable: Any) -> None:
     assert "--yes" in refused.err
     look = runner(store, "rm", "first", "--json", "--dry-run").json
     assert (look["removed"], look["runs"][0]["name"]) == (False, "first")
-    assert 2_000_000 < look["bytes"] < 2_001_000
+    assert (look["disk_bytes"], look["runs"][0]["disk_bytes"]) == (2_000_000, 2_000_000)
+    assert 0 <= look["store_bytes"] < 1_000
+    assert look["bytes"] == look["disk_bytes"] + look["store_bytes"]
     assert first.exists()
     assert runner(store, "rm", "first", "--json", "--yes").json["removed"] is True
     assert not first.exists()

@@ -235,17 +235,19 @@ def test_a_failed_job_is_retried_at_the_end_with_one_more_attempt(store: Store) 
     assert job.max_attempts > job.n_attempts
 
 
-def test_an_ended_job_can_be_forgotten_with_what_it_printed(store: Store) -> None:
+def test_an_ended_job_can_be_forgotten_with_its_files(store: Store) -> None:
     queued(store, "a", "b")
     with pytest.raises(JobRefused, match="is queued: `runner queue cancel"):
         remove_job(store, "a")
     ended(store, JobStatus.FINISHED)
-    log = job_log(store, get_job(store, "a"))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("said")
+    files = [job_log(store, get_job(store, "a")), job_file(store, get_job(store, "a"), "json")]
+    other = job_log(store, get_job(store, "b"))
+    other.parent.mkdir(parents=True, exist_ok=True)
+    for file in (*files, other):
+        file.write_text("said")
     assert remove_job(store, "a").name == "a"
     assert list_jobs(store)["name"].tolist() == ["b"]
-    assert not log.exists()
+    assert list(other.parent.iterdir()) == [other]
 
 
 @pytest.mark.parametrize(

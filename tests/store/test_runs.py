@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,7 +34,9 @@ from store import (
     run_size,
     set_dataset,
 )
+from store.flights import write_flight
 from store.ids import new_run_id
+from store.ring import STEP, Steps
 from store.trials import end_trial, record_trial, set_trial_run
 from tests.store.builders import make_dataset, predict, start
 
@@ -254,7 +257,9 @@ def test_delete_run_removes_what_is_its_own_and_nothing_else(store: Store) -> No
     owned = [table for table, rule in rules.items() if rule == "CASCADE"]
     mentioning = [table for table, rule in rules.items() if rule == "SET NULL"]
     assert (len(owned), sorted(mentioning)) == (14, ["jobs", "trials"])
-    assert run_size(store, runs[0]) >= 5 + 30 + 2 * 45
+    size = run_size(store, runs[0])
+    assert size.on_disk == 5
+    assert size.in_store >= 30 + 2 * 45
     delete_run(store, runs[0])
     for table in owned:
         keys = {key for (key,) in store.db.execute(f"SELECT run_key FROM {table}")}
@@ -269,6 +274,23 @@ def test_delete_run_removes_what_is_its_own_and_nothing_else(store: Store) -> No
     assert get_cost(store, runs[0].key) == RunCost()
     assert read_log(store, runs[1].key, last=3) == "ays"
     assert store.db.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_the_size_of_a_run_counts_flights_and_the_embeddings_that_nobody_else_has(store: Store) -> None:
+    dataset = make_dataset(store, "d", [("a", 0), ("b", 1)])
+    runs = []
+    for name, fingerprint in (("alone", "f"), ("one", "g"), ("other", "g")):
+        with Recorder(store, record_run(store, NewRun(name, dataset_key=dataset.key))) as recorder:
+            vectors = np.zeros((2, 1000), dtype=np.float16)
+            recorder.embeddings({"test": vectors}, dataset_key=dataset.key, fingerprint=fingerprint, pooling="mean")
+        runs.append(recorder.run)
+    alone, one, other = runs
+    assert [run_size(store, run).in_store for run in runs] == [4000, 0, 0]
+    assert run_size(store, other, after=[alone.key, one.key]).in_store == 4000, "whoever goes last takes them along"
+    with store.write() as db:
+        steps = Steps(np.zeros(3, dtype=STEP), np.zeros(5, dtype=np.uint32))
+        write_flight(db, one.key, 1, at=0.0, kind="failed", step=None, reason="why", steps=steps)
+    assert run_size(store, one).in_store == 3 * STEP.itemsize + 5 * 4
 
 
 def test_a_run_id_that_is_a_path_names_no_folder(store: Store) -> None:
