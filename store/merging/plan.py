@@ -141,21 +141,26 @@ def count_owned(db: sqlite3.Connection, root: str, keys: Sequence[int], schema: 
 
 
 def _datasets(db: sqlite3.Connection) -> tuple[DatasetMerge, ...]:
-    """Same content is the same dataset, whatever it is called; other content under a taken version gets a new one."""
-    ours = db.execute("SELECT key, fingerprint, name, version FROM main.datasets WHERE version IS NOT NULL").fetchall()
-    taken = {(name, version) for _, _, name, version in ours}
-    by_content: dict[str, list[tuple[str, int, int]]] = {}
+    """Same content is the same dataset, whatever it is called; other content under a taken version gets a new one.
+
+    Content is the fingerprint with the metadata. One without metadata has all it wants in one of the same fingerprint.
+    """
+    columns = "key, fingerprint, json_extract(source, '$.extras'), name, version"
+    ours = db.execute(f"SELECT {columns} FROM main.datasets WHERE version IS NOT NULL").fetchall()
+    taken = {(name, version) for _, _, _, name, version in ours}
+    by_content: dict[tuple[str, str | None], list[tuple[str, int, int]]] = {}
     damaged: dict[str, tuple[str, int, int]] = {}
-    for key, fingerprint, name, version in ours:
-        by_content.setdefault(fingerprint, []).append((name, version, key))
+    for key, fingerprint, extras, name, version in ours:
+        for content in {(fingerprint, extras), (fingerprint, None)}:
+            by_content.setdefault(content, []).append((name, version, key))
         if fingerprint.startswith(DAMAGED):
             damaged[fingerprint.removeprefix(DAMAGED)] = (name, version, key)
     merges: list[DatasetMerge] = []
-    for key, fingerprint, name, version in db.execute(
-        "SELECT key, fingerprint, name, version FROM other.datasets WHERE version IS NOT NULL ORDER BY key"
+    for key, fingerprint, extras, name, version in db.execute(
+        f"SELECT {columns} FROM other.datasets WHERE version IS NOT NULL ORDER BY key"
     ).fetchall():
         theirs = f"{name}@{version}"
-        same = by_content.get(fingerprint, [])
+        same = by_content.get((fingerprint, extras), [])
         if same:
             called = max(same, key=lambda place: (place[:2] == (name, version), place[0] == name, place[1]))
             merges.append(DatasetMerge(key, called[2], theirs, *called[:2]))

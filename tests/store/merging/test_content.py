@@ -19,13 +19,13 @@ from store import (
 from tests.store.merging.kit import counts, merge
 
 
-def dataset(store: Store, name: str, texts: str) -> None:
+def dataset(store: Store, name: str, texts: str, extras: str | None = None) -> None:
     record_dataset(
         store,
         name,
-        [NewRow("train", text, 0) for text in texts],
+        [NewRow("train", text, 0, metadata={} if extras is None else {"about": extras}) for text in texts],
         label_names=["no", "yes"],
-        source={},
+        source={} if extras is None else {"extras": extras},
         fingerprint=hashlib.sha256(texts.encode()).hexdigest(),
     )
 
@@ -48,6 +48,20 @@ def test_datasets_are_the_same_by_content(store: Store, other: Store) -> None:
     assert get_run(store, "r").dataset_key == get_dataset(store, "mine@1").key
     assert counts(store)["examples"] == len(set("abcxyzqrscde"))
     assert [d.our_key is None for d in merge(store, other.path).plan.datasets] == [False] * 4
+
+
+def test_other_metadata_are_other_content_and_none_fit_any(store: Store, other: Store) -> None:
+    for extras in (None, "of topics"):
+        dataset(store, "d", "abc", extras)
+    for name, extras in (("same", "of topics"), ("plain", None), ("d", "of authors")):
+        dataset(other, name, "abc", extras)
+    merged = merge(store, other.path)
+    assert {d.theirs: (d.ours, d.our_key is None) for d in merged.plan.datasets} == {
+        "same@1": ("d@2", False),
+        "plain@1": ("d@2", False),
+        "d@1": ("d@3", True),
+    }
+    assert [d.our_key is None for d in merge(store, other.path).plan.datasets] == [False] * 3
 
 
 def test_drafts_stay_behind(store: Store, other: Store) -> None:
