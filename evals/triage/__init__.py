@@ -5,6 +5,9 @@ Every risk is in [0, 1], higher = look here first, nan = not known.
 - `found`         what a detector hands back: a risk for each example, groups of examples, evidence
 - `duplicates`    the same text again: copies, leaks between splits, contradictions
 - `minhash`       near copies among many texts without comparing all pairs
+- `garbage`       empty texts, placeholders, repetition, markup, texts cut off by max_length
+- `damage`        text read with the wrong character set, lost characters; and how it was
+- `language`      texts in another script or language than the rest
 
 Wrong labels: log_probs (n, n_classes) are natural logarithms of what a model thinks of examples whose label it has not
 seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = none.
