@@ -202,3 +202,4 @@ def test_a_trial_at_a_rung_ends_with_its_engine(ends: tuple[Connection, Line], w
         if when == "before it asks":
             _heard(line, lambda: line._is_cut)
         line.ask(Asked(1, 0, 4, 1.0, {}))
+    later.join()  # two threads must not close one connection
