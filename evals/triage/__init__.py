@@ -8,6 +8,14 @@ Every risk is in [0, 1], higher = look here first, nan = not known.
 - `garbage`       empty texts, placeholders, repetition, markup, texts cut off by max_length
 - `damage`        text read with the wrong character set, lost characters; and how it was
 - `language`      texts in another script or language than the rest
+- `personal`      e-mail addresses, payment cards, social security and telephone numbers
+- `leakage`       the label written into the input; words that give a class away
+- `coverage`      outliers, and regions of held-out data with few training neighbours
+- `regions`       parts of embedding space and their names
+- `terms`         words that tell one group of texts from the rest
+- `overlap`       examples on the boundary, classes that cannot be told apart
+- `slices`        parts of the data in which the model is worse: metadata, length, region
+- `imbalance`     rare classes that the model pays for
 
 Wrong labels: log_probs (n, n_classes) are natural logarithms of what a model thinks of examples whose label it has not
 seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = none.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evals.intervals import Floats, Ints
+from evals.intervals import Ints
 
 Evidence = float | int | str | bool | list[Any]
 """A value that a person reads and JSON holds."""
@@ -65,7 +65,7 @@ def _plain(value: Any) -> Evidence | None:
     return plain  # type: ignore[no-any-return]  # numpy says Any of its own scalars
 
 
-def checked(name: str, values: Floats | Ints, n: int) -> None:
+def checked(name: str, values: npt.NDArray[Any], n: int) -> None:
     """Raise ValueError where an array is not one value an example.
 
     >>> checked("labels", np.array([0, 1]), 3)
@@ -74,3 +74,16 @@ def checked(name: str, values: Floats | Ints, n: int) -> None:
     """
     if values.shape != (n,):
         raise ValueError(f"{name} has shape {values.shape}; needed: one value an example, ({n},)")
+
+
+def checked_labels(labels: Ints, n: int, n_classes: int) -> None:
+    """Raise ValueError unless labels is (n,) in -1 (none) to n_classes - 1.
+
+    >>> checked_labels(np.array([0, 2]), 2, 2)
+    Traceback (most recent call last):
+    ValueError: labels holds 0 to 2; allowed: -1 (no label) to 1, one for each of 2 names
+    """
+    checked("labels", labels, n)
+    if n and not -1 <= labels.min() <= labels.max() < n_classes:
+        allowed = f"-1 (no label) to {n_classes - 1}, one for each of {n_classes} names"
+        raise ValueError(f"labels holds {labels.min()} to {labels.max()}; allowed: {allowed}")
