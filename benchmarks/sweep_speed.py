@@ -76,6 +76,7 @@ def _figures(
         baseline,
         seconds("one sweep", [together], baseline=against(baseline)),
         Figure("times faster", [separate.wall / together.wall], "×", at_least=5.0),
+        Figure("times less processor time", [separate.cpu / together.cpu], "×", note="what a busy machine moves least"),
         Figure("share of epochs saved", [sweep["epochs"]["saved_share"]], "", at_least=0.5),
         Figure("best validation accuracy of the separate ones", [_accuracy(alone)], ""),
         Figure("best validation accuracy of the sweep", [_accuracy(best)], "", note=told),
