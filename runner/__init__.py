@@ -10,6 +10,7 @@ A run         train       one fine-tune from top to bottom        experiment   w
 Models        backbone    finding and loading                     classifier   pooling, head, methods; loading it again
               builtin     those that are Python packages          location     where models and data come from
               hub         whether it is there                     footprint    the memory that a recipe will take
+              parameters  which are trained together
 Data          encoding    texts → token ids → batches             order        in which examples are seen
               docstrings  the built-in data set                   inputs       texts to predict
 Passes        inference   a split through a model                 predict      what a run's model says of texts

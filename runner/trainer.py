@@ -28,6 +28,7 @@ from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
 from runner.errors import TrainingDiverged
 from runner.monitor import Monitor
 from runner.order import TrainingOrder
+from runner.parameters import parameter_groups
 from runner.resumable import ResumableTrainer
 from runner.training_state import Counters, write_training_state
 from runner.unsaved import Unsaved
@@ -183,24 +184,15 @@ class RecordingTrainer(ResumableTrainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer class, with a learning rate of its own for the fresh head."""
-        decayed = set(self.get_decay_parameter_names(self.model))
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad:
-                is_head = not isinstance(self.model, TextClassifier) or name.startswith("head.")
-                groups.setdefault((is_head, name in decayed), []).append(parameter)
         optimizer_class, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-        self.optimizer = optimizer_class(
-            [
-                {
-                    "params": parameters,
-                    "weight_decay": self.args.weight_decay if is_decayed else 0.0,
-                    "lr": self._head_learning_rate if is_head else self.args.learning_rate,
-                }
-                for (is_head, is_decayed), parameters in groups.items()
-            ],
-            **settings,
+        groups = parameter_groups(
+            self.model,
+            set(self.get_decay_parameter_names(self.model)),
+            is_head=lambda name: not isinstance(self.model, TextClassifier) or name.startswith("head."),
+            learning_rates=(self.args.learning_rate, self._head_learning_rate),
+            weight_decay=self.args.weight_decay,
         )
+        self.optimizer = optimizer_class(groups, **settings)
         return cast(torch.optim.Optimizer, self.optimizer)
 
     @property

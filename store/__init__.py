@@ -19,7 +19,7 @@ job_order    the order of those that wait
 flights      the last steps before trouble   ring     their file while a run runs
 alerts       what a person should look at    backup   a whole copy, taken while others write
 rescue       saving a damaged store          merging  another store's rows into this one
-leftovers    what killed processes left behind
+leftovers    what killed processes left behind  removal what goes with a run
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
 """
@@ -132,13 +132,12 @@ from store.records import (
     Trial,
     TrialReport,
 )
+from store.removal import RunSize, delete_run, run_size
 from store.rescue import Rescue, SavedTable, rescue_store
 from store.runs import (
-    RunSize,
     count_matching_runs,
     count_runs,
     delete_checkpoints,
-    delete_run,
     finish_run,
     get_cost,
     get_run,
@@ -150,7 +149,6 @@ from store.runs import (
     read_log,
     record_run,
     run_files,
-    run_size,
     set_dataset,
 )
 from store.segments import Segment, list_segments, open_segment

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from store.connection import Store, explained
-from store.errors import RunAmbiguous, RunHeld, RunNotFound, StoreUnreadable
+from store.errors import RunAmbiguous, RunNotFound, StoreUnreadable
 from store.frames import read_frame
-from store.holders import HOLDER_COLUMNS, cause_of_death
 from store.ids import new_run_id
 from store.leases import hold_run
 from store.plain import to_json
-from store.records import Checkpoint, Holder, NewRun, Run, RunCost, RunId, Status
+from store.records import Checkpoint, NewRun, Run, RunCost, RunId, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -361,49 +359,6 @@ def run_files(store: Store, run: Run) -> Path:
     if not (run.id.isascii() and run.id.isalnum()):  # a file that somebody else made may say anything
         raise StoreUnreadable(f"the run {run.name!r} in {store.path} has an id that Assay never gives: {run.id!r}.")
     return store.files / "runs" / run.id
-
-
-class RunSize(NamedTuple):
-    """Bytes that `delete_run` frees."""
-
-    on_disk: int
-    """Of files: the disk has them again."""
-    in_store: int
-    """Of blocks and rows (estimated) in the store's file, which keeps its size: later records fill the space."""
-
-
-def run_size(store: Store, run: Run, *, after: Collection[int] = ()) -> RunSize:
-    """What removing the run would free once the runs with the keys `after` are gone: embeddings are shared."""
-    folder = run_files(store, run)
-    on_disk = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else 0
-    (inside,) = store.db.execute(
-        "SELECT coalesce((SELECT sum(length(block)) FROM dynamics WHERE run_key = :run), 0)"
-        " + coalesce((SELECT sum(length(text)) FROM run_logs WHERE run_key = :run), 0)"
-        " + coalesce((SELECT sum(length(steps) + length(batches)) FROM flights WHERE run_key = :run), 0)"
-        " + coalesce((SELECT sum(length(block)) FROM embeddings WHERE set_key IN"
-        "  (SELECT set_key FROM run_embeddings WHERE run_key = :run) AND set_key NOT IN"
-        "  (SELECT set_key FROM run_embeddings WHERE run_key NOT IN (SELECT value FROM json_each(:gone)))), 0)"
-        " + 30 * (SELECT count(*) FROM metrics WHERE run_key = :run)"
-        " + 45 * coalesce((SELECT sum(n_examples) FROM evaluations WHERE run_key = :run), 0)",
-        {"run": run.key, "gone": json.dumps([run.key, *after])},
-    ).fetchone()
-    return RunSize(on_disk, int(inside))
-
-
-def delete_run(store: Store, run: Run) -> None:
-    """Remove a run, everything recorded about it, and its files. Datasets and examples stay.
-
-    Raises RunHeld while a living process records it.
-    """
-    files = run_files(store, run)
-    with store.write() as db:
-        row = db.execute(f"SELECT {HOLDER_COLUMNS} FROM leases WHERE run_key = ?", (run.key,)).fetchone()
-        if row is not None and cause_of_death(Holder(*row)) is None:
-            host, _, pid, *_ = row
-            raise RunHeld(f"run {run.id} ({run.name}) is being recorded by process {pid} on {host}; stop it first.")
-        db.execute("DELETE FROM runs WHERE key = ?", (run.key,))
-        db.execute("DELETE FROM embedding_sets WHERE key NOT IN (SELECT set_key FROM run_embeddings)")
-    shutil.rmtree(files, ignore_errors=True)
 
 
 def _select(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
