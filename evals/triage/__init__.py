@@ -15,6 +15,7 @@ Every risk is in [0, 1], higher = look here first, nan = not known.
 - `terms`         words that tell one group of texts from the rest
 - `overlap`       examples on the boundary, classes that cannot be told apart
 - `slices`        parts of the data in which the model is worse: metadata, length, region
+- `rates`         one part of the data against the rest: rates and means, many parts at once
 - `imbalance`     rare classes that the model pays for
 
 Wrong labels: log_probs (n, n_classes) are natural logarithms of what a model thinks of examples whose label it has not

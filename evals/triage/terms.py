@@ -22,8 +22,8 @@ def distinctive_terms(
     Monroe, Colaresi & Quinn, Fightin' Words, Political Analysis 16 (2008) 372. Words below LEAST_Z are no names, so a
     group without words of its own has none.
 
-    >>> texts = ["visa for travel", "travel abroad with a visa", "my card", "a new card please"] * 5
-    >>> distinctive_terms(texts, np.array([0, 0, 1, 1] * 5), 2, n_terms=2)
+    >>> texts = ["visa for travel", "travel abroad with a visa", "my card", "a new card please"] * 10
+    >>> distinctive_terms(texts, np.array([0, 0, 1, 1] * 10), 2, n_terms=2)
     [['travel', 'visa'], ['card']]
     """
     from sklearn.feature_extraction.text import CountVectorizer
