@@ -23,8 +23,8 @@ def distinctive_terms(
     group without words of its own has none.
 
     >>> texts = ["visa for travel", "travel abroad with a visa", "my card", "a new card please"] * 10
-    >>> distinctive_terms(texts, np.array([0, 0, 1, 1] * 10), 2, n_terms=2)
-    [['travel', 'visa'], ['card']]
+    >>> distinctive_terms(texts, np.array([0, 0, 1, 1] * 10), 2, n_terms=1)
+    [['travel'], ['card']]
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
