@@ -19,6 +19,13 @@ Every risk is in [0, 1], higher = look here first, nan = not known.
 - `slices`        parts of the data in which the model is worse: metadata, length, region
 - `rates`         one part of the data against the rest: rates and means, many parts at once
 - `imbalance`     rare classes that the model pays for
+- `drift`         whether the other splits are drawn from what the model was trained on
+- `order`         whether examples could stand in any order of the file
+- `shapley`       what each training example is worth to held-out ones
+- `instructions`  answers that are empty, unfinished, copied, refused or in conflict; prompts with several instructions
+- `tokens`        what each token of a target says of its example
+- `spans`         wrong tag, shifted, missed and ghost spans of token classification
+- `multilabel`    wrong labels where an example may have several
 
 Wrong labels: log_probs (n, n_classes) are natural logarithms of what a model thinks of examples whose label it has not
 seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = none.
