@@ -1,32 +1,36 @@
 """The table of detectors: every kind of finding, what it needs, and what to do about it.
 
-A detector is a pure function from some of the `Inputs` to `Found`, and one row here. Its parameters have the names of
-the inputs that it needs or can use.
+A detector is a pure function from some of the `inputs.Inputs` to `Found`, and one row here: the function's parameters
+have the names of the inputs that it needs or can use. `detection` runs them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from evals.intervals import Floats, Ints
 from evals.triage import (
     coverage,
     damage,
+    drift,
     duplicates,
     garbage,
     imbalance,
+    instructions,
     language,
     leakage,
+    multilabel,
+    order,
     overlap,
     personal,
+    shapley,
     slices,
+    spans,
+    tokens,
 )
-from evals.triage.found import Found, checked, evidence_of
-from evals.triage.inputs import Inputs
+from evals.triage.found import Found, checked
 
 
 class Action(StrEnum):
@@ -59,20 +63,6 @@ class Detector:
     flag_from: float = 0.5
     suggests: str | None = None
     version: int = 1
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the detectors found.
-
-    examples: columns kind, row, risk, evidence (a dict of plain values); the highest risk of each kind first.
-    groups: columns kind, name, risk, n, evidence, rows (an array); the worst of each kind first.
-    missing: of each kind that could not be looked for, the inputs that it lacks.
-    """
-
-    examples: pd.DataFrame
-    groups: pd.DataFrame
-    missing: Mapping[str, tuple[str, ...]]
 
 
 def label_errors(label_risk: Floats, suggested: Ints | None = None) -> Found:
@@ -170,6 +160,66 @@ DETECTORS: tuple[Detector, ...] = (
         "weak_slice", "slice with more errors", ("errors", "slicings"), slices.weak_slices, Action.LOOK,
         "See what these examples share that the model does not get: labels, length, words, source.",
     ),
+    Detector(
+        "split_drift", "drift between splits", ("splits",), drift.split_drift, Action.COLLECT,
+        "Ask which of the two is like the data in use, and make the other like it.",
+        uses=("labels", "label_names", "texts", "embeddings"),
+    ),
+    Detector(
+        "order_effect", "order of the file", ("texts",), order.order_effects, Action.CONFIGURE,
+        "Shuffle before you cut folds or splits by position; ask what the order comes from.",
+        uses=("splits", "labels", "neighbours"),
+    ),
+    Detector(
+        "harmful_example", "hurts its neighbours", ("embeddings", "labels", "splits"), shapley.example_values,
+        Action.LOOK, "Held-out examples near it have other labels: look at its own, or drop it.", flag_from=0.8,
+    ),
+    Detector(
+        "empty_answer", "empty answer", ("answers",), instructions.empty_answers, Action.DROP,
+        "Drop it, or write the answer.",
+    ),
+    Detector(
+        "refusal", "refusal in an answer", ("answers",), instructions.refused_answers, Action.DROP,
+        "Drop it, unless the model is to refuse this.", flag_from=0.9,
+    ),
+    Detector(
+        "copied_answer", "answer copied from the prompt", ("prompts", "answers"), instructions.copied_answers,
+        Action.LOOK, "Drop it where the answer should say something of its own.", flag_from=0.8,
+    ),
+    Detector(
+        "unfinished_answer", "answer that breaks off", ("answers",), instructions.unfinished_answers, Action.EDIT,
+        "Finish it, or drop it: the model learns to stop there.", flag_from=0.8,
+    ),
+    Detector(
+        "several_instructions", "several instructions in one", ("prompts",), instructions.several_instructions,
+        Action.EDIT, "Part it into one example for each, where the answer follows only one.", uses=("answers",),
+        flag_from=0.75,
+    ),
+    Detector(
+        "conflicting_answers", "same prompt, different answers", ("prompt_duplicates", "prompts", "answers"),
+        instructions.conflicting_answers, Action.LOOK, "Keep the right one, where there is one.", flag_from=0.6,
+    ),
+    Detector(
+        "mismatched_answer", "answer that its prompt makes less likely", ("answer_loss", "answer_loss_alone"),
+        instructions.instruction_difficulty, Action.LOOK, "See whether the answer belongs to this prompt.",
+    ),
+    Detector(
+        "hard_target", "target the model does not expect",
+        ("target_log_probs", "best_other_log_probs", "token_offsets"), tokens.hard_targets, Action.LOOK,
+        "Look at the tokens with the highest risk: wrong numbers, another language, words out of order.",
+    ),
+    Detector(
+        "token_label", "wrong label of a token", ("token_p_given", "token_offsets"), tokens.token_label_errors,
+        Action.RELABEL, "Look at the worst token first.", flag_from=0.9,
+    ),
+    Detector(
+        "span_error", "spans the model sees differently", ("given_spans", "predicted_spans"), spans.span_errors,
+        Action.RELABEL, "Compare the spans: a wrong tag, a shifted, a missed and a ghost span mend differently.",
+    ),
+    Detector(
+        "label_set", "a class too many or too few", ("label_sets", "label_set_probs", "label_names"),
+        multilabel.multilabel_errors, Action.RELABEL, "Add or remove the classes that are named.",
+    ),
 )  # fmt: skip
 
 
@@ -183,62 +233,3 @@ def get_detector(kind: str) -> Detector:
         if detector.kind == kind:
             return detector
     raise ValueError(f"{kind!r} is no kind of finding; known are {', '.join(each.kind for each in DETECTORS)}.")
-
-
-def missing_inputs(detector: Detector, inputs: Inputs) -> tuple[str, ...]:
-    """The inputs that a detector needs and that are not there.
-
-    >>> missing_inputs(get_detector("label_leak"), Inputs(1, texts=["a"]))
-    ('labels', 'label_names')
-    """
-    return tuple(name for name in detector.needs if getattr(inputs, name) is None)
-
-
-def detect(detector: Detector, inputs: Inputs) -> Found:
-    """Run one detector; ValueError where an input is missing, or a setting is none of the function's.
-
-    >>> detect(get_detector("empty"), Inputs(2, texts=["", "hello"])).risk.tolist()
-    [1.0, 0.0]
-    """
-    if missing := missing_inputs(detector, inputs):
-        raise ValueError(f"{detector.kind} needs {', '.join(missing)}, which the inputs lack.")
-    given: dict[str, Any] = {name: getattr(inputs, name) for name in detector.needs}
-    given |= {name: value for name in detector.uses if (value := getattr(inputs, name)) is not None}
-    return detector.detect(**given, **inputs.settings.get(detector.kind, {}))
-
-
-def flagged_rows(detector: Detector, found: Found) -> Ints:
-    """Rows of the examples that are findings, the highest risk first.
-
-    >>> flagged_rows(get_detector("outlier"), Found(np.array([0.99, 0.5, np.nan, 1.0]), {})).tolist()
-    [3, 0]
-    """
-    rows = np.flatnonzero(found.risk >= detector.flag_from)
-    return rows[np.argsort(-found.risk[rows], kind="stable")]
-
-
-def find_all(inputs: Inputs, detectors: Sequence[Detector] = DETECTORS) -> Findings:
-    """Run every detector that has its inputs.
-
-    >>> found = find_all(Inputs(3, texts=["", "my card", "my card"]))
-    >>> found.examples[["kind", "row", "risk"]].values.tolist()
-    [['exact_duplicate', 2, 1.0], ['empty', 0, 1.0]]
-    >>> found.missing["outlier"]
-    ('neighbours',)
-    """
-    examples, groups, missing = [], [], {}
-    for detector in detectors:
-        if lacks := missing_inputs(detector, inputs):
-            missing[detector.kind] = lacks
-            continue
-        found = detect(detector, inputs)
-        rows = flagged_rows(detector, found).tolist()
-        examples += [(detector.kind, row, float(found.risk[row]), evidence_of(found, row)) for row in rows]
-        groups += [
-            (detector.kind, each.name, each.risk, len(each.rows), each.evidence, each.rows) for each in found.groups
-        ]
-    return Findings(
-        pd.DataFrame(examples, columns=["kind", "row", "risk", "evidence"]),
-        pd.DataFrame(groups, columns=["kind", "name", "risk", "n", "evidence", "rows"]),
-        missing,
-    )

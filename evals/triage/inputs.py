@@ -15,17 +15,19 @@ from evals.triage.duplicates import Duplicates, find_duplicates
 from evals.triage.neighbours import Neighbours
 from evals.triage.regions import find_regions, region_names
 from evals.triage.slices import Slicing, length_slicing, metadata_slicings
+from evals.triage.spans import Span
 
-NOT_PER_EXAMPLE = ("n", "label_names", "max_length", "settings")
+PER_TOKEN = ("target_log_probs", "best_other_log_probs", "token_p_given", "token_offsets")
+NOT_PER_EXAMPLE = ("n", "label_names", "max_length", "settings", *PER_TOKEN)
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Everything known of n examples, of all splits together in file order; None = not known.
 
-    Each field but `label_names` and `max_length` holds one value, row or list an example. What a model said must come
-    from one that has not seen the example's label (out of fold, or of a split it was not trained on); where there is
-    none: nan, and -1 in `predicted`.
+    Each field but `label_names`, `max_length` and those of tokens holds a value, row or list an example. What a model
+    said must come from one that has not seen the example's label (out of fold, or of a split it was not trained on);
+    where there is none: nan, and -1 in `predicted`.
     """
 
     n: int
@@ -49,6 +51,24 @@ class Inputs:
     n_tokens: Ints | None = None
     """(n,) before truncation."""
     max_length: int | None = None
+    prompts: Sequence[str | None] | None = None
+    answers: Sequence[str | None] | None = None
+    """Of instruction or text-to-text data, beside `texts`."""
+    answer_loss: Floats | None = None
+    """(n,) mean negative log-probability of the answer's tokens after the prompt."""
+    answer_loss_alone: Floats | None = None
+    """(n,) the same without the prompt."""
+    token_offsets: Ints | None = None
+    """(n + 1,) where the tokens of each example begin in the three that follow, (n_tokens,) each."""
+    target_log_probs: Floats | None = None
+    best_other_log_probs: Floats | None = None
+    token_p_given: Floats | None = None
+    given_spans: Sequence[Sequence[Span]] | None = None
+    predicted_spans: Sequence[Sequence[Span] | None] | None = None
+    label_sets: Ints | None = None
+    """(n, n_classes) 1 = has the class, 0 = has it not, -1 = not known."""
+    label_set_probs: Floats | None = None
+    """(n, n_classes) probability of each class by itself."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Keyword arguments for single detectors, by kind."""
 
@@ -75,6 +95,11 @@ class Inputs:
     def duplicates(self) -> Duplicates | None:
         """Copies and near copies among the texts."""
         return None if self.texts is None else find_duplicates(self.texts)
+
+    @cached_property
+    def prompt_duplicates(self) -> Duplicates | None:
+        """Copies and near copies among the prompts."""
+        return None if self.prompts is None else find_duplicates(self.prompts)
 
     @cached_property
     def neighbours(self) -> Neighbours | None:

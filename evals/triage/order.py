@@ -184,21 +184,20 @@ def order_table(
 
 
 def order_effects(
-    n: int,
+    texts: Sequence[str | None],
     *,
     splits: npt.NDArray[Any] | None = None,
     labels: Ints | None = None,
-    texts: Sequence[str | None] | None = None,
     neighbours: Neighbours | None = None,
 ) -> Found:
     """Splits whose order says something (p_holm below 0.05 and an effect of LEAST_EFFECT): shuffle before you cut them.
 
     Groups only, of no rows, named by what is ordered and the split. risk: the effect. evidence: effect, n, p_holm.
 
-    >>> [group.name for group in order_effects(100, labels=np.repeat([0, 1], 50)).groups]
+    >>> [group.name for group in order_effects(["a text"] * 100, labels=np.repeat([0, 1], 50)).groups]
     ['labels side by side in train', 'labels through the file in train']
     """
-    lengths = None if texts is None else np.array([np.nan if text is None else len(text) for text in texts])
+    n, lengths = len(texts), np.array([np.nan if text is None else len(text) for text in texts])
     table = order_table(n, splits=splits, labels=labels, lengths=lengths, neighbours=neighbours)
     table = table[(table["p_holm"] < ALPHA) & (table["effect"] >= LEAST_EFFECT)]
     groups = [

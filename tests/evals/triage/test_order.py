@@ -96,7 +96,7 @@ def test_only_what_is_ordered_is_named() -> None:
     texts: list[str | None] = ["x" * int(size) for size in rng.integers(1, 50, n)]
     topics = rng.integers(0, 20, n)
     neighbours = train_neighbours(np.eye(20)[topics] + rng.normal(0, 0.1, (n, 20)), splits == "train")
-    found = order_effects(n, splits=splits, labels=labels, texts=texts, neighbours=neighbours)
+    found = order_effects(texts, splits=splits, labels=labels, neighbours=neighbours)
     assert [group.name for group in found.groups] == [
         "labels side by side in train",
         "labels through the file in train",
@@ -115,7 +115,7 @@ def test_only_what_is_ordered_is_named() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 29])
 def test_few_examples_say_nothing(n: int) -> None:
     neighbours = train_neighbours(np.ones((n, 2)), np.ones(n, dtype=bool))
-    found = order_effects(n, labels=np.arange(n) % 2, texts=["a"] * n, neighbours=neighbours)
+    found = order_effects(["a"] * n, labels=np.arange(n) % 2, neighbours=neighbours)
     assert (found.groups, len(found.risk)) == ((), n)
     one_class = order_table(100, labels=np.zeros(100, dtype=np.int64), lengths=np.ones(100))
     assert np.isnan(one_class["effect"]).all()
