@@ -65,23 +65,37 @@ class Detector:
     version: int = 1
 
 
-def label_errors(label_risk: Floats, suggested: Ints | None = None) -> Found:
-    """Labels that are likely wrong: the risk is handed through. evidence: label, the suggested one (class index).
+def label_errors(
+    label_risk: Floats,
+    suggested: Ints | None = None,
+    suggested_probability: Floats | None = None,
+    n_doubting: Ints | None = None,
+    n_voices: Ints | None = None,
+) -> Found:
+    """Labels that are likely wrong: the risk is handed through, what is known beside it is its evidence.
+
+    evidence: label, the suggested one (class index), with its probability; n_doubting of n_voices.
 
     >>> label_errors(np.array([0.2, 0.9]), np.array([-1, 3])).evidence["label"].tolist()
     [-1, 3]
     """
-    if suggested is None:
-        return Found(np.asarray(label_risk, dtype=np.float64), {})
-    checked("suggested", suggested, len(label_risk))
-    return Found(np.asarray(label_risk, dtype=np.float64), {"label": suggested})
+    beside = {
+        "label": suggested,
+        "probability": suggested_probability,
+        "n_doubting": n_doubting,
+        "n_voices": n_voices,
+    }
+    evidence = {name: column for name, column in beside.items() if column is not None}
+    for name, column in evidence.items():
+        checked(name, column, len(label_risk))
+    return Found(np.asarray(label_risk, dtype=np.float64), evidence)
 
 
 DETECTORS: tuple[Detector, ...] = (
     Detector(
         "label_error", "wrong label", ("label_risk",), label_errors, Action.RELABEL,
         "Read the text and pick the label it should have; the suggestion is only that.",
-        uses=("suggested",), suggests="label",
+        uses=("suggested", "suggested_probability", "n_doubting", "n_voices"), suggests="label",
     ),
     Detector(
         "contradiction", "same text, different labels", ("duplicates", "labels"), duplicates.contradictions,

@@ -48,6 +48,10 @@ class Inputs:
     """(n,) how likely the label is wrong, by the scores that were chosen."""
     suggested: Ints | None = None
     """(n,) the likeliest label, -1 = none."""
+    suggested_probability: Floats | None = None
+    n_doubting: Ints | None = None
+    """(n,) how many of `n_voices` (n,) hold another label for likelier."""
+    n_voices: Ints | None = None
     n_tokens: Ints | None = None
     """(n,) before truncation."""
     max_length: int | None = None

@@ -27,5 +27,5 @@ def test_label_errors_are_handed_through() -> None:
     risk = np.array([0.1, np.nan])
     assert label_errors(risk).risk.tolist() == pytest.approx(risk.tolist(), nan_ok=True)
     assert label_errors(risk).evidence == {}
-    with pytest.raises(ValueError, match=r"suggested has shape \(1,\)"):
+    with pytest.raises(ValueError, match=r"label has shape \(1,\)"):
         label_errors(risk, np.array([1]))
