@@ -10,7 +10,7 @@ def quiet_libraries() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # int8 layers on a CPU say at every step that they cast their input.
     warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
-    # peft asks a model in the old words whether it recomputes activations; transformers asks everybody to use the new ones.
+    # peft asks a model by an old name whether it recomputes activations, which transformers minds.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     import transformers
 
