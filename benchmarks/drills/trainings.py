@@ -1,11 +1,13 @@
 """Trainings that are killed and resumed until they have come through."""
 
+import contextlib
 import multiprocessing
 import os
 import random
 import signal
 import struct
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,11 @@ from benchmarks.drills.workshop import Outcome, Workshop, look_over
 from store import Run, Status, Store, get_run, list_runs, open_store
 
 ACKNOWLEDGED_SECONDS = 0.5
-"""What was acknowledged longer than this before the kill must be in the store."""
+"""What was acknowledged longer than this before the kill must be in the store. Time does not count in which the process
+was ready to go on and the machine had no core for it."""
+
+_WINDOW_SECONDS = 2.0  # before the kill, in which that time is looked at
+_LOOK_SECONDS = 0.25
 
 METHODS = ("full", "head", "lora")
 _ACK = struct.Struct("<qd")  # step, unix time
@@ -47,9 +53,9 @@ def drill_training(workshop: Workshop, store: Store, n_kills: int, rng: random.R
         while True:
             n_runs = len(list_runs(store))
             process = start(recipe, run_id)
-            process.join(rng.uniform(0.0, 1.1 * seconds[method]))
+            starved = _watch(process, rng.uniform(0.0, 1.1 * seconds[method]))
             is_killed = process.is_alive()
-            at = time.time()
+            at = time.time() - starved
             if is_killed:
                 process.kill()
                 outcome.killed("train")
@@ -73,6 +79,26 @@ def drill_training(workshop: Workshop, store: Store, n_kills: int, rng: random.R
         except ValueError as error:
             outcome.problems.append(f"{name} ({method}): {error}")
         number += 1
+
+
+def _watch(process: Any, seconds: float) -> float:
+    """Wait so long, or until the process has ended; how much of the last seconds it was kept waiting for a core."""
+    ends_at = time.monotonic() + seconds
+    seen: deque[float] = deque([0.0], maxlen=1 + round(_WINDOW_SECONDS / _LOOK_SECONDS))
+    while process.is_alive() and (left := ends_at - time.monotonic()) > 0:
+        seen.append(max(seen[-1], _delayed(process.pid)))
+        process.join(min(left, _LOOK_SECONDS))
+    return max(seen[-1], _delayed(process.pid)) - seen[0]
+
+
+def _delayed(pid: int) -> float:
+    """Seconds that the threads of a process were ready to run and had no core, all together; 0 where nobody counts."""
+    delayed = 0
+    with contextlib.suppress(OSError, IndexError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # a thread that has just ended
+                delayed += int((task / "schedstat").read_text().split()[1])
+    return delayed / 1e9
 
 
 def _train(store_path: Path, recipe: Path, acknowledged: Path, run_id: str | None) -> None:
