@@ -38,4 +38,8 @@ seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = 
 - `channel`       how true labels turn into given ones, fitted without truth
 - `noise`         how many labels are wrong: in all, by class, by (given, likely) pair, with intervals
 - `suggestions`   the label that an example should have, and how sure that is
+- `canaries`      labels flipped on purpose: what each score is worth on this data, and which one to sort by
+- `mixture`       one score made of several, with weights that the canaries choose
+- `yields`        how many errors a queue will yield after how many looks
+- `stopping`      what decisions so far say of the rest: errors left, and when to stop
 """
