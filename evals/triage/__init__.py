@@ -34,6 +34,7 @@ seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = 
 - `dynamics`      what one training run says for free: margins, data-error potential, cartography, forgetting, loss
 - `folds`         out-of-fold probabilities: which fold is whose, self-confidence, margin, confident joint
 - `neighbours`    nearest neighbours in embedding space, and how much they disagree with the label
+- `members`       what the words alone say, out of fold: naive Bayes and logistic regression on tf-idf
 - `consensus`     what several voices think together, with weights that need no truth; how many doubt a label
 - `channel`       how true labels turn into given ones, fitted without truth
 - `noise`         how many labels are wrong: in all, by class, by (given, likely) pair, with intervals
