@@ -1,8 +1,8 @@
 """Cheap voices for the consensus: what the words alone say of a label, out of fold, in seconds and without a model.
 
-Complement naive Bayes (Rennie, Shih, Teevan & Karger, ICML 2003) and logistic regression, one class against the rest by
-stochastic gradient descent, on tf-idf of words and pairs of words. Where labels come from rules or a distant source such
-a voice can beat a fine-tuned one that learns the mistakes too. How sure they sound means little; the weights of
+Complement naive Bayes (Rennie, Shih, Teevan & Karger, ICML 2003) and logistic regression, one class against the rest
+by stochastic gradient descent, on tf-idf of words and pairs of words. Where labels come from rules or a distant source
+such a voice can beat a fine-tuned one that learns the mistakes too. How sure they sound means little; the weights of
 `evals.triage.consensus` settle that.
 """
 
