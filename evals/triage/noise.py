@@ -27,6 +27,7 @@ from evals.triage.folds import calibrated, confident_joint
 Numbers = npt.NDArray[np.float64]
 
 _SUREST = np.array([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0])
+_SURE = 0.999  # of the bounds that choose among these: the least of seven is easily low by chance
 
 
 class NoiseRate(NamedTuple):
@@ -89,10 +90,11 @@ def anchor_rate(log_probs: Floats, given: Ints) -> Estimate:
     depths, disagrees = np.sort(depth), (predicted != given)[np.argsort(depth, kind="stable")]
     among = np.searchsorted(depths, _SUREST, side="left")
     hits = np.concatenate([[0], np.cumsum(disagrees)])[among]
-    low, high = wilson_bounds(hits, among)
-    if np.isnan(high).all():
+    _, at_most = wilson_bounds(hits, among, confidence=_SURE)
+    if np.isnan(at_most).all():
         return Estimate(np.nan, np.nan, np.nan)
-    best = int(np.nanargmin(high))
+    best = int(np.nanargmin(at_most))
+    low, high = wilson_bounds(hits, among)
     return Estimate(float(hits[best] / among[best]), float(low[best]), float(high[best]))
 
 
