@@ -79,7 +79,10 @@ class Line:
         try:
             self.say(asked)
             answer = None if is_cut else self._answers.get()
-            if answer is None:
+            with self._changing:
+                self._is_asking = False
+                is_over = answer is None or not self._answers.empty()  # the end may come right behind the answer
+            if is_over:
                 signal.raise_signal(signal.SIGTERM)
             return answer is None or answer.stops
         finally:

@@ -203,3 +203,20 @@ def test_a_trial_at_a_rung_ends_with_its_engine(ends: tuple[Connection, Line], w
             _heard(line, lambda: line._is_cut)
         line.ask(Asked(1, 0, 4, 1.0, {}))
     later.join()  # two threads must not close one connection
+
+
+def test_a_stop_right_behind_the_answer_is_heard(
+    ends: tuple[Connection, Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, line = ends
+    engine.send_bytes(pack(Task(1, "train", {}, "")))
+    assert line.next_task() is not None
+
+    def both(_: object) -> None:
+        engine.send_bytes(pack(Answer(1, stops=False)))
+        engine.send_bytes(pack(Stop()))
+        _heard(line, lambda: line._answers.qsize() == 2)
+
+    monkeypatch.setattr(line, "say", both)
+    with pytest.raises(_Ended):
+        line.ask(Asked(1, 0, 4, 1.0, {}))
