@@ -1,8 +1,6 @@
 """Sweeps driven to their end over an engine of formulas: what is run, what is not run again, how it ends."""
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +20,6 @@ from store import (
     get_run,
     get_sweep,
     list_trials,
-    open_store,
     read_reports,
     read_trials,
     record_run,
@@ -34,18 +31,6 @@ from tests.runner.sweep.recipes import HEAD, load, search_of
 
 RATES = '"training.learning_rate" = { low = 1e-5, high = 1e-1, log = true }'
 SEED_HEAD = HEAD.replace("search", "tiny")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "assay.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def dataset(store: Store) -> Dataset:
-    return make_dataset(store)
 
 
 class Heard:

@@ -2,27 +2,13 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from runner.sweep.engine import Task
-from store import Dataset, Status, Store, StoreUnreadable, open_store
-from tests.runner.sweep.engines import FormulaEngine, make_dataset
+from store import Dataset, Status, Store, StoreUnreadable
+from tests.runner.sweep.engines import FormulaEngine
 from tests.runner.sweep.test_driver import Swept, sweep_text
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "assay.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def dataset(store: Store) -> Dataset:
-    return make_dataset(store)
 
 
 def test_an_end_that_cannot_be_written_wholly_is_written_as_far_as_it_can_be(

@@ -1,8 +1,5 @@
 """Which configurations may be the best, who gets seeds, and the sentence at the end."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +18,6 @@ from store import (
     Status,
     Store,
     Sweep,
-    open_store,
     read_targets,
     read_trials,
     record_run,
@@ -33,13 +29,6 @@ from tests.runner.sweep.recipes import search_of
 
 N = 400
 SPACE = '[sweep]\ntrials = 9\n[sweep.space]\n"training.epochs" = { low = 1, high = 99 }'
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "assay.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

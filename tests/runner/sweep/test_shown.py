@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,22 +13,9 @@ from runner.sweep.places import find_places
 from runner.sweep.preview import preview
 from runner.sweep.rungs import count_epochs
 from runner.sweep.summary import as_dict, best_recipe, summarise, text
-from store import Dataset, Status, Store, TrialReport, open_store
-from tests.runner.sweep.engines import make_dataset
+from store import Dataset, Status, Store, TrialReport
 from tests.runner.sweep.recipes import configuration, load, search_of
 from tests.runner.sweep.test_driver import RATES, Swept, sweep_text
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "assay.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def dataset(store: Store) -> Dataset:
-    return make_dataset(store)
 
 
 def snapshot(**changes: object) -> Snapshot:

@@ -1,16 +1,15 @@
 """Which sweep a command means: one that goes on, an edited one with what it keeps, a fresh one; changed data."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runner.data import DataError
 from runner.sweep.trial_data import TrialData
-from store import Dataset, Status, Store, get_run, list_sweeps, open_store, read_reports
+from store import Dataset, Status, Store, get_run, list_sweeps, read_reports
 from store.trials import sum_costs
-from tests.runner.sweep.engines import N_STEPS, FormulaEngine, make_dataset
+from tests.runner.sweep.engines import N_STEPS, FormulaEngine
 from tests.runner.sweep.recipes import search_of
 from tests.runner.sweep.test_driver import Swept, sweep_text
 
@@ -21,18 +20,6 @@ GRID = 'sampler = "grid"'
 
 def rates(*values: float) -> str:
     return f'"training.learning_rate" = {list(values)}'
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "assay.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def dataset(store: Store) -> Dataset:
-    return make_dataset(store)
 
 
 class Table:
