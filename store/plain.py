@@ -16,12 +16,19 @@ def to_json(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """A copy of it that JSON can hold. Numbers that JSON has no words for are texts, and so is every other object.
+    r"""A copy of it that JSON can hold. Numbers that JSON has no words for are texts, and so is every other object.
 
     >>> plain({"lr": float("inf"), "sizes": (1, 2), ("a", "b"): 1j})
     {'lr': 'inf', 'sizes': [1, 2], "('a', 'b')": '1j'}
+
+    Half a character (a lone surrogate), of which no file can hold anything, is written out.
+
+    >>> print(plain({"path": "a\udc80"})["path"])
+    a\udc80
     """
-    if value is None or isinstance(value, str | int):  # bool is an int
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, int):  # bool is an int
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(float(value))
