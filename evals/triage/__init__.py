@@ -42,5 +42,6 @@ seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = 
 - `canaries`      labels flipped on purpose: what each score is worth on this data, and which one to sort by
 - `mixture`       one score made of several, with weights that the canaries choose
 - `yields`        how many errors a queue will yield after how many looks
+- `audit`         all of these together: voices, consensus, canaries, the score to sort by, noise, yield, suggestions
 - `stopping`      what decisions so far say of the rest: errors left, and when to stop
 """
