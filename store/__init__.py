@@ -20,6 +20,12 @@ flights      the last steps before trouble   ring     their file while a run run
 alerts       what a person should look at    backup   a whole copy, taken while others write
 rescue       saving a damaged store          merging  another store's rows into this one
 leftovers    what killed processes left behind  removal what goes with a run
+triages      what was found out of a dataset  triage_steps, triage_columns, triage_schema   its parts
+findings     reasons to look at examples     triage_queue, queue_filters  in which order, and which
+decisions    what people did about them      standing what stands of it    decided  how far they are
+versions     datasets made of decisions      patches  decisions as lines of a file
+opinions     out-of-fold probabilities       facets   examples by their metadata
+patterns     regular expressions, in time    packed   positions as blobs
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
 """
@@ -51,11 +57,26 @@ from store.datasets import (
     read_targets,
     record_dataset,
 )
+from store.decided import Progress, current_decisions, decision_progress, decision_version
+from store.decisions import (
+    Action,
+    Decision,
+    NewDecision,
+    list_decisions,
+    record_decision,
+    record_decisions,
+    redo_last,
+    undo_last,
+)
 from store.errors import (
     DatasetNotFound,
+    DecisionRefused,
     FlightNotFound,
     JobNotFound,
     JobRefused,
+    OpinionHeld,
+    OpinionNotFound,
+    PatternRefused,
     RowsLost,
     RunAmbiguous,
     RunHeld,
@@ -67,6 +88,9 @@ from store.errors import (
     StoreUnreadable,
     SweepHeld,
     SweepNotFound,
+    TriageHeld,
+    TriageNotFound,
+    VersionRefused,
     WorkerExists,
 )
 from store.evaluations import (
@@ -80,6 +104,8 @@ from store.evaluations import (
     read_answers,
     read_predictions,
 )
+from store.facets import list_facets
+from store.findings import count_findings, group_members, list_findings, list_groups
 from store.flights import Flight, FlightKind, get_flight, list_flight_examples, list_flights
 from store.health import StoreHealth, check_store
 from store.ids import dataset_fingerprint, example_id
@@ -111,6 +137,22 @@ from store.leftovers import (
 )
 from store.merging import Candidate, DatasetMerge, Merged, merge_store
 from store.metrics import list_latest, list_metrics, list_sparklines
+from store.opinions import (
+    Opinion,
+    beat_opinion,
+    begin_opinion,
+    delete_opinion,
+    finished_parts,
+    get_opinion,
+    hold_opinion,
+    list_opinions,
+    read_opinion,
+    record_opinion,
+    record_opinion_part,
+    release_opinion,
+)
+from store.patches import PatchReport, apply_patch, export_patch
+from store.queue_filters import QueueFilter
 from store.recorder import Recorder
 from store.records import (
     Checkpoint,
@@ -155,9 +197,26 @@ from store.segments import Segment, list_segments, open_segment
 from store.spools import Folded, SpoolReport, SpoolStatus, fold_spools, spool_status
 from store.statuses import reconcile
 from store.sweeps import find_sweep, get_sweep, list_sweeps, record_sweep, request_stop
+from store.triage_columns import list_columns, read_column, read_column_at
+from store.triage_queue import count_queue, list_places, list_queue
+from store.triage_steps import finished_steps, record_step
+from store.triages import (
+    Triage,
+    beat_triage,
+    begin_triage,
+    delete_triage,
+    fail_triage,
+    find_triage,
+    finish_triage,
+    get_triage,
+    latest_triage,
+    list_triages,
+)
 from store.trials import list_trial_reports, list_trials, read_reports, read_trials
+from store.versions import count_changes, list_changes, list_version_changes, make_version
 
 __all__ = [
+    "Action",
     "Answers",
     "Backup",
     "Candidate",
@@ -165,6 +224,8 @@ __all__ = [
     "Dataset",
     "DatasetMerge",
     "DatasetNotFound",
+    "Decision",
+    "DecisionRefused",
     "DynamicsRow",
     "Evaluation",
     "Flight",
@@ -177,13 +238,21 @@ __all__ = [
     "JobStatus",
     "Lease",
     "Merged",
+    "NewDecision",
     "NewRow",
     "NewRun",
     "NewSweep",
     "NewTrial",
     "Objective",
+    "Opinion",
+    "OpinionHeld",
+    "OpinionNotFound",
     "Pairs",
+    "PatchReport",
+    "PatternRefused",
     "Predictions",
+    "Progress",
+    "QueueFilter",
     "Recorder",
     "Rescue",
     "RowsLost",
@@ -212,25 +281,48 @@ __all__ = [
     "SweepHeld",
     "SweepNotFound",
     "SystemSample",
+    "Triage",
+    "TriageHeld",
+    "TriageNotFound",
     "Trial",
     "TrialReport",
+    "VersionRefused",
     "WorkerExists",
+    "apply_patch",
     "backup_store",
+    "beat_opinion",
+    "beat_triage",
+    "begin_opinion",
+    "begin_triage",
     "cancel_job",
     "check_store",
+    "count_changes",
+    "count_findings",
     "count_flips",
     "count_matching_runs",
     "count_predictions",
+    "count_queue",
     "count_runs",
     "count_stale_rows",
+    "current_decisions",
     "dataset_fingerprint",
+    "decision_progress",
+    "decision_version",
     "delete_checkpoints",
+    "delete_opinion",
     "delete_run",
     "delete_stale_leases",
+    "delete_triage",
     "example_id",
+    "export_patch",
+    "fail_triage",
     "find_dataset",
     "find_sweep",
+    "find_triage",
     "finish_run",
+    "finish_triage",
+    "finished_parts",
+    "finished_steps",
     "fold_spools",
     "get_cost",
     "get_dataset",
@@ -238,27 +330,41 @@ __all__ = [
     "get_flight",
     "get_job",
     "get_lease",
+    "get_opinion",
     "get_run",
     "get_sweep",
+    "get_triage",
+    "group_members",
+    "hold_opinion",
     "iter_dynamics",
     "iter_texts",
     "job_device",
     "job_log",
+    "latest_triage",
     "list_alerts",
+    "list_changes",
     "list_checkpoints",
+    "list_columns",
     "list_datasets",
+    "list_decisions",
     "list_dynamics",
     "list_evaluations",
     "list_events",
     "list_example_history",
     "list_example_places",
+    "list_facets",
+    "list_findings",
     "list_flight_examples",
     "list_flights",
     "list_flips",
+    "list_groups",
     "list_jobs",
     "list_latest",
     "list_metrics",
+    "list_opinions",
+    "list_places",
     "list_predictions",
+    "list_queue",
     "list_run_facets",
     "list_runs",
     "list_samples",
@@ -266,9 +372,12 @@ __all__ = [
     "list_segments",
     "list_sparklines",
     "list_sweeps",
+    "list_triages",
     "list_trial_reports",
     "list_trials",
+    "list_version_changes",
     "list_workers",
+    "make_version",
     "mark_deleted",
     "merge_store",
     "open_readonly",
@@ -277,9 +386,12 @@ __all__ = [
     "pause_job",
     "queue_job",
     "read_answers",
+    "read_column",
+    "read_column_at",
     "read_embeddings",
     "read_example_dynamics",
     "read_log",
+    "read_opinion",
     "read_pairs",
     "read_predictions",
     "read_reports",
@@ -290,9 +402,16 @@ __all__ = [
     "reconcile",
     "reconcile_jobs",
     "record_dataset",
+    "record_decision",
+    "record_decisions",
+    "record_opinion",
+    "record_opinion_part",
     "record_run",
+    "record_step",
     "record_sweep",
+    "redo_last",
     "register_checkpoint",
+    "release_opinion",
     "remove_job",
     "reorder_job",
     "request_stop",
@@ -305,4 +424,5 @@ __all__ = [
     "set_dataset",
     "set_priority",
     "spool_status",
+    "undo_last",
 ]

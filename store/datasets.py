@@ -18,6 +18,7 @@ from store.frames import read_frame
 from store.ids import example_id
 from store.plain import to_json
 from store.records import Dataset, NewRow
+from store.standing import refresh_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +39,14 @@ def record_dataset(
     source: Mapping[str, object],
     fingerprint: str,
     parent: Dataset | None = None,
+    decision_keys: Iterable[int] = (),
 ) -> Dataset:
     """Write a new version of the dataset `name`; the order of rows within a split becomes their position.
 
     Rows are streamed in short transactions into a draft that nobody sees, so other writers are never kept waiting;
     one last transaction numbers it. Where another process has written the same rows under this name meanwhile, metadata
-    included, its version is returned and there is no second (a child of `parent` is always a version of its own). An
-    exception raised while `rows` is read leaves no dataset behind.
+    included, its version is returned and there is no second. A child of `parent` is always a version of its own, made
+    by the decisions with `decision_keys`. An exception raised while `rows` is read leaves no dataset behind.
     """
     with store.write() as db:
         (key,) = db.execute(
@@ -76,6 +78,11 @@ def record_dataset(
                 " version = (SELECT coalesce(max(version), 0) + 1 FROM datasets WHERE name = ?) WHERE key = ?",
                 (json.dumps(counts), name, key),
             )
+            db.executemany(
+                "INSERT INTO version_decisions (dataset_key, decision_key) VALUES (?, ?)",
+                ((key, decision_key) for decision_key in decision_keys),
+            )
+            refresh_dataset(db, key)
     except BaseException:
         delete_draft(store, key)
         raise

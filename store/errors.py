@@ -87,6 +87,34 @@ class SweepHeld(StoreError):
     """Another living process drives this sweep."""
 
 
+class TriageNotFound(StoreError):
+    """No triage matches the selector."""
+
+
+class TriageHeld(StoreError):
+    """Another living process computes this triage."""
+
+
+class OpinionHeld(StoreError):
+    """Another living process makes this opinion."""
+
+
+class OpinionNotFound(StoreError):
+    """No opinion has that key."""
+
+
+class DecisionRefused(StoreError):
+    """What was to be decided does not fit the dataset; the text names every problem."""
+
+
+class VersionRefused(StoreError):
+    """No version can be made of the decisions; the text says why, and what can be done."""
+
+
+class PatternRefused(StoreError):
+    """A regular expression that cannot be read, or that takes too long."""
+
+
 def may_pass(error: Exception) -> bool:
     """Whether what failed so may succeed later: a lock, a full disk, a file out of reach, no memory for a process.
 

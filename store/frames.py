@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_frame(db: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
+def read_frame(db: sqlite3.Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
     """The rows of a query; the columns are there even when no row is."""
     import pandas as pd  # here: the worker and the command line's start do without
 

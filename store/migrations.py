@@ -11,6 +11,8 @@ NULL is "not measured". Tables that are read by a range of their key are WITHOUT
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from store.triage_schema import TRIAGE
+
 migrations = Migrations("assay")
 
 
@@ -24,6 +26,13 @@ def m001_foundation(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]  # as above
 def m002_work(db: Database) -> None:
     for statement in _WORK.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m003_triage(db: Database) -> None:
+    for statement in TRIAGE.split(";\n"):
         if statement.strip():
             db.execute(statement)
 

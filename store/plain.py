@@ -39,6 +39,24 @@ def plain(value: object) -> Any:
     return str(value)
 
 
+def to_numbers(value: object) -> Any:
+    """A copy of it that JSON can hold, in which a number that is not finite is null: not measured.
+
+    >>> import numpy as np
+    >>> to_numbers({"rate": np.float32(0.5), "low": float("nan"), "n": np.int64(3), "curve": np.array([1.0, np.inf])})
+    {'rate': 0.5, 'low': None, 'n': 3, 'curve': [1.0, None]}
+    """
+    if hasattr(value, "tolist"):  # an array, or a number of numpy's
+        return to_numbers(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_key(key): to_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_numbers(item) for item in value]
+    return plain(value)
+
+
 def _key(key: object) -> Any:
     """JSON writes numbers, True and None as keys in its own way."""
     found = plain(key)

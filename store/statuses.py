@@ -9,16 +9,19 @@ from store.datasets import delete_stale_drafts
 from store.flights import find_rings, remove_rings, take_rings
 from store.holders import cause_of_death, is_same
 from store.leases import get_lease
+from store.opinions import reconcile_opinions
 from store.records import Lease, Run, Status
 from store.runs import end_run, get_run, record_event
 from store.spools import fold_spools, spool_status
 from store.sweeps import reconcile_sweeps
+from store.triages import reconcile_triages
 
 _WAIT_SECONDS = 5.0  # for a locked store, in which statuses are to be made true before anything else is done
 
 
 def reconcile(store: Store) -> list[Run]:
-    """Make statuses true: runs whose process is gone become `failed` with a cause, sweeps too. Returns those runs.
+    """Make statuses true: runs whose process is gone become `failed` with a cause, sweeps too; triages and
+    opinions become `killed`. Returns those runs.
 
     What dead processes left in spool files is folded in first: it may say that a run has finished. Raises
     StoreUnreadable where the store cannot be written now; then some statuses are not true yet.
@@ -51,6 +54,8 @@ def _reconcile(store: Store) -> list[Run]:
         remove_rings(rings)
         gone.append(get_run(store, key))
     reconcile_sweeps(store)
+    reconcile_triages(store)
+    reconcile_opinions(store)
     delete_stale_drafts(store)
     return gone
 

@@ -10,11 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from store.connection import Store, explained
 from store.errors import StoreUnreadable
+from store.facets import refresh_facets
 from store.merging.other import opened
 from store.merging.plan import Candidate, DatasetMerge, Plan, make_plan, our_fingerprint
 from store.merging.tables import BY_NAME, columns, empty_map, insertion, make_map, owned_by
 from store.rescue.mending import LOST_TEXT
 from store.rescue.swap import require_room
+from store.standing import refresh_all, refresh_dataset
 
 # Copies the files of one checkpoint: (source folder, target folder, hashes by name) → what went wrong, None if nothing.
 CopyFiles = Callable[[Path, Path, Mapping[str, str]], str | None]
@@ -49,8 +51,8 @@ def merge_store(
 ) -> Merged:
     """Bring everything of the store at `path` into this one, once: what is here already is not written again.
 
-    The other store is only read. Runs and sweeps that are at work there are left out. A run that went on there since
-    it came here is replaced as a whole. `report` is told what is being written.
+    The other store is only read. What is at work there is left out. A run that went on there since it came here is
+    replaced as a whole. `report` is told what is being written.
 
     Raises StoreNotFound, StoreUnreadable, StoreTooNew.
     """
@@ -108,6 +110,16 @@ class _Merge:
                 say(f"sweep {sweep.name}")
                 self._sweep(sweep)
         make_map(self._db, BY_NAME["sweeps"])
+        self._decisions(say)
+        for triage in self._plan.triages:
+            if triage.is_written:
+                say(f"triage of {triage.name}")
+                self._triage(triage)
+        for opinion in self._plan.opinions:
+            if opinion.is_written:
+                say(f"opinion {opinion.name}")
+                with self._store.write():
+                    self._owned("opinions", opinion.key, self._root("opinions", opinion.key, opinion.our_key))
         self._links()
 
     # what runs share -------------------------------------------------------------------------------------------------
@@ -176,9 +188,10 @@ class _Merge:
                     (key, dataset.key),
                 )
             self._owned("datasets", dataset.key, int(key))
+            refresh_dataset(db, int(key))
         return int(key)
 
-    # runs and sweeps -------------------------------------------------------------------------------------------------
+    # runs, sweeps, triages -------------------------------------------------------------------------------------------
 
     def _run(self, run: Candidate) -> None:
         """A run and everything of it, the files of its checkpoints first."""
@@ -199,8 +212,28 @@ class _Merge:
         with self._store.write():
             self._owned("sweeps", sweep.key, self._root("sweeps", sweep.key, sweep.our_key))
 
+    def _decisions(self, say: Callable[[str], None]) -> None:
+        """Those that are not here; what stands of all of them is made again."""
+        db, table = self._db, BY_NAME["decisions"]
+        n, n_links = (self._plan.n_rows[name] for name in ("decisions", "version_decisions"))
+        if n or n_links:
+            say(f"{n:,} decisions")
+            with self._store.write():
+                new = "NOT EXISTS (SELECT 1 FROM main.decisions o WHERE o.id = t.id)"
+                db.execute(insertion(db, table, where=new))
+                make_map(db, table)
+                db.execute(insertion(db, BY_NAME["version_decisions"], verb="INSERT OR IGNORE"))
+                refresh_all(db)
+
+    def _triage(self, triage: Candidate) -> None:
+        with self._store.write() as db:
+            key = self._root("triages", triage.key, triage.our_key)
+            self._owned("triages", triage.key, key)
+            (dataset_key,) = db.execute("SELECT dataset_key FROM main.triages WHERE key = ?", (key,)).fetchone()
+            refresh_facets(db, dataset_key)
+
     def _root(self, table: str, their_key: int, our_key: int | None) -> int:
-        """The row of a run or a sweep itself. One that is here keeps its key, and loses what belongs to it."""
+        """The row of a run or the like itself. One that is here keeps its key, and loses what belongs to it."""
         db, spec = self._db, BY_NAME[table]
         if our_key is None:
             empty_map(db, "sweeps")  # which sweep a sweep came from is written when all are here
@@ -232,7 +265,7 @@ class _Merge:
         return our_key
 
     def _owned(self, root: str, their_key: int, our_key: int) -> None:
-        """All rows that belong to one run, sweep or dataset."""
+        """All rows that belong to one run, sweep, dataset, triage or opinion."""
         db = self._db
         with _mapped(db, root, their_key, our_key):
             for table in owned_by(root):
@@ -287,6 +320,9 @@ class _Merge:
             with self._store.write():
                 for update, rows in found.items():
                     db.executemany(update, rows)
+                    if "main.datasets" in update:  # decisions of a parent speak for its children
+                        for _, key in rows:
+                            refresh_dataset(db, key)
 
     # files -----------------------------------------------------------------------------------------------------------
 
@@ -321,7 +357,7 @@ class _Merge:
 
 @contextlib.contextmanager
 def _mapped(db: sqlite3.Connection, table: str, theirs: int, ours: int) -> Iterator[None]:
-    """One run, sweep or dataset alone is in its map, so that only its rows come along."""
+    """One run, dataset or the like alone is in its map, so that only its rows come along."""
     empty_map(db, table)
     db.execute(f"INSERT INTO temp.map_{table} VALUES (?, ?)", (theirs, ours))
     yield

@@ -1,4 +1,4 @@
-"""What a merge would do: which datasets, runs and sweeps are new here, are the same, or have gone on over there."""
+"""What a merge would do: which datasets, runs and so on are new here, are the same, or have gone on over there."""
 
 import json
 import sqlite3
@@ -39,7 +39,7 @@ class DatasetMerge:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run or a sweep of the other store. `reason`: why it is left out, or kept though it may differ there."""
+    """A run, sweep, triage or opinion of the other store. `reason`: why it is left out, or kept as it is here."""
 
     key: int
     our_key: int | None
@@ -60,6 +60,9 @@ class Plan:
     datasets: tuple[DatasetMerge, ...]
     runs: tuple[Candidate, ...]
     sweeps: tuple[Candidate, ...]
+    triages: tuple[Candidate, ...]
+    """Those that have finished there; others can be computed again."""
+    opinions: tuple[Candidate, ...]
     n_rows: Counter[str]
     file_bytes: int
     """Of the checkpoints of the runs that are to be written."""
@@ -70,6 +73,7 @@ class Plan:
 def make_plan(db: sqlite3.Connection) -> Plan:
     """Compare the attached store `other` with `main`; reads only."""
     datasets, runs, sweeps = _datasets(db), _runs(db), _sweeps(db)
+    triages, opinions = _triages(db), _opinions(db, datasets)
     (n_examples,) = db.execute(
         "SELECT count(*) FROM other.examples x WHERE NOT EXISTS (SELECT 1 FROM main.examples o WHERE o.id = x.id)"
         " AND EXISTS (SELECT 1 FROM other.dataset_rows w JOIN other.datasets d ON d.key = w.dataset_key"
@@ -81,17 +85,19 @@ def make_plan(db: sqlite3.Connection) -> Plan:
         ("datasets", [dataset.key for dataset in datasets if dataset.is_written]),
         ("runs", written),
         ("sweeps", [sweep.key for sweep in sweeps if sweep.is_written]),
+        ("triages", [triage.key for triage in triages if triage.is_written]),
+        ("opinions", [opinion.key for opinion in opinions if opinion.is_written]),
     ):
         n_rows[root] += len(keys)
         n_rows += count_owned(db, root, keys)
-    n_rows += _count_embeddings(db, datasets, written)
+    n_rows += _count_embeddings(db, datasets, written) + _count_decisions(db, datasets)
     (file_bytes,) = db.execute(
         "SELECT coalesce(sum(size_bytes), 0) FROM other.checkpoints"
         " WHERE deleted_at IS NULL AND run_key IN (SELECT value FROM json_each(?))",
         (json.dumps(written),),
     ).fetchone()
     (n_jobs,) = db.execute("SELECT count(*) FROM other.jobs WHERE status IN ('queued', 'paused', 'running')").fetchone()
-    return Plan(datasets, runs, sweeps, +n_rows, file_bytes, n_jobs)
+    return Plan(datasets, runs, sweeps, triages, opinions, +n_rows, file_bytes, n_jobs)
 
 
 def our_fingerprint(fingerprint: str, their_dataset: int, our_dataset: int) -> str:
@@ -138,6 +144,14 @@ def count_owned(db: sqlite3.Connection, root: str, keys: Sequence[int], schema: 
                 )
             counts[table.name] += int(db.execute(sql, (key,)).fetchone()[0])
     return counts
+
+
+def _run_rows(db: sqlite3.Connection, run_key: int, schema: str) -> Counter[str]:
+    """Rows of each table that belong to a run; and what of its evaluations is more than their key (see `mending`)."""
+    (n,) = db.execute(
+        f"SELECT count(epoch) + coalesce(sum(is_best), 0) FROM {schema}.evaluations WHERE run_key = ?", (run_key,)
+    ).fetchone()
+    return count_owned(db, "runs", [run_key], schema) + Counter(known_evaluations=n)
 
 
 def _datasets(db: sqlite3.Connection) -> tuple[DatasetMerge, ...]:
@@ -196,7 +210,7 @@ def _runs(db: sqlite3.Connection) -> tuple[Candidate, ...]:
         elif our_status in ("running", "queued"):
             reason = f"it is {our_status} here"
         else:
-            here, there = (count_owned(db, "runs", [k], schema) for k, schema in ((our_key, "main"), (key, "other")))
+            here, there = (_run_rows(db, k, schema) for k, schema in ((our_key, "main"), (key, "other")))
             has_more = any(there[table] > here[table] for table in _GROWING)
             has_less = any(there[table] < here[table] for table in _GROWING)
             if has_more and has_less:
@@ -224,3 +238,69 @@ def _sweeps(db: sqlite3.Connection) -> tuple[Candidate, ...]:
             step, reason = "kept", f"it is {our_status} here"
         merges.append(Candidate(key, our_key, identity, name, step, reason))
     return tuple(merges)
+
+
+def _triages(db: sqlite3.Connection) -> tuple[Candidate, ...]:
+    ours = {row[0]: row[1:] for row in db.execute("SELECT id, key, status FROM main.triages")}
+    merges: list[Candidate] = []
+    for key, identity, name, status in db.execute(
+        "SELECT t.key, t.id, d.name || '@' || d.version, t.status FROM other.triages t"
+        " JOIN other.datasets d ON d.key = t.dataset_key WHERE t.status IN ('finished', 'running') ORDER BY t.key"
+    ).fetchall():
+        our_key, our_status = ours.get(identity, (None, None))
+        step: Step = "added" if our_key is None else "kept" if our_status == "finished" else "replaced"
+        reason = None
+        if status == "running":
+            step, reason = "left out", "it is running there"
+        elif our_status == "running":
+            step, reason = "kept", "it is running here"
+        merges.append(Candidate(key, our_key, identity, name, step, reason))
+    return tuple(merges)
+
+
+def _opinions(db: sqlite3.Connection, datasets: Sequence[DatasetMerge]) -> tuple[Candidate, ...]:
+    """One of the same fingerprint about the same dataset is the same; who has more parts has gone on with it."""
+    columns = "key, dataset_key, fingerprint, id, name, status"
+    n_parts = "(SELECT count(*) FROM {0}.opinion_parts p WHERE p.opinion_key = o.key)"
+    ours = {
+        (dataset, fingerprint): (key, status, n)
+        for key, dataset, fingerprint, _, _, status, n in db.execute(
+            f"SELECT {columns}, {n_parts.format('main')} FROM main.opinions o"
+        )
+    }
+    here = {dataset.key: dataset.our_key for dataset in datasets}
+    added: set[tuple[int | None, str]] = set()
+    merges: list[Candidate] = []
+    for key, dataset, fingerprint, identity, name, status, n in db.execute(
+        f"SELECT {columns}, {n_parts.format('other')} FROM other.opinions o ORDER BY key"
+    ).fetchall():
+        place = (here.get(dataset), fingerprint)
+        our_key, our_status, our_n = ours.get(place, (None, None, -1))
+        step: Step = "added" if our_key is None else "replaced" if n > our_n else "kept"
+        reason = None
+        if status == "running":
+            step, reason = "left out", "it is running there"
+        elif our_status == "running":
+            step, reason = "kept", "it is running here"
+        if step == "added" and here.get(dataset) is not None:
+            if place in added:  # of two datasets there that are one here
+                continue
+            added.add(place)
+        merges.append(Candidate(key, our_key, identity, name, step, reason))
+    return tuple(merges)
+
+
+def _count_decisions(db: sqlite3.Connection, datasets: Sequence[DatasetMerge]) -> Counter[str]:
+    """Decisions that are not here, and what says which versions were made of them."""
+    pairs = json.dumps([[dataset.key, dataset.our_key] for dataset in datasets])
+    (n_decisions,) = db.execute(
+        "SELECT count(*) FROM other.decisions t WHERE NOT EXISTS (SELECT 1 FROM main.decisions o WHERE o.id = t.id)"
+    ).fetchone()
+    (n_links,) = db.execute(
+        "SELECT count(*) FROM other.version_decisions v JOIN other.decisions t ON t.key = v.decision_key"
+        " WHERE NOT EXISTS (SELECT 1 FROM main.decisions o JOIN main.version_decisions w ON w.decision_key = o.key"
+        "  JOIN json_each(?) p ON json_extract(p.value, '$[0]') = v.dataset_key"
+        "   AND json_extract(p.value, '$[1]') = w.dataset_key WHERE o.id = t.id)",
+        (pairs,),
+    ).fetchone()
+    return Counter(decisions=n_decisions, version_decisions=n_links)

@@ -14,7 +14,7 @@ from store.holders import HOLDER_COLUMNS
 
 @dataclass(frozen=True)
 class Table:
-    """How the rows of one table are merged. `owner` is the reference through which a row belongs to a run or sweep."""
+    """How the rows of one table are merged. `owner` is the reference through which a row belongs to something else."""
 
     name: str
     references: Mapping[str, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Table:
 
 _FREE = dict.fromkeys(HOLDER_COLUMNS.split(", "), "NULL")
 
-# In the order in which they are written. "Of a run" and "of a sweep" is what has such an owner, or an owner that has.
+# In the order in which they are written. "Of a run" is what has such an owner, or an owner that has; of others too.
 TABLES: tuple[Table, ...] = (
     Table("metric_keys", identity=("name",)),
     Table("examples", identity=("id",)),
@@ -65,6 +65,17 @@ TABLES: tuple[Table, ...] = (
         identity=("sweep_key", "number", "seed"),
     ),
     Table("trial_reports", {"trial_key": "trials"}, owner="trial_key"),
+    Table("decisions", {"dataset_key": "datasets", "example_key": "examples"}, identity=("id",)),
+    Table("version_decisions", {"decision_key": "decisions", "dataset_key": "datasets"}, owner="decision_key"),
+    Table("triages", {"dataset_key": "datasets"}, identity=("id",), written=_FREE),
+    Table("triage_steps", {"triage_key": "triages"}, owner="triage_key"),
+    Table("triage_columns", {"triage_key": "triages"}, owner="triage_key"),
+    Table("triage_queue", {"triage_key": "triages", "example_key": "examples"}, owner="triage_key"),
+    Table("findings", {"triage_key": "triages"}, owner="triage_key"),
+    Table("finding_groups", {"triage_key": "triages"}, owner="triage_key"),
+    Table("opinions", {"dataset_key": "datasets"}, identity=("dataset_key", "fingerprint"), written=_FREE),
+    Table("opinion_parts", {"opinion_key": "opinions"}, owner="opinion_key"),
+    Table("opinion_blocks", {"opinion_key": "opinions"}, owner="opinion_key"),
 )
 
 # What stays behind, each with its reason.
@@ -74,13 +85,15 @@ NOT_MERGED = {
     "jobs": "a queue belongs to the workers of its store",
     "workers": "processes, not records",
     "spools": "of files that lie beside the other store",
+    "standing_decisions": "made again from the decisions of both stores",
+    "facets": "made again from the rows of their dataset",
 }
 
 BY_NAME = {table.name: table for table in TABLES}
 
 
 def owned_by(root: str) -> list[Table]:
-    """What belongs to a run (`runs`), a sweep (`sweeps`) or a dataset (`datasets`), the nearest first."""
+    """What belongs to a run (`runs`), a sweep, a dataset, a triage, an opinion or a decision, the nearest first."""
     found = [root]
     for table in TABLES:
         if table.owner is not None and table.references[table.owner] in found:
@@ -133,6 +146,9 @@ def make_map(db: sqlite3.Connection, table: Table) -> None:
     if table.owner is not None:
         source = f"temp.map_{table.references[table.owner]} m_{table.owner} CROSS JOIN {source}"
         where = f"m_{table.owner}.theirs = t.{table.owner}"
+    for name in table.identity:
+        if name in table.references and name != table.owner:
+            source += f" JOIN temp.map_{table.references[name]} m_{name} ON m_{name}.theirs = t.{name}"
     db.execute(
         f"INSERT INTO temp.map_{table.name} SELECT t.key, o.key FROM {source} JOIN main.{table.name} o ON {same}"
         f" WHERE {where}"

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from store.facets import refresh_facets
 from store.ids import new_run_id
 from store.metrics import refresh_summary
+from store.standing import refresh_all
 
 DAMAGED = "damaged:"
 """In front of the fingerprint of a dataset that is not what it was any more."""
 LOST_TEXT = "(this text was on a damaged page of the store)"
+LOST_DECISION = "(this decision was on a damaged page of the store)"
 CAUSE = "the record of this run was on a damaged page of the store; what else was kept about it is here"
 
 # Table → keys that are wanted → what indexes still say of those rows, column by column.
@@ -68,6 +71,32 @@ REBUILT: dict[str, dict[str, str]] = {
         "recipe_hash": "'rescued:' || :key",
         "created_at": ":now",
     },
+    "decisions": {
+        "id": ":id",
+        "batch": ":id",
+        "action": "'note'",
+        "note": f"'{LOST_DECISION}'",
+        "author": "'unknown'",
+        "at": ":now",
+    },
+    "triages": {
+        "id": ":id",
+        "status": "'failed'",
+        "cause": "'the record of this triage was on a damaged page of the store'",
+        "fingerprint": "'rescued:' || :key",
+        "versions": "'{}'",
+        "sources": "'[]'",
+        "created_at": ":now",
+    },
+    "opinions": {
+        "id": ":id",
+        "fingerprint": "'rescued:' || :key",
+        "kind": "'rescued'",
+        "name": "'rescued'",
+        "status": "'failed'",
+        "n_classes": "(SELECT length(block) / 2 / n_examples FROM opinion_blocks WHERE opinion_key = :key)",
+        "created_at": ":now",
+    },
     "jobs": {
         "id": ":id",
         "kind": "'rescued'",
@@ -102,6 +131,7 @@ def mend(db: sqlite3.Connection, known: Known, damaged: set[str]) -> Mended:
     _mend_segments(db)
     if damaged & {"metrics", "metric_latest", "metric_keys", "segments", "runs"}:
         _mend_summaries(db)
+    _mend_derived(db, damaged)
     _mark_incomplete_datasets(db, set(without_labels), mended.keys.get("examples", set()))
     db.execute("INSERT INTO examples_fts (examples_fts) VALUES ('rebuild')")
     return mended
@@ -210,6 +240,15 @@ def _mend_summaries(db: sqlite3.Connection) -> None:
     ).fetchall()
     for run_key, metric_key in pairs:
         refresh_summary(db, run_key, metric_key)
+
+
+def _mend_derived(db: sqlite3.Connection, damaged: set[str]) -> None:
+    """What stands of decisions, and which examples have which metadata."""
+    if damaged & {"decisions", "standing_decisions", "datasets", "dataset_rows", "examples"}:
+        refresh_all(db)
+    if damaged & {"facets", "dataset_rows"}:
+        for (key,) in db.execute("SELECT DISTINCT dataset_key FROM triages").fetchall():
+            refresh_facets(db, key)
 
 
 def _mark_incomplete_datasets(db: sqlite3.Connection, without_labels: set[int], lost_examples: set[int]) -> None:

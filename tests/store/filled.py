@@ -11,13 +11,16 @@ from store import Store, open_store
 from store.ids import example_id, new_run_id
 from store.metrics import refresh_summary
 from store.rescue.layout import read_layout
+from tests.store.filled_triages import fill_triages
 
 WORDS = ("rain", "sun", "grey", "cold", "fine", "late", "Straße", "日本", "bus", "tea")
 # Tables that are filled on purpose below; all others get rows made up from their columns.
 _MEANT = {
     "store_version", "examples", "datasets", "dataset_rows", "runs", "segments", "metric_keys", "metrics",
     "metric_latest", "steps", "evaluations", "scores", "predictions", "dynamics", "embedding_sets", "embeddings",
-    "run_embeddings", "leases",
+    "run_embeddings", "leases", "triages", "triage_steps", "triage_columns", "triage_queue", "findings",
+    "finding_groups", "facets", "decisions", "standing_decisions", "version_decisions", "opinions", "opinion_parts",
+    "opinion_blocks",
 }  # fmt: skip
 
 
@@ -31,6 +34,7 @@ def filled_store(path: Path, *, n_runs: int = 12, n_steps: int = 150, n_examples
             _fill_run(db, dice, number, n_steps, n_examples)
         for run_key, metric_key in db.execute("SELECT DISTINCT run_key, metric_key FROM metrics").fetchall():
             refresh_summary(db, run_key, metric_key)
+        fill_triages(db, dice)
         tables = [stored.name for stored in read_layout(db.execute("PRAGMA user_version").fetchone()[0]).tables]
         for table in tables:
             if table not in _MEANT:

@@ -10,25 +10,38 @@ from store import (
     ScoreRow,
     Status,
     check_store,
+    current_decisions,
     find_dataset,
     get_cost,
     get_dataset,
     get_evaluation,
     get_run,
+    group_members,
     iter_dynamics,
+    latest_triage,
     list_checkpoints,
     list_events,
     list_example_history,
+    list_findings,
     list_flips,
+    list_groups,
     list_latest,
     list_metrics,
+    list_opinions,
     list_predictions,
+    list_queue,
     list_runs,
     list_samples,
+    list_version_changes,
+    make_version,
     open_store,
+    read_column,
     read_embeddings,
     read_log,
+    read_opinion,
+    record_decision,
     record_run,
+    redo_last,
 )
 from store.flights import get_flight, list_flights
 from store.job_leases import lease_job
@@ -110,3 +123,35 @@ def test_work_of_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
     broken = get_run(store, "broken")
     (key,) = list_flights(store, broken.key)["key"]
     assert get_flight(store, int(key)).steps.of(10).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("asset", FILES[2:], ids=lambda path: path.stem)
+def test_a_review_in_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
+    dataset = get_dataset(store, "weather@1")
+    triage = latest_triage(store, dataset.key)
+    assert triage is not None
+    assert (triage.status, triage.versions, triage.summary) == (Status.FINISHED, {"label_error": 1}, {"n": 4})
+    risk = read_column(store, triage.key, "train", "risk")
+    np.testing.assert_allclose(risk, np.array([0.1, 0.9, np.nan, 0.4]), rtol=1e-6)  # type: ignore[arg-type]  # it is there
+    queue = list_queue(store, triage, dataset)
+    assert queue[["split", "position"]].values.tolist() == [
+        ["train", 1], ["train", 3], ["train", 0], ["train", 2], ["test", 2],
+    ]  # fmt: skip
+    assert queue["action"].replace({float("nan"): None}).tolist() == ["relabel", "drop", "keep", None, None]
+    assert list_findings(store, triage.key)["evidence"].tolist() == [{"nearest": ["train", 1]}]
+    (group,) = list_groups(store, triage.key)["key"]
+    assert group_members(store, int(group))["train"].tolist() == [0, 2]
+
+    child = get_dataset(store, "weather@2")
+    assert child.n_rows == {"train": 3, "test": 4}
+    assert list_version_changes(store, child)["change"].tolist() == ["relabel", "drop"]
+    assert current_decisions(store, child)["decided_in"].unique().tolist() == ["weather@1"]
+    (opinion,) = list_opinions(store, dataset)["key"]
+    assert np.isnan(read_opinion(store, int(opinion))).all(axis=1).tolist() == [False, False, True, False]
+
+    assert [decision.action for decision in redo_last(store, dataset, "bob")] == ["edit"]
+    record_decision(store, dataset, split="train", position=1, action="keep", author="bob")
+    assert current_decisions(store, dataset)["is_disputed"].tolist() == [False, True, False, False]
+    assert make_version(store, dataset, author="ann", disputed="leave").n_rows == {"train": 3, "test": 4}
+    store.close()

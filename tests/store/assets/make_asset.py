@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from store import (
+    Dataset,
+    NewDecision,
     NewRow,
     NewRun,
     Predictions,
@@ -20,12 +23,20 @@ from store import (
     Status,
     Store,
     SystemSample,
+    begin_triage,
     dataset_fingerprint,
     example_id,
+    finish_triage,
+    make_version,
     open_store,
     queue_job,
     record_dataset,
+    record_decision,
+    record_decisions,
+    record_opinion,
     record_run,
+    record_step,
+    undo_last,
 )
 from store.records import NewSweep, NewTrial, Objective, TrialReport
 from store.ring import STEP, Steps
@@ -75,6 +86,7 @@ def make_asset(path: Path) -> None:
         recorder.sample(SystemSample(1_000.0, 50.0, 2**30, None, None, None))
         recorder.cost(RunCost(wall_seconds=1.5))
     _work(store, run)
+    _triage(store, dataset, run)
     store.close()
 
 
@@ -93,6 +105,47 @@ def _work(store: Store, run: Run) -> None:
     rows["step"], rows["loss"], rows["n_examples"], rows["n_positions"] = [9, 10], [0.1, np.nan], 2, 2
     with Recorder(store, record_run(store, NewRun("broken", dataset_key=run.dataset_key))) as recorder:
         recorder.flight("not finite", "the loss became NaN", steps=Steps(rows, np.arange(4, dtype=np.uint32)), step=10)
+
+
+def _triage(store: Store, dataset: Dataset, run: Run) -> None:
+    """A finished triage, decisions of two authors of which one was undone, the version made of them, an opinion."""
+    triage = begin_triage(
+        store, dataset, fingerprint="f1", versions={"label_error": 1}, sources=[{"kind": "run", "id": run.id}]
+    )
+    queue = pd.DataFrame(
+        {"split": "train", "position": range(4), "risk": [0.1, 0.9, np.nan, 0.4], "suggested": [-1, 1, 0, -1]}
+    )
+    findings = pd.DataFrame(
+        {
+            "kind": ["outlier"],
+            "split": ["test"],
+            "position": [2],
+            "risk": [0.8],
+            "evidence": [{"nearest": ["train", 1]}],
+        }
+    )
+    groups = pd.DataFrame(
+        {
+            "kind": ["weak_slice"],
+            "name": ["short"],
+            "risk": [0.5],
+            "evidence": [{"n": 2}],
+            "members": [{"train": [0, 2]}],
+        }
+    )
+    columns = {("train", "risk"): np.array([0.1, 0.9, np.nan, 0.4], dtype=np.float32)}
+    record_step(store, triage.key, "all", seconds=1.5, columns=columns, findings=findings, groups=groups, queue=queue)
+    finish_triage(store, triage.key, {"n": 4})
+    change = NewDecision("train", 1, "relabel", label="good", finding="label_error", triage_key=triage.key, seconds=2.0)
+    record_decisions(store, dataset, [change, NewDecision("train", 3, "drop")], author="ann")
+    record_decision(store, dataset, split="train", position=0, action="keep", author="bob", note="it is")
+    record_decision(store, dataset, split="train", position=2, action="edit", text="sun", author="bob")
+    undo_last(store, dataset, "bob")
+    make_version(store, dataset, author="ann", note="made for the tests")
+    log_probs = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [np.nan, np.nan], [0.5, 0.5]]))
+    record_opinion(
+        store, dataset, kind="crossval", name="folds", fingerprint="f2", log_probs=log_probs, run_keys=[run.key]
+    )
 
 
 if __name__ == "__main__":

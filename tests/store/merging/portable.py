@@ -13,6 +13,8 @@ _CHANGED = {
     "embedding_sets": {"fingerprint"},
     "runs": {"version"},
     "sweeps": {"version", *BY_NAME["sweeps"].written},
+    "triages": {"version", *BY_NAME["triages"].written},
+    "opinions": {"version", *BY_NAME["opinions"].written},
 }
 
 

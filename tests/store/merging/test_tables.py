@@ -30,8 +30,9 @@ def test_what_others_refer_to_is_known_in_any_store(store: Store) -> None:
 
 
 def test_everything_belongs_to_something_that_is_merged() -> None:
-    owned = {table.name for root in ("datasets", "runs", "sweeps", "embedding_sets") for table in owned_by(root)}
-    roots = {"metric_keys", "examples", "datasets", "runs", "embedding_sets", "sweeps"}
+    owners = ("datasets", "runs", "sweeps", "embedding_sets", "decisions", "triages", "opinions")
+    owned = {table.name for root in owners for table in owned_by(root)}
+    roots = {"metric_keys", "examples", *owners}
     assert owned | roots == set(BY_NAME)
     assert not owned & roots
     assert [table.name for table in owned_by("sweeps")] == ["trials", "trial_reports"]

@@ -15,7 +15,7 @@ from store.rescue.salvage import SCHEMA
 
 WAYS = ("zeros", "random bytes", "another page")
 # What is made anew: the store's version moves, and the rest is derived from other rows.
-_DERIVED = {"store_version", "metric_latest"}
+_DERIVED = {"store_version", "metric_latest", "standing_decisions", "facets"}
 
 
 @dataclass(frozen=True)
