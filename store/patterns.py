@@ -65,6 +65,12 @@ def pattern_positions(store: Store, dataset: Dataset, pattern: str, splits: Sequ
     return found
 
 
+def forget_patterns() -> None:
+    """Scan anew what was scanned before, as a process that begins does."""
+    with _lock:
+        _found.clear()
+
+
 def _scan(store: Store, dataset: Dataset, pattern: regex.Pattern[str], split: str, deadline: float) -> Positions:
     matching: list[int] = []
     cursor = store.db.execute(

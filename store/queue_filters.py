@@ -251,7 +251,7 @@ def _ask_decisions(build: _Builder, filters: QueueFilter) -> None:
 def _ask_texts(build: _Builder, filters: QueueFilter) -> None:
     if filters.search.strip():
         build.ask(
-            "EXISTS (SELECT 1 FROM examples_fts WHERE rowid = q.example_key AND examples_fts MATCH :search)",
+            "q.example_key IN (SELECT rowid FROM examples_fts WHERE examples_fts MATCH :search)",
             rows="SELECT 1 FROM examples_fts WHERE examples_fts MATCH :search",
             driver="SELECT p.place FROM examples_fts x CROSS JOIN triage_queue p ON p.example_key = x.rowid"
             " AND p.triage_key = :triage WHERE examples_fts MATCH :search",

@@ -243,7 +243,9 @@ def _mend_summaries(db: sqlite3.Connection) -> None:
 
 
 def _mend_derived(db: sqlite3.Connection, damaged: set[str]) -> None:
-    """What stands of decisions, and which examples have which metadata."""
+    """What stands of decisions, and which examples have which metadata; nothing in a store older than these."""
+    if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'standing_decisions'").fetchone() is None:
+        return
     if damaged & {"decisions", "standing_decisions", "datasets", "dataset_rows", "examples"}:
         refresh_all(db)
     if damaged & {"facets", "dataset_rows"}:
