@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Tensor]
 
-_CHARACTERS_PER_TOKEN = 64  # more than any language needs on average
+CHARACTERS_PER_TOKEN = 64
+"""More than any language needs on average: so much of a text is enough to fill the room for tokens."""
 
 
 class BatchSize(NamedTuple):
@@ -83,6 +84,14 @@ def encode_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max
     return EncodedSplit(ids, offsets, np.zeros(len(texts), dtype=np.int64), sum(encoded.are_cut))
 
 
+def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
+    """Some rows (m,) of a split, in that order. How many of them were cut is not known any more: 0."""
+    lengths = split.lengths[rows]
+    pieces = [split.ids[split.offsets[row] : split.offsets[row + 1]] for row in rows.tolist()]
+    ids = np.concatenate([np.zeros(0, dtype=np.int32), *pieces])
+    return EncodedSplit(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), split.labels[rows], 0)
+
+
 class _Encoded(NamedTuple):
     ids: list[list[int]]
     are_cut: list[bool]
@@ -90,7 +99,7 @@ class _Encoded(NamedTuple):
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], max_length: int) -> _Encoded:
     # The beginning of a text of 100 kB is enough, unless its tokens turn out to be extraordinarily long.
-    beginnings = [text[: _CHARACTERS_PER_TOKEN * max_length] for text in texts]
+    beginnings = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
     encoded = _tokenise(tokenizer, beginnings, max_length)
     for i, (text, beginning) in enumerate(zip(texts, beginnings, strict=True)):
         if len(beginning) < len(text) and not encoded.are_cut[i]:

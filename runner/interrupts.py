@@ -23,13 +23,13 @@ class Interrupts:
     @contextlib.contextmanager
     def let_through(self) -> Iterator[None]:
         """The part of the work that may be broken off. A signal that came before ends it as it begins."""
-        self._is_open = True
+        was_open, self._is_open = self._is_open, True
         try:
             if self._waiting is not None:
                 raise Interrupted(self._waiting)
             yield
         finally:
-            self._is_open = False
+            self._is_open = was_open
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """A signal has come."""

@@ -102,7 +102,7 @@ def carry_out(
     with ConsoleCapture(lambda line: recorder.text(line + "\n")) as console, progress:
         try:
             with _sampler(recorder, experiment.device, experiment.loaded.recipe.recording.system_seconds):
-                end = _train(experiment, recorder, progress, interrupts, start, control, shared)
+                end = train_recorded(experiment, recorder, progress, interrupts, start, control, shared)
         except Pruned as pruned:
             status, cause = Status.PRUNED, str(pruned)
         except (Interrupted, KeyboardInterrupt) as interruption:
@@ -119,7 +119,7 @@ def carry_out(
     return get_run(store, run.key)
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
     """How a training ended that was carried through."""
 
     text: str
@@ -127,7 +127,7 @@ class _End(NamedTuple):
     best_step: int | None
 
 
-def _train(
+def train_recorded(
     experiment: Experiment,
     recorder: Recorder,
     progress: Progress,
@@ -135,8 +135,8 @@ def _train(
     start: Start,
     control: Control | None,
     shared: Shared | None,
-) -> _End:
-    """Everything from the first to the last record."""
+) -> End:
+    """Everything from the first to the last record of a run; raises what breaks it off."""
     recipe = experiment.loaded.recipe
     trainable, total = count_parameters(experiment.model)
     if experiment.trains_features:
@@ -149,13 +149,15 @@ def _train(
         with interrupts.let_through():
             if recorder.segment == 1:
                 _note_start(experiment, recorder, progress)
-            features, feature_key = _features(experiment, recorder.store, progress, shared)
+            features, feature_key = frozen_features(experiment, recorder.store, progress, shared)
+            if features:
+                experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
             trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress, start, control)
             with trainer.monitor:
                 _fit(trainer, recorder, meter, progress, start)
             if recipe.recording.embeddings:
                 _record_embeddings(experiment, features, feature_key, recorder, progress)
-        return _End(_outcome(trainer, recipe.evaluation.select), checkpoints, trainer.best_step)
+        return End(_outcome(trainer, recipe.evaluation.select), checkpoints, trainer.best_step)
     except BaseException:
         if trainer is not None:
             with contextlib.suppress(Exception):  # a device that has failed gives nothing back
@@ -201,10 +203,10 @@ def _outcome(trainer: RecordingTrainer, select: str) -> str:
     return f"{select} {text}" + ("" if before is None else f", {before:.4g} before training")
 
 
-def _features(
+def frozen_features(
     experiment: Experiment, store: Store, progress: Progress, shared: Shared | None
 ) -> tuple[dict[str, Vectors], str]:
-    """For method head: the frozen backbone's features of every split. Else nothing."""
+    """For method head: the frozen backbone's features of every split, and their fingerprint. Else nothing."""
     if not experiment.trains_features:
         return {}, ""
     backbone, dataset = experiment.backbone, experiment.data.dataset
@@ -220,12 +222,9 @@ def _features(
         )
 
     if shared is None:
-        features, key = make()
-    else:
-        of = (shared.identity(backbone), backbone.pooling, backbone.max_length, store.path, dataset.key)
-        features, key = shared.features(of, make)
-    experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
-    return features, key
+        return make()
+    of = (shared.identity(backbone), backbone.pooling, backbone.max_length, store.path, dataset.key)
+    return shared.features(of, make)
 
 
 def _trainer(

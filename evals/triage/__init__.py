@@ -5,6 +5,8 @@ Every risk is in [0, 1], higher = look here first, nan = not known.
 - `findings`      the table of detectors: every kind of finding, what it needs, what to do about it
 - `detection`     running them, and which of what they say are findings
 - `inputs`        what detectors may look at
+- `phrases`       findings in words
+- `layout`        a map of the data: two coordinates an example
 - `found`         what a detector hands back: a risk for each example, groups of examples, evidence
 - `duplicates`    the same text again: copies, leaks between splits, contradictions
 - `minhash`       near copies among many texts without comparing all pairs

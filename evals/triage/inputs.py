@@ -18,7 +18,7 @@ from evals.triage.slices import Slicing, length_slicing, metadata_slicings
 from evals.triage.spans import Span
 
 PER_TOKEN = ("target_log_probs", "best_other_log_probs", "token_p_given", "token_offsets")
-NOT_PER_EXAMPLE = ("n", "label_names", "max_length", "settings", *PER_TOKEN)
+NOT_PER_EXAMPLE = ("n", "label_names", "max_length", "settings", "found_neighbours", *PER_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Inputs:
     """(n, n_classes) 1 = has the class, 0 = has it not, -1 = not known."""
     label_set_probs: Floats | None = None
     """(n, n_classes) probability of each class by itself."""
+    found_neighbours: Neighbours | None = None
+    """As `coverage.train_neighbours` finds them; None: they are looked for when they are needed."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Keyword arguments for single detectors, by kind."""
 
@@ -108,6 +110,8 @@ class Inputs:
     @cached_property
     def neighbours(self) -> Neighbours | None:
         """The nearest training examples of each example."""
+        if self.found_neighbours is not None:
+            return self.found_neighbours
         return None if self.embeddings is None else train_neighbours(self.embeddings, self.is_train)
 
     @cached_property
