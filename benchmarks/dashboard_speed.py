@@ -114,7 +114,7 @@ def measure(store_path: Path, repetitions: int, *, is_small: bool = False) -> Re
     """Open and work every view `repetitions` times, each time in a fresh browser session of one warm server."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _server(store_path, Path(folder) / "server.log") as address,
+        server(store_path, Path(folder) / "server.log") as address,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
@@ -267,7 +267,7 @@ def _count_sent(page: Page) -> Callable[[], int]:
 
 
 @contextmanager
-def _server(store_path: Path, log: Path) -> Iterator[str]:
+def server(store_path: Path, log: Path) -> Iterator[str]:
     """`streamlit run dashboard/app.py` on a free port; gives its address."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

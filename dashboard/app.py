@@ -20,6 +20,7 @@ page = st.navigation(
         st.Page(VIEWS / "runs.py", title="Runs", url_path="runs", default=True),
         st.Page(VIEWS / "run.py", title="Run", url_path="run", visibility="hidden"),
         st.Page(VIEWS / "compare.py", title="Compare", url_path="compare"),
+        st.Page(VIEWS / "triage.py", title="Triage", url_path="triage"),
         st.Page(VIEWS / "sweeps.py", title="Sweeps", url_path="sweeps"),
         st.Page(VIEWS / "sweep.py", title="Sweep", url_path="sweep", visibility="hidden"),
         st.Page(VIEWS / "new_run.py", title="New run", url_path="new_run"),

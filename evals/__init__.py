@@ -5,6 +5,7 @@
 - `calibration`     expected calibration error with an interval that respects its bias
 - `classification`  the table of metrics, scores with intervals, confusion matrix, class table, predictions
 - `paired`          two models on the same examples: flips, exact McNemar, paired differences, Holm
+- `paired_classes`  the same class by class: of each one, how many more are found
 - `verdict`         better, not better, not separable yet (needs about n more examples); the headline
 - `dynamics`        how logits seen in training are packed, and what a stack of epochs says of each example
 - `curves`          thinning and smoothing of metric curves for a chart

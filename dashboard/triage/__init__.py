@@ -1,0 +1,19 @@
+"""The Triage page, in parts: what is wrong with a data set, example after example, and what is made of it.
+
+The page     heading         the sentence on top         wrong        what is wrong, on the left
+             narrow          which part of the queue     asked        what the URL asks
+             beginning       before there is a triage    author       who decides
+Queue        review          one example after another   session      what a review knows
+             example         the example and its keys    proposals    what one key accepts
+             why             what speaks for it          small_tables tables that are there at once
+             forecast        what going on will find     budget       the same as numbers
+             worklist        the examples of a review    deciding     writing a decision
+Others       table           many at once                data_map     the map
+             layout          what is drawn of it         classes      pairs and classes
+Edits        edits           all decided, as a diff      differences  the same as text
+             taking          files to take away          exports      how they are written
+             versions        from decisions to a run     retraining   its recipe and job
+             proof           before and after
+Everywhere   reads           what it reads, cached       summary      of the triage
+             sentences       numbers in words            phrases      findings in words
+"""

@@ -1,0 +1,196 @@
+"""The example that is looked at: its text, large; its label and the suggested one; and the keys."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
+from dashboard.triage import reads
+from dashboard.triage.asked import ask
+from dashboard.triage.author import ask_author, author, author_line
+from dashboard.triage.phrases import suggested_text, to_do
+from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal
+from dashboard.triage.reads import Desk
+from dashboard.triage.why import why
+from dashboard.triage.worklist import Worklist, place_of
+from store import Action
+
+if TYPE_CHECKING:
+    from dashboard.triage.review import Actions
+
+TEXT_PIXELS = 190
+RERUN = "triage-rerun"
+"""In the session when a key has changed the filter: the whole page is to be drawn."""
+PICKED = 9
+"""Labels that a digit picks."""
+_FOCUS = """<script>
+(() => {
+  const until = performance.now() + 2000;
+  const look = () => {
+    const field = document.querySelector('.st-key-triage-form :is(input, textarea)');
+    if (field) { field.focus(); } else if (performance.now() < until) { requestAnimationFrame(look); }
+  };
+  look();
+})();
+</script>"""
+
+
+def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: str, act: "Actions") -> None:
+    """Draw it, and why it is looked at beside it."""
+    row = work.row
+    if row is None:
+        return
+    split, position = place_of(row)
+    known = reads.details(desk, row)
+    found = known.findings
+    kind = leading_kind(found["kind"].tolist(), kinds)
+    evidence = found[found["kind"] == kind]["evidence"].iloc[0] if kind in found["kind"].tolist() else {}
+    offered = proposal(row, kind, evidence, desk.label_names)
+    left, right = st.columns([1.25, 1], gap="medium")
+    with left:
+        _where(work, row, act)
+        _text(row, evidence, kind, offered)
+        _labels(row, offered, work.done.get((split, position)))
+        if author() is None:
+            ask_author()
+        else:
+            _keys(offered, kind, act)
+            _forms(desk, row, kind, picking, act)
+    with right, st.container(key="triage-why"):
+        why(desk, row, known)
+        _after(split, position, kind)
+
+
+def _where(work: Worklist, row: Mapping[str, Any], act: "Actions") -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-where"):
+        st.markdown(f"**{count(work.at + 1)}** / {count(work.n)}", width="content")
+        risk = f"risk {number(row['risk'], 2)} · " if is_known(row.get("risk")) else ""
+        st.caption(escape(f"{risk}{row['split']} {count(row['position'])}"), width="content")
+        st.space("stretch")
+        st.button(
+            "", icon=":material/arrow_back:", type="tertiary", key="key-back", shortcut="Left", disabled=work.at == 0,
+            on_click=act.step, args=(-1,), help="The one before",
+        )  # fmt: skip
+        st.button(
+            "", icon=":material/arrow_forward:", type="tertiary", key="key-forward", shortcut="Right",
+            on_click=act.step, args=(1,), help="The next, without deciding",
+        )  # fmt: skip
+        author_line()
+
+
+def _text(row: Mapping[str, Any], evidence: Mapping[str, Any], kind: str | None, offered: Proposal) -> None:
+    with st.container(height=TEXT_PIXELS, border=True, key="triage-text"):
+        st.text(row["text"] if str(row["text"]).strip() else "(no text)")
+        new = offered.text or (suggested_text(kind, evidence) if kind else None)
+        if new is not None:
+            st.caption("The suggested text:")
+            st.text(new)
+
+
+def _labels(row: Mapping[str, Any], offered: Proposal, done: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-labels"):
+        st.caption("labelled", width="content")
+        st.badge(escape(short(str(row.get("label") or UNKNOWN), 60)), color="gray", width="content")
+        if offered.action is Action.RELABEL:
+            st.caption("should be", width="content")
+            st.badge(escape(offered.words), color="orange", width="content")
+        if done or row.get("action"):
+            before = done or f"{row['action']} by {row['author']}"
+            st.badge(escape(short(before, 60)), icon=":material/check:", color="green", width="content")
+
+
+def _keys(offered: Proposal, kind: str | None, act: "Actions") -> None:
+    def decides(key: str, words: str, proposed: Proposal, help: str, *, is_first: bool = False) -> None:
+        how = {"finding": kind, "label": proposed.label, "text": proposed.text}
+        st.button(
+            words, key=f"key-{key}", shortcut=key, on_click=act.decide, args=(proposed.action,), kwargs=how,
+            type="primary" if is_first else "secondary", help=help,
+        )  # fmt: skip
+
+    with st.container(horizontal=True, gap="small", key="triage-keys"):
+        advice = to_do(kind) if kind else None
+        decides("A", escape(offered.button), offered, escape(advice or "What is suggested."), is_first=True)
+        decides("K", "Keep", Proposal(Action.KEEP, ""), "The example is right as it is.")
+        st.button("Label…", key="key-L", shortcut="L", on_click=act.pick, args=("label",), help="Another label.")
+        decides("D", "Drop", Proposal(Action.DROP, ""), "The next version will not have it.")
+        decides("S", "Skip", Proposal(Action.SKIP, ""), "Later, or somebody else.")
+        st.button("Undo", key="key-Z", shortcut="Z", on_click=act.undo, help="The last decision; again and again.")
+        st.button("Note…", key="key-N", shortcut="N", on_click=act.pick, args=("note",), help="Why; Enter saves it.")
+        st.button("Edit…", key="key-E", shortcut="E", on_click=act.pick, args=("text",), help="Another text.")
+
+
+def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, act: "Actions") -> None:
+    """The form that a key has opened; the field has the keyboard at once, so that what is typed decides nothing."""
+    if not picking:
+        return
+    split, position = place_of(row)
+    key = f"{picking}-{split}-{position}"
+    with st.container(key="triage-form"):
+        if picking == "label":
+            _digits(desk, row, kind, act)
+        elif picking == "any":
+            _any_label(desk, kind, act, key)
+        elif picking == "note":
+
+            def keep_note() -> None:
+                act.decide(Action.NOTE, note=st.session_state[key], finding=kind)
+
+            st.text_input("Note", row.get("note") or "", key=key, placeholder="Enter saves it", on_change=keep_note)
+        elif picking == "text":
+
+            def keep_text() -> None:
+                act.decide(Action.EDIT, text=st.session_state[key], finding=kind)
+
+            st.text_area("Text", row.get("new_text") or row["text"], key=key, height=130)
+            st.button("Save the text", key="key-save-text", shortcut="Mod+Enter", on_click=keep_text, type="primary")
+    if picking != "label":
+        st.html(_FOCUS, unsafe_allow_javascript=True)
+
+
+def _digits(desk: Desk, row: Mapping[str, Any], kind: str | None, act: "Actions") -> None:
+    """The likely labels by a digit; any other by O and a menu."""
+    names = desk.label_names
+    votes = [voice.predicted for voice in reads.details(desk, row).voices]
+    if row.get("suggested") is not None:
+        votes.append(int(row["suggested"]))
+    given = int(row["given"]) if row.get("given") is not None else None
+    offered = likely_labels(votes, given, len(names), most=PICKED)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="triage-picks"):
+        for digit, label in enumerate(offered, 1):
+            st.button(
+                escape(short(names[label], 32)), key=f"pick-{digit}", shortcut=str(digit), on_click=act.decide,
+                args=(Action.RELABEL,), kwargs={"label": label, "finding": kind},
+            )  # fmt: skip
+        if len(names) > len(offered) + 1:
+            st.button(
+                f"Other, of {count(len(names))}", key="pick-other", shortcut="O", on_click=act.pick, args=("any",),
+                type="tertiary",
+            )  # fmt: skip
+
+
+def _any_label(desk: Desk, kind: str | None, act: "Actions", key: str) -> None:
+    names = desk.label_names
+
+    def choose() -> None:
+        if st.session_state[key] is not None:
+            act.decide(Action.RELABEL, label=st.session_state[key], finding=kind)
+
+    st.selectbox(
+        "Label", range(len(names)), index=None, format_func=lambda i: names[i], key=key, on_change=choose,
+        placeholder="type a part of its name", width=330,
+    )  # fmt: skip
+
+
+def _after(split: str, position: int, kind: str | None) -> None:
+    with st.container(horizontal=True, gap="small"):
+        if split == "train":
+            st.button(
+                "Find similar", key="key-similar", icon=":material/hub:", type="tertiary", on_click=_similar,
+                args=(split, position), help="Its nearest training examples as the queue",
+            )  # fmt: skip
+
+
+def _similar(split: str, position: int) -> None:
+    ask(like=f"{split}:{position}", kind=None, given=None, likely=None, state="all", view="Queue")
+    st.session_state[RERUN] = True

@@ -1,0 +1,116 @@
+"""The top of the page: which data set, what is wrong with it in a sentence, and what that was made from."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import streamlit as st
+
+from dashboard import work_queries
+from dashboard.formats import age, count, escape
+from dashboard.parts.behind import behind, opening
+from dashboard.parts.header import freshness_line
+from dashboard.rows import tuples
+from dashboard.source import Source
+from dashboard.triage import reads
+from dashboard.triage.reads import Desk
+from dashboard.triage.sentences import headline, not_looked_for
+from dashboard.triage.summary import Summary
+from dashboard.triage.wrong import by_kind
+
+
+def heading(source: Source, desk: Desk, said: Summary) -> None:
+    """Draw it."""
+    counts = by_kind(reads.findings(desk))
+    found = dict(zip(counts["kind"], counts["n"].astype(int), strict=True))
+    st.markdown(f"##### {escape(headline(said, desk.label_names, found))}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(escape(made_from(desk, time.time())), width="content")
+        _how_measured(desk, said)
+        behind(
+            opening(source.path, "get_dataset", "get_triage", "list_queue")
+            + f"\ndataset = get_dataset(store, {str(desk.dataset)!r})"
+            + f"\ntriage = get_triage(store, {desk.triage.id!r})"
+            + "\nprint(triage.summary)\nqueue = list_queue(store, triage, dataset, limit=200)"
+        )
+
+
+def made_from(desk: Desk, now: float) -> str:
+    """What the triage looked at and when, plain text."""
+    sizes = ", ".join(f"{count(n)} {split}" for split, n in desk.dataset.n_rows.items())
+    kinds: dict[str, int] = {}
+    for source in desk.triage.sources:
+        kinds[str(source.get("kind"))] = kinds.get(str(source.get("kind")), 0) + 1
+    runs = kinds.get("run", 0)
+    others = sum(kinds.values()) - runs
+    parts = [f"{count(runs)} {'run' if runs == 1 else 'runs'}"] if runs else []
+    parts += [f"{count(others)} {'opinion' if others == 1 else 'opinions'} of other folds"] if others else []
+    from_ = f" from {' and '.join(parts)}" if parts else " from the texts alone"
+    return f"{sizes} · triaged {age(desk.triage.ended_at, now)}{from_}"
+
+
+def _how_measured(desk: Desk, said: Summary) -> None:
+    with st.popover("How", type="tertiary", icon=":material/science:", help="How the scores compare on this data"):
+        if said.default:
+            st.markdown(f"The queue is sorted by **{escape(said.default.replace('_', ' '))}**.")
+        known = said.scores.dropna(subset=["average_precision"])
+        if len(known):
+            st.caption(
+                f"{count(said.n_canaries)} labels were flipped on purpose in a copy, to measure every score on this "
+                "data: average precision of finding wrong labels, with its 95 % interval."
+            )
+            st.dataframe(
+                known.assign(score=[name.replace("_", " ") for name in known["score"]], of=_seen(known["in_sample"]))[
+                    ["score", "average_precision", "low", "high", "precision_at_errors", "of"]
+                ],
+                column_config={
+                    "score": st.column_config.TextColumn("score", width=210),
+                    "average_precision": st.column_config.NumberColumn("AP", format="%.3f", width=64),
+                    "low": st.column_config.NumberColumn("from", format="%.3f", width=64),
+                    "high": st.column_config.NumberColumn("to", format="%.3f", width=64),
+                    "precision_at_errors": st.column_config.NumberColumn(
+                        "precision", format="%.3f", width=80, help="Among as many examples as there are errors."
+                    ),
+                    "of": st.column_config.TextColumn(
+                        "", width=90, help="In-sample: by a model that was trained on the labels it is asked about."
+                    ),
+                },
+                hide_index=True, height="content" if len(known) < 12 else 420, key="triage-scores",
+            )  # fmt: skip
+        lacking = not_looked_for(said.missing)
+        if lacking:
+            st.caption(escape(lacking))
+
+
+def _seen(in_sample: Iterable[Any]) -> list[str]:
+    return ["in-sample" if each else "" for each in in_sample]
+
+
+def choose_dataset(source: Source) -> int | None:
+    """A menu of data sets, those with a triage first; kept in the URL as `?data=NAME@V`. None where there are none."""
+    known, found = work_queries.datasets(source), reads.triages(source)
+    triaged = list(dict.fromkeys(found["dataset_key"].astype(int).tolist()))
+    keys = [*triaged, *(key for key in known["key"].astype(int).tolist() if key not in triaged)]
+    names = {int(row.key): f"{row.name}@{row.version}" for row in tuples(known)}
+    keys = [key for key in keys if key in names]
+    if not keys:
+        return None
+    asked = st.query_params.get("data")
+    wanted = next((key for key in keys if names[key] == asked), keys[0])
+    if st.session_state.get("triage-data") != wanted:
+        st.session_state["triage-data"] = wanted
+
+    def remember() -> None:
+        st.query_params.clear()
+        st.query_params["data"] = names[st.session_state["triage-data"]]
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        chosen: int = st.selectbox(
+            "Data set", keys, key="triage-data", format_func=lambda key: names.get(key, str(key)), on_change=remember,
+            label_visibility="collapsed", width=300,
+        )  # fmt: skip
+        if asked and asked != names[chosen]:
+            st.caption(f"There is no data set {escape(asked)} here.", width="content")
+        st.space("stretch")
+        freshness_line(source)
+    return chosen

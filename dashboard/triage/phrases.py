@@ -1,0 +1,223 @@
+"""Findings in words: what each kind is called in a count, and what its evidence says."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from dashboard.formats import count, is_known, percent, short
+from evals.triage.findings import DETECTORS, get_detector
+
+
+class Phrase(NamedTuple):
+    """How a kind is counted: `1 wrong label`, `214 wrong labels`."""
+
+    one: str
+    many: str
+
+
+PHRASES: Mapping[str, Phrase] = MappingProxyType(
+    {
+        "label_error": Phrase("likely wrong label", "likely wrong labels"),
+        "contradiction": Phrase("text with contradicting labels", "texts with contradicting labels"),
+        "split_leak": Phrase("duplicate across splits", "duplicates across splits"),
+        "exact_duplicate": Phrase("exact duplicate", "exact duplicates"),
+        "near_duplicate": Phrase("near duplicate", "near duplicates"),
+        "empty": Phrase("empty text", "empty texts"),
+        "repetition": Phrase("text that repeats itself", "texts that repeat themselves"),
+        "markup": Phrase("text with markup", "texts with markup"),
+        "encoding": Phrase("text with damaged encoding", "texts with damaged encoding"),
+        "language": Phrase("text in another language", "texts in another language"),
+        "truncated": Phrase("text cut off by max_length", "texts cut off by max_length"),
+        "personal_data": Phrase("text with personal data", "texts with personal data"),
+        "label_leak": Phrase("text that names its label", "texts that name their label"),
+        "giveaway_word": Phrase("word that decides a class", "words that decide a class"),
+        "outlier": Phrase("outlier", "outliers"),
+        "sparse_region": Phrase("region with few training examples", "regions with few training examples"),
+        "boundary": Phrase("example on the boundary", "examples on the boundary"),
+        "class_overlap": Phrase("pair of classes that overlap", "pairs of classes that overlap"),
+        "rare_class": Phrase("rare class that pays for it", "rare classes that pay for it"),
+        "weak_slice": Phrase("slice with more errors", "slices with more errors"),
+        "split_drift": Phrase("drift between splits", "drifts between splits"),
+        "order_effect": Phrase("effect of the file's order", "effects of the file's order"),
+        "harmful_example": Phrase("example that hurts its neighbours", "examples that hurt their neighbours"),
+        "empty_answer": Phrase("empty answer", "empty answers"),
+        "refusal": Phrase("refusal in an answer", "refusals in answers"),
+        "copied_answer": Phrase("answer copied from its prompt", "answers copied from their prompts"),
+        "unfinished_answer": Phrase("answer that breaks off", "answers that break off"),
+        "several_instructions": Phrase("prompt with several instructions", "prompts with several instructions"),
+        "conflicting_answers": Phrase("prompt with conflicting answers", "prompts with conflicting answers"),
+        "mismatched_answer": Phrase("answer that does not fit its prompt", "answers that do not fit their prompts"),
+        "hard_target": Phrase("target the model does not expect", "targets the model does not expect"),
+        "token_label": Phrase("wrong label of a token", "wrong labels of tokens"),
+        "span_error": Phrase("example with doubtful spans", "examples with doubtful spans"),
+        "label_set": Phrase("class too many or too few", "classes too many or too few"),
+    }
+)
+
+KINDS: tuple[str, ...] = tuple(detector.kind for detector in DETECTORS)
+"""Every kind, in the order of the table of detectors."""
+
+
+def counted(kind: str, n: int) -> str:
+    """A count of a kind; one that this version does not know is counted by its name.
+
+    >>> counted("label_error", 214), counted("outlier", 1), counted("new_kind", 3)
+    ('214 likely wrong labels', '1 outlier', '3 × new kind')
+    """
+    phrase = PHRASES.get(kind)
+    if phrase is None:
+        return f"{count(n)} × {kind.replace('_', ' ')}"
+    return f"{count(n)} {phrase.one if n == 1 else phrase.many}"
+
+
+def title(kind: str) -> str:
+    """A kind as a heading.
+
+    >>> title("split_leak"), title("new_kind")
+    ('duplicate across splits', 'new kind')
+    """
+    return get_detector(kind).title if kind in PHRASES else kind.replace("_", " ")
+
+
+def to_do(kind: str) -> str | None:
+    """What can be done about a finding of this kind; None for a kind that this version does not know."""
+    return get_detector(kind).to_do if kind in PHRASES else None
+
+
+def suggested_text(kind: str, evidence: Mapping[str, Any]) -> str | None:
+    """The text that a finding would put in place of the example's, where it has one.
+
+    >>> suggested_text("markup", {"markup": "<b>", "text": "hello"}), suggested_text("outlier", {})
+    ('hello', None)
+    """
+    name = get_detector(kind).suggests if kind in PHRASES else None
+    value = evidence.get(name) if name in ("text", "masked") else None
+    return value if isinstance(value, str) and value else None
+
+
+def evidence_words(kind: str, evidence: Mapping[str, Any], label_names: Sequence[str] = ()) -> str:
+    """One sentence of what speaks for a finding; plain text. Kinds without words of their own list what they hold.
+
+    >>> evidence_words("exact_duplicate", {"partner": ["train", 3], "n_copies": 4})
+    'the same text stands at train 3; 4 copies in this split'
+    >>> evidence_words("boundary", {"first": 0, "second": 1, "p_first": 0.51, "p_second": 0.48}, ["no", "yes"])
+    'no (0.51) or yes (0.48)'
+    >>> evidence_words("outlier", {"distance": 0.8, "times": 2.51})
+    '2.5 times as far from its neighbours as the median'
+    """
+    says = _WORDS.get(kind)
+    words = says(evidence, label_names) if says else ""
+    return words or "; ".join(f"{_name(key)}: {_value(value)}" for key, value in evidence.items())
+
+
+def place(value: Any) -> str:
+    """Where an example stands, from [split, position] or from a bare number.
+
+    >>> place(["test", 1204]), place(7), place(None)
+    ('test 1,204', 'row 7', 'another row')
+    """
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return f"{value[0]} {count(float(value[1]))}"
+    return f"row {count(float(value))}" if isinstance(value, int | float) else "another row"
+
+
+def _label(names: Sequence[str], index: Any) -> str:
+    known = isinstance(index, int | float) and 0 <= index < len(names)
+    return names[int(index)] if known else str(index)
+
+
+def _duplicate(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    if "partner" not in evidence:
+        return ""
+    similarity = evidence.get("similarity")
+    is_near = similarity is not None and similarity < 1
+    words = f"{f'a similar text ({percent(similarity)})' if is_near else 'the same text'} stands at "
+    words += place(evidence["partner"])
+    if evidence.get("n_copies", 0) > 2:
+        words += f"; {count(evidence['n_copies'])} copies in this split"
+    if "label" in evidence:
+        words += f"; most copies are labelled {_label(names, evidence['label'])}"
+    return words
+
+
+def _boundary(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    if not {"first", "second", "p_first", "p_second"} <= set(evidence):
+        return ""
+    first, second = _label(names, evidence["first"]), _label(names, evidence["second"])
+    return f"{first} ({evidence['p_first']:.2f}) or {second} ({evidence['p_second']:.2f})"
+
+
+def _outlier(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    times = evidence.get("times")
+    return f"{times:.1f} times as far from its neighbours as the median" if is_known(times) else ""
+
+
+def _label_error(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    doubts, voices = evidence.get("n_doubting"), evidence.get("n_voices")
+    return f"{count(doubts)} of {count(voices)} voices doubt this label" if voices else ""
+
+
+def _value_of(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    value = evidence.get("value")
+    return f"worth {value:+.2f} of an average example to the held-out ones".replace("-", "−") if is_known(value) else ""
+
+
+def _quoting(before: str, name: str) -> Any:
+    """Words that quote one value of the evidence."""
+
+    def words(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+        return f"{before} “{short(str(evidence[name]), 80)}”" if name in evidence else ""
+
+    return words
+
+
+def _plainly(before: str, name: str, after: str = "") -> Any:
+    """Words around one value of the evidence."""
+
+    def words(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+        return f"{before}{_value(evidence[name])}{after}" if name in evidence else ""
+
+    return words
+
+
+_WORDS: Mapping[str, Any] = MappingProxyType(
+    {
+        "label_error": _label_error,
+        "contradiction": _duplicate,
+        "split_leak": _duplicate,
+        "exact_duplicate": _duplicate,
+        "near_duplicate": _duplicate,
+        "boundary": _boundary,
+        "outlier": _outlier,
+        "harmful_example": _value_of,
+        "empty": _plainly("", "reason"),
+        "empty_answer": _plainly("", "reason"),
+        "repetition": _quoting("repeats", "repeated"),
+        "markup": _quoting("holds", "markup"),
+        "encoding": _quoting("holds", "damaged"),
+        "language": _plainly("seems to be ", "language"),
+        "truncated": _plainly("", "n_lost", " tokens are cut off"),
+        "personal_data": _plainly("holds: ", "kinds"),
+        "label_leak": _quoting("the text says", "written"),
+        "refusal": _quoting("the answer says", "phrase"),
+        "copied_answer": _plainly("", "n_words", " words are the prompt's"),
+        "unfinished_answer": _quoting("ends with", "end"),
+        "mismatched_answer": _plainly("the prompt makes the answer ", "ratio", " times as surprising"),
+    }
+)
+
+
+def _name(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int):
+        return count(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value)
+    return short(str(value), 80)

@@ -1,0 +1,90 @@
+"""What one key accepts: the label, the text or the removal that is suggested for an example."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dashboard.formats import is_known, number, short
+from dashboard.triage.phrases import KINDS, PHRASES, suggested_text
+from evals.triage.findings import Action as ToDo
+from evals.triage.findings import get_detector
+from store import Action
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What accepting does. `button`: what it says there; `words`: the same beside the example's label, where it is
+    another label; `label` is a class index."""
+
+    action: Action
+    button: str
+    label: int | None = None
+    text: str | None = None
+    words: str = ""
+
+
+def leading_kind(kinds: Sequence[str], asked: Sequence[str] = ()) -> str | None:
+    """The finding for which an example is looked at: one that was asked for, else a wrong label, else its first.
+
+    >>> both = ["outlier", "label_error"]
+    >>> leading_kind(both), leading_kind(both, ["outlier"]), leading_kind([])
+    ('label_error', 'outlier', None)
+    """
+    order = [*asked, *(kind for kind in KINDS if kind not in asked), *kinds]
+    return next((kind for kind in order if kind in kinds), None)
+
+
+def proposal(
+    row: Mapping[str, Any], kind: str | None, evidence: Mapping[str, Any], label_names: Sequence[str]
+) -> Proposal:
+    """What is suggested for an example that is looked at for a finding of `kind`; where nothing is, to keep it.
+
+    row: as `store.list_queue` gives it: given, suggested (class indices or None), suggested_probability.
+
+    >>> row = {"given": 0, "suggested": 1, "suggested_probability": 0.93}
+    >>> proposal(row, "label_error", {}, ["no", "yes"]).button
+    'Accept yes (0.93)'
+    >>> proposal(row, "exact_duplicate", {}, ["no", "yes"]).action.value
+    'drop'
+    >>> proposal({"given": 1, "suggested": 1}, "label_error", {}, ["no", "yes"]).button
+    'Accept: it is right'
+    """
+    text = suggested_text(kind, evidence) if kind else None
+    if text is not None:
+        return Proposal(Action.EDIT, "Accept the suggested text", text=text)
+    if kind in PHRASES and get_detector(str(kind)).action is ToDo.DROP:
+        return Proposal(Action.DROP, "Accept: drop it")
+    suggested, given = row.get("suggested"), row.get("given")
+    if kind == "contradiction" and is_known(evidence.get("label")):
+        suggested = evidence["label"]
+    if is_known(suggested) and int(suggested) != given and 0 <= int(suggested) < len(label_names):
+        p = row.get("suggested_probability")
+        sure = f" ({number(p, 2)})" if is_known(p) and suggested == row.get("suggested") else ""
+        words = f"{short(label_names[int(suggested)], 28)}{sure}"
+        return Proposal(Action.RELABEL, f"Accept {words}", label=int(suggested), words=words)
+    return Proposal(Action.KEEP, "Accept: it is right")
+
+
+def said(action: str, label: int | None, label_names: Sequence[str]) -> str:
+    """A decision in words, as it is shown on the example.
+
+    >>> said("relabel", 1, ["no", "yes"]), said("keep", None, []), said("drop", None, [])
+    ('relabelled yes', 'kept', 'dropped')
+    """
+    if action == "relabel" and is_known(label):
+        known = 0 <= int(label) < len(label_names)
+        return f"relabelled {label_names[int(label)] if known else label}"
+    words = {"keep": "kept", "drop": "dropped", "edit": "text edited", "skip": "skipped", "note": "noted"}
+    return words.get(action, action)
+
+
+def likely_labels(votes: Sequence[int], given: int | None, n_classes: int, *, most: int = 9) -> list[int]:
+    """The labels to offer first: those that voices voted for, the commonest first, then the rest in order.
+
+    >>> likely_labels([2, 1, 2], 0, 5, most=4)
+    [2, 1, 3, 4]
+    """
+    counts = {label: list(votes).count(label) for label in votes if 0 <= label < n_classes}
+    order = sorted(counts, key=lambda label: (-counts[label], label))
+    order += [label for label in range(n_classes) if label not in counts]
+    return [label for label in order if label != given][:most]

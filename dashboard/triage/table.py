@@ -1,0 +1,187 @@
+"""The queue as a table, and what is done to many examples at once: one batch, so one undo."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.formats import UNKNOWN, count, escape, short
+from dashboard.parts.choices import page_offset, pager
+from dashboard.triage import reads
+from dashboard.triage.asked import ask
+from dashboard.triage.author import ask_author, author, author_line
+from dashboard.triage.deciding import decide, redo, undo
+from dashboard.triage.phrases import title
+from dashboard.triage.proposals import said
+from dashboard.triage.reads import Desk
+from dashboard.triage.session import forget_review
+from dashboard.triage.worklist import Place, places_of
+from store import Action, NewDecision, QueueFilter
+
+PER_PAGE = 50
+MOST_AT_ONCE = 100_000
+ACTIONS = {
+    "Accept the suggestion": Action.RELABEL,
+    "Keep": Action.KEEP,
+    "Drop": Action.DROP,
+    "Label as …": Action.RELABEL,
+    "Skip": Action.SKIP,
+}
+ACCEPT, LABEL = "Accept the suggestion", "Label as …"
+
+
+def bulk_decisions(
+    rows: pd.DataFrame, what: str, *, label: int | None, triage_key: int, finding: str | None
+) -> list[NewDecision]:
+    """Decisions on many rows: columns split, position, given, suggested. Accepting leaves out what has no
+    suggestion; one that is the given label keeps the example.
+
+    >>> rows = pd.DataFrame({"split": "train", "position": [1, 2, 3], "given": [0, 0, 1], "suggested": [1, None, 1]})
+    >>> found = bulk_decisions(rows, ACCEPT, label=None, triage_key=1, finding=None)
+    >>> [(each.position, str(each.action), each.label) for each in found]
+    [(1, 'relabel', 1), (3, 'keep', None)]
+    """
+    found = []
+    columns = (rows["split"], rows["position"], rows["given"], rows["suggested"])
+    for split, position, given, suggested in zip(*columns, strict=True):
+        action, new = ACTIONS[what], label
+        if what == ACCEPT:
+            if pd.isna(suggested):
+                continue
+            new = int(suggested)
+        if action is Action.RELABEL and new is not None and not pd.isna(given) and int(given) == new:
+            action, new = Action.KEEP, None
+        found.append(
+            NewDecision(str(split), int(position), action, new, finding=finding, triage_key=triage_key)
+        )  # fmt: skip
+    return found
+
+
+def table(desk: Desk, filters: QueueFilter) -> None:
+    """Draw it: a page of rows, and the actions for those chosen or for all."""
+    n = reads.n_waiting(desk, filters)
+    if not n:
+        st.info("No example fits these filters.", icon=":material/filter_alt_off:")
+        return
+    offset = page_offset(n, PER_PAGE, key="page", of=(desk.triage.key, filters))
+    page = reads.page(desk, filters, offset, PER_PAGE)
+    bar = st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-bulk")
+    chosen = _rows(page, desk.label_names)
+    with bar:
+        if author() is None:
+            ask_author()
+        else:
+            _bulk(desk, filters, page, chosen, n)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        pager(n, PER_PAGE, key="page")
+        st.caption(f"{count(offset + 1)} to {count(offset + len(page))} of {count(n)} examples", width="content")
+
+
+def _rows(page: pd.DataFrame, label_names: Sequence[str]) -> list[int]:
+    shown = pd.DataFrame(
+        {
+            "text": [short(text, 300) for text in page["text"]],
+            "label": page["label"],
+            "suggested": page["suggested_label"].where(page["suggested"] != page["given"]),
+            "p": page["suggested_probability"],
+            "risk": page["risk"],
+            "doubts": [_doubts(n, of) for n, of in zip(page["n_doubting"], page["n_voices"], strict=True)],
+            "kinds": [[title(kind) for kind in kinds if kind != "label_error"] for kinds in page["kinds"]],
+            "decided": [
+                "" if action is None or pd.isna(action) else said_of(action, new, by)
+                for action, new, by in zip(page["action"], page["new_label"], page["author"], strict=True)
+            ],
+            "place": [f"{split} {position}" for split, position in places_of(page)],
+        }
+    )
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
+    event = st.dataframe(
+        shown,
+        column_config={
+            "text": text("text", width=360),
+            "label": text("labelled", width=150),
+            "suggested": text("should be", width=150),
+            "p": number("sure", format="%.2f", width=56, help="The probability of the suggested label."),
+            "risk": st.column_config.ProgressColumn("risk", format="%.2f", min_value=0, max_value=1, width=84),
+            "doubts": text("doubts", width=72, help="Voices that prefer another label, of how many."),
+            "kinds": st.column_config.ListColumn("also", width=130),
+            "decided": text("decided", width=140),
+            "place": text("place", width=80),
+        },
+        hide_index=True, height="content", placeholder=UNKNOWN, on_select="rerun", selection_mode="multi-row",
+        key=f"triage-table-{st.session_state.get('triage-bulks', 0)}-{hash(tuple(places_of(page)))}",
+    )  # fmt: skip
+    return [int(row) for row in event["selection"]["rows"]]
+
+
+def said_of(action: str, new_label: Any, by: str) -> str:
+    """What was decided, in a cell."""
+    label = f" {new_label}" if action == "relabel" and isinstance(new_label, str) else ""
+    return f"{said(action, None, ()).replace('relabel', 'relabelled')}{label} · {by}"
+
+
+def _doubts(n: float, of: float) -> str:
+    return "" if pd.isna(of) or not of else f"{count(n)} of {count(of)}"
+
+
+def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int], n: int) -> None:
+    what = st.selectbox("Action", list(ACTIONS), key="bulk-action", label_visibility="collapsed", width=210)
+    label: int | None = None
+    if what == LABEL:
+        names = desk.label_names
+        label = st.selectbox(
+            "Label", range(len(names)), index=None, format_func=lambda i: names[i], key="bulk-label",
+            placeholder="which label", label_visibility="collapsed", width=200,
+        )  # fmt: skip
+    is_ready = what != LABEL or label is not None
+    rows = page.iloc[chosen]
+    st.button(
+        f"{count(len(chosen))} chosen", key="bulk-chosen", type="primary", disabled=not chosen or not is_ready,
+        on_click=_do, args=(desk, places_of(rows), rows, what, label, filters),
+    )  # fmt: skip
+    with st.popover(f"All {count(n)} that fit", disabled=not is_ready):
+        many = min(n, MOST_AT_ONCE)
+        rest = f" The first {count(many)} of them." if many < n else ""
+        st.markdown(escape(f"{what} for {count(many)} examples, on all pages.{rest} One undo takes all of it back."))
+        st.button(
+            f"Do it for {count(many)}", key="bulk-all", type="primary", on_click=_do_all,
+            args=(desk, filters, what, label),
+        )  # fmt: skip
+    st.button("Undo", key="bulk-undo", icon=":material/undo:", shortcut="Z", on_click=_undo, args=(desk,))
+    st.button("Redo", key="bulk-redo", icon=":material/redo:", type="tertiary", on_click=_redo, args=(desk,))
+    if len(chosen) == 1:
+        st.button("Look at it", key="bulk-look", type="tertiary", on_click=_look, args=(places_of(rows)[0],))
+    st.space("stretch")
+    author_line()
+
+
+def _do(
+    desk: Desk, places: list[Place], rows: pd.DataFrame, what: str, label: int | None, filters: QueueFilter
+) -> None:
+    finding = filters.kinds[0] if filters.kinds else None
+    new = bulk_decisions(rows, what, label=label, triage_key=desk.triage.key, finding=finding)
+    left_out = len(rows) - len(new)
+    words = f"{count(len(new))} decided" + (f"; {count(left_out)} have no suggestion" if left_out else "") + "."
+    decide(desk, new, words)
+    st.session_state["triage-bulks"] = st.session_state.get("triage-bulks", 0) + 1
+    forget_review()
+
+
+def _do_all(desk: Desk, filters: QueueFilter, what: str, label: int | None) -> None:
+    rows = reads.rows_to_decide(desk, filters, MOST_AT_ONCE)
+    _do(desk, places_of(rows), rows, what, label, filters)
+
+
+def _undo(desk: Desk) -> None:
+    undo(desk)
+    forget_review()
+
+
+def _redo(desk: Desk) -> None:
+    redo(desk)
+    forget_review()
+
+
+def _look(place: Place) -> None:
+    ask(view="Queue", like=f"{place[0]}:{place[1]}", state="all")

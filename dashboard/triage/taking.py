@@ -1,0 +1,120 @@
+"""Taking it away: the corrected data set as files, the decisions as a patch; and doing a patch again."""
+
+import json
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.formats import count, escape
+from dashboard.triage import reads
+from dashboard.triage.exports import WRITERS, to_folder
+from dashboard.triage.reads import Desk
+from dashboard.writing import note, write
+from store import PatchReport, apply_patch, export_patch, reading
+
+_FOLDER_HELP = "A ZIP with a Parquet file a split: unpack it, then datasets.load_dataset(FOLDER)"
+
+
+def corrected(rows: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a split with its changes done: columns id, split, text, label, metadata, as `dashboard.triage.exports`.
+
+    rows: as `store.read_rows`; changes: as `store.list_changes`, of that split.
+
+    >>> rows = pd.DataFrame({"position": [0, 1], "example_id": ["a", "b"], "text": ["x", "y"], "label": ["no", "no"],
+    ...     "metadata": [{}, {}]})
+    >>> changes = pd.DataFrame({"position": [0, 1], "change": ["drop", "relabel"], "label": [None, "yes"],
+    ...     "new_text": [None, None]})
+    >>> corrected(rows.assign(split="train"), changes)[["id", "text", "label"]].values.tolist()
+    [['b', 'y', 'yes']]
+    """
+    done = rows.rename(columns={"example_id": "id"}).set_index("position")
+    by_place = changes.set_index("position")
+    relabelled = by_place[by_place["change"] != "drop"]
+    done.loc[relabelled.index, "label"] = relabelled["label"].to_numpy(dtype=object)
+    edited = relabelled[relabelled["new_text"].notna()]
+    done.loc[edited.index, "text"] = edited["new_text"].to_numpy(dtype=object)
+    done = done.drop(index=by_place.index[by_place["change"] == "drop"])
+    return done.reset_index()[["id", "split", "text", "label", "metadata"]]
+
+
+def downloads(desk: Desk) -> None:
+    """A menu of files; each is made when it is asked for."""
+    name = f"{desk.dataset.name}-{desk.dataset.version}-corrected"
+    with st.popover("Export", icon=":material/download:"):
+        st.caption("The whole data set with what was decided done. Where authors differ the newest decision counts.")
+        with st.container(horizontal=True, gap="small"):
+            for suffix, (writer, mime) in WRITERS.items():
+                st.download_button(
+                    suffix.upper() if suffix != "parquet" else "Parquet", _lazily(desk, writer), f"{name}.{suffix}",
+                    mime, key=f"export-{suffix}", on_click="ignore",
+                )  # fmt: skip
+            st.download_button(
+                "datasets folder", _folder(desk, name), f"{name}.zip", "application/zip", key="export-folder",
+                on_click="ignore", help=_FOLDER_HELP,
+            )  # fmt: skip
+        st.caption("The decisions alone, each author's last word, to be done again here or elsewhere.")
+        st.download_button(
+            "Patch", lambda: _patch(desk), f"{desk.dataset.name}-{desk.dataset.version}.patch.jsonl",
+            "application/jsonl", key="export-patch", on_click="ignore", icon=":material/difference:",
+        )  # fmt: skip
+
+
+def _lazily(desk: Desk, writer: Callable[[pd.DataFrame], bytes]) -> Callable[[], bytes]:
+    return lambda: writer(corrected_rows(desk))
+
+
+def _folder(desk: Desk, name: str) -> Callable[[], bytes]:
+    return lambda: to_folder(corrected_rows(desk), desk.dataset.label_names, title=f"{name}, from {desk.dataset}")
+
+
+def corrected_rows(desk: Desk) -> pd.DataFrame:
+    """All splits with what was decided until now done."""
+    changes = reads.changes_now(desk)
+    parts = [
+        corrected(
+            reads.rows_of(desk.path, desk.dataset.key, split).assign(split=split), changes[changes["split"] == split]
+        )
+        for split in desk.dataset.n_rows
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _patch(desk: Desk) -> bytes:
+    with reading(desk.path) as store:
+        lines = [json.dumps(line, ensure_ascii=False) for line in export_patch(store, desk.dataset)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def replay(desk: Desk) -> None:
+    """A patch from elsewhere is done again on this data set."""
+    with st.popover("Replay a patch", icon=":material/upload_file:", type="tertiary"):
+        st.caption(f"Decisions of a patch file are recorded for {escape(str(desk.dataset))}, under their authors.")
+        file = st.file_uploader("Patch", type=["jsonl"], key="patch-file", label_visibility="collapsed")
+        st.button(
+            "Replay it", key="patch-replay", type="primary", disabled=file is None, on_click=_replay,
+            args=(desk, None if file is None else file.getvalue()),
+        )  # fmt: skip
+
+
+def _replay(desk: Desk, content: bytes | None) -> None:
+    try:
+        lines = [json.loads(line) for line in (content or b"").decode("utf-8-sig").splitlines() if line.strip()]
+    except ValueError as error:
+        note(f"This is no patch: {error}. A patch is what Export, Patch gives.", is_problem=True)
+        return
+    report = write(desk.path, lambda store: apply_patch(store, desk.dataset, lines))
+    if report is not None:
+        note(told(report), is_problem=bool(report.told))
+
+
+def told(report: PatchReport) -> str:
+    """What became of a patch.
+
+    >>> told(PatchReport(n_lines=5, n_applied=3, n_already=1, n_missing=1, told=["line 5: there is no such example."]))
+    '3 of 5 decisions recorded, 1 was there already. line 5: there is no such example.'
+    """
+    words = f"{count(report.n_applied)} of {count(report.n_lines)} decisions recorded"
+    if report.n_already:
+        words += f", {count(report.n_already)} {'was' if report.n_already == 1 else 'were'} there already"
+    return f"{words}. {' '.join(report.told[:3])}".strip()

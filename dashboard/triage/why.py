@@ -1,0 +1,134 @@
+"""Why an example is looked at: who doubts its label, what its neighbours are, what training saw, what was found."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
+from dashboard.triage import reads
+from dashboard.triage.phrases import evidence_words, title
+from dashboard.triage.reads import Desk, Details, History, Voice
+from dashboard.triage.small_tables import bar, show_rows, sparkline
+
+SHOWN_NEIGHBOURS = 6
+
+
+def doubts(row: Mapping[str, Any], label_names: Sequence[str]) -> str:
+    """How many voices prefer another label; plain text.
+
+    >>> doubts({"given": 0, "n_doubting": 7, "n_voices": 8}, ["positive", "negative"])
+    '7 of 8 voices prefer another label than positive.'
+    >>> doubts({"given": None, "n_doubting": None, "n_voices": None}, [])
+    ''
+    """
+    given, n, of = row.get("given"), row.get("n_doubting"), row.get("n_voices")
+    if not is_known(of) or not of or not is_known(n) or not is_known(given) or not 0 <= int(given) < len(label_names):
+        return ""
+    who = "No voice prefers" if n == 0 else f"{count(n)} of {count(of)} voices prefer{'s' if of == 1 else ''}"
+    return f"{who} another label than {label_names[int(given)]}."
+
+
+def learned(history: History) -> str:
+    """What one run made of the given label over its epochs, in words.
+
+    >>> learned(History("a", (0.1, 0.2, 0.3))), learned(History("a", (0.2, 0.8, 0.9))), learned(History("a", (0.9,)))
+    ('never learned', 'learned in epoch 2', 'right from the start')
+    >>> learned(History("a", (0.2, 0.8, 0.4)))
+    'learned and forgotten'
+    """
+    above = [p > 0.5 for p in history.p_given]
+    if not any(above):
+        return "never learned"
+    if not above[-1]:
+        return "learned and forgotten"
+    if all(above):
+        return "right from the start"
+    last_below = max(i for i, is_above in enumerate(above) if not is_above)
+    return f"learned in epoch {last_below + 2}"
+
+
+def opinions(voices: Sequence[Voice], given: int | None, label_names: Sequence[str]) -> pd.DataFrame:
+    """A row a voice: voice, says (with ≠ where it differs), p (of the given label). The most doubting first.
+
+    >>> opinions([Voice("words", 0, 0.9), Voice("folds", 1, 0.1)], 0, ["no", "yes"]).to_dict("list")
+    {'voice': ['folds', 'words'], 'says': ['≠ yes', '= no'], 'p': [0.1, 0.9]}
+    """
+    rows = []
+    for voice in sorted(voices, key=lambda each: (each.p_given != each.p_given, each.p_given)):
+        known = 0 <= voice.predicted < len(label_names)
+        label = label_names[voice.predicted] if known else UNKNOWN
+        sign = "" if not known or given is None else ("= " if voice.predicted == given else "≠ ")
+        rows.append((voice.name, f"{sign}{label}", voice.p_given))
+    return pd.DataFrame(rows, columns=["voice", "says", "p"])
+
+
+def agreement(neighbours: pd.DataFrame, label: str | None) -> str:
+    """How many of the nearest neighbours have another label.
+
+    >>> agreement(pd.DataFrame({"label": ["no", "no", "yes"]}), "yes")
+    '2 of the 3 nearest examples are labelled otherwise, most of them no.'
+    >>> agreement(pd.DataFrame({"label": ["yes"]}), "yes")
+    'The nearest example has the same label.'
+    """
+    n, others = len(neighbours), neighbours[neighbours["label"] != label]
+    if not n:
+        return ""
+    if others.empty:
+        return "The nearest example has the same label." if n == 1 else f"All {n} nearest examples have the same label."
+    most = others["label"].value_counts().index[0]
+    which = f"most of them {most}" if others["label"].nunique() > 1 or len(others) > 1 else f"{most}"
+    return (
+        f"{len(others)} of the {n} nearest examples {'is' if len(others) == 1 else 'are'} labelled otherwise, {which}."
+    )
+
+
+def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
+    """Draw it."""
+    given = int(row["given"]) if row.get("given") is not None else None
+    said = doubts(row, desk.label_names)
+    if said:
+        st.markdown(f"**{escape(said)}**")
+    table = opinions(known.voices, given, desk.label_names)
+    if len(table):
+        rows = [[_voice_name(name, desk), says, _two(p), bar(p)] for name, says, p in table.itertuples(index=False)]
+        show_rows(["voice", "says", "p(given)", ""], rows, marked=1)
+    _training(known.histories, row.get("label"))
+    label = row.get("label")
+    near = known.neighbours[:SHOWN_NEIGHBOURS]
+    if len(near):
+        st.markdown(escape(agreement(near, None if label is None else str(label))))
+        columns = zip(near["label"], near["similarity"], near["text"], strict=True)
+        rows = [[f"{'=' if each == label else '≠'} {each}", _two(like), text] for each, like, text in columns]
+        show_rows(["label", "similar", "text"], rows, marked=0, wide=2)
+    _findings(known.findings, desk.label_names)
+
+
+def _training(told: Sequence[History], label: Any) -> None:
+    if told:
+        st.markdown(escape(f"p({short(str(label), 30)}) while it was trained on, epoch by epoch"))
+        rows = [[each.run, sparkline(each.p_given), learned(each), _two(each.p_given[-1])] for each in told]
+        show_rows(["run", "epochs", "", "at the end"], rows)
+
+
+def _findings(found: pd.DataFrame, label_names: Sequence[str]) -> None:
+    others = found[found["kind"] != "label_error"]
+    lines = [
+        f"- **{escape(title(kind))}** ({number(risk, 2)}): {escape(evidence_words(kind, evidence, label_names))}"
+        for kind, risk, evidence in zip(others["kind"], others["risk"], others["evidence"], strict=True)
+    ]
+    if lines:
+        st.markdown("\n".join(lines))
+
+
+def _two(value: float) -> str:
+    """A probability or a similarity with two digits."""
+    return f"{value:.2f}" if is_known(value) else UNKNOWN
+
+
+def _voice_name(name: str, desk: Desk) -> str:
+    """`area_under_margin@01ABC…` → `area under margin · NAME`."""
+    what, _, source = name.partition("@")
+    named = dict(reads.run_sources(desk.triage)).get(source, source)
+    return f"{what.replace('_', ' ')}{f' · {named}' if named else ''}"
