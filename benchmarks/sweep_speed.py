@@ -1,15 +1,17 @@
 """One `runner sweep` with asha against the same configurations as separate `runner train` processes that share nothing.
 
-    BANKING77=data/banking77 python -m benchmarks.sweep_speed [--examples 2000] [--configurations 16]
+    BANKING77=data/banking77 python -m benchmarks.sweep_speed [--examples 2000] [--configurations 16] [--folder DIR]
 
 Heads and adapters of MiniLM, by `recipes/banking77-sweep.toml` with sampler random, so that the configurations do not
 depend on what they reach. Each separate training has a store and a feature cache of its own and all of its epochs.
-Besides time, the best models of both ways are compared on the same validation examples.
+Besides time, the best models of both ways are compared on the same validation examples. With --folder, what has been
+measured is kept there: interrupted, the same command goes on with the training that it was at.
 """
 
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -115,7 +117,14 @@ def _accuracy(best: Best) -> float:
 
 
 def _run(words: Sequence[str], store: Path) -> tuple[Timing, str]:
-    """A `runner` process from its start to its end, with all its children; and what it printed."""
+    """A `runner` process from its start to its end, with all its children; and what it printed. Kept beside the store:
+    what was measured before is not measured again."""
+    kept = store.with_suffix(".measured.json")
+    if kept.exists() and (known := json.loads(kept.read_text()))["words"] == list(words):
+        return Timing(known["wall"], known["cpu"]), known["printed"]
+    for leftover in store.parent.glob(f"{store.name}*"):
+        leftover.unlink()
+    shutil.rmtree(store.with_name(f"{store.stem}-files"), ignore_errors=True)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "runner", *words, "--store", str(store)],
@@ -126,13 +135,16 @@ def _run(words: Sequence[str], store: Path) -> tuple[Timing, str]:
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise RuntimeError(f"runner {' '.join(words)} left with {done.returncode}: {done.stderr[-2000:]}")
-    return Timing(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), done.stdout
+    timing = Timing(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    kept.write_text(json.dumps({"words": list(words), **timing._asdict(), "printed": done.stdout}))
+    return timing, done.stdout
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--examples", type=int, help="train on so many examples; default: all")
     parser.add_argument("--configurations", type=int, default=16, help="how many")
+    parser.add_argument("--folder", type=Path, help="keep everything there; default: a folder for the time being")
     options = parser.parse_args()
     if "BANKING77" not in os.environ:
         reason = "set BANKING77 to the data's folder"
@@ -141,8 +153,10 @@ def main() -> None:
     settings = ["data.max_examples=300", "training.epochs=2"] if options.small else []
     settings += [] if options.examples is None else [f"data.max_examples={options.examples}"]
     n = min(options.configurations, 3) if options.small else options.configurations
-    with tempfile.TemporaryDirectory() as folder:
-        finish(measure(RECIPE, Path(folder), settings, n=n, is_small=options.small))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        finish(measure(RECIPE, folder, settings, n=n, is_small=options.small))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,20 @@ first_rung = 0.25
         assert 0 <= report[f"best validation accuracy of the {way}"].value <= 1
     assert "paired, n = 8" in report["best validation accuracy of the sweep"].note
     assert report["the sweep's best is separably worse (1: yes)"].value in (0.0, 1.0)
+    again = measure(recipe, tmp_path, tiny, n=3, is_small=True)
+    assert again["times faster"].value == report["times faster"].value  # nothing was measured again
+
+
+def test_what_was_measured_is_kept_and_what_was_cut_short_begins_anew(tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    store.write_text("half of something")
+    (tmp_path / "a-files").mkdir()
+    first = sweep_speed._run(["ls", "--help"], store)
+    assert "Usage" in first[1]
+    assert not store.exists()
+    assert not (tmp_path / "a-files").exists()
+    assert sweep_speed._run(["ls", "--help"], store) == first
+    assert sweep_speed._run(["show", "--help"], store) != first
 
 
 def test_its_recipe_is_there_and_its_space_has_heads_and_adapters() -> None:
