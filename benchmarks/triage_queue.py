@@ -3,7 +3,7 @@
 python -m benchmarks.triage_queue [--n 100000] [--cpu] [--folder FOLDER]
 
 Fills a store with a made-up data set of n training examples and its triage (`tests.store.triages`), and times each call
-of the page, medians of several: wall time, or with `--cpu` this process's, which other work on the machine leaves alone.
+of the page, medians of several: wall time, or with `--cpu` this process's, which other work leaves alone.
 """
 
 import argparse

@@ -34,6 +34,7 @@ from store.alerts import list_alerts
 from store.backup import Backup, backup_store
 from store.blocks import (
     DynamicsRow,
+    count_embeddings,
     iter_dynamics,
     list_dynamics,
     read_embeddings,
@@ -297,6 +298,7 @@ __all__ = [
     "cancel_job",
     "check_store",
     "count_changes",
+    "count_embeddings",
     "count_findings",
     "count_flips",
     "count_matching_runs",

@@ -119,6 +119,16 @@ def write_embeddings(
     db.execute("INSERT OR REPLACE INTO run_embeddings (run_key, set_key) VALUES (?, ?)", (run_key, row[0]))
 
 
+def count_embeddings(store: Store, run_key: int) -> dict[str, int]:
+    """How many examples of each split the run kept an embedding of; {} where it kept none."""
+    rows = store.db.execute(
+        "SELECT e.split, sum(e.n_examples) FROM run_embeddings r JOIN embeddings e ON e.set_key = r.set_key"
+        " WHERE r.run_key = ? GROUP BY e.split",
+        (run_key,),
+    )
+    return dict(rows.fetchall())
+
+
 def read_embeddings(store: Store, run_key: int, split: str) -> NDArray[np.float16] | None:
     """`(n, d)` float16 in position order, or None where the run kept none."""
     rows = store.db.execute(

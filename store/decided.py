@@ -51,9 +51,9 @@ def current_decisions(store: Store, dataset: Dataset, *, author: str | None = No
 
     Where authors differ the newest decision is shown, and is_disputed is True; with `author` that one's alone. Rows are
     in the order of split and position. Columns split, position, example_id, text, given (label name), target (index),
-    action, label (name of what it is to be, the given one where nothing else was decided), label_index, new_text (None:
-    as it is), note, author, at, n_authors (who decided), is_disputed, decided_in (name@version, of this version or an
-    earlier one), finding, seconds, decision_id.
+    action, label (name of what it is to be, the given one where nothing else was decided), label_index, new_text
+    (missing: as it is), note, author, at, n_authors (who decided), is_disputed, decided_in (name@version, of this
+    version or an earlier one), finding, seconds, decision_id.
     """
     which = "s.is_current" if author is None else "s.author = :author"
     frame = read_frame(

@@ -228,5 +228,6 @@ def match_query(words: str) -> str:
     >>> match_query('late "bus" AND')
     '"late" "bus" "AND"*'
     """
-    parts = [part for part in words.replace('"', " ").split() if part]
+    readable = words.replace("\0", " ").encode("utf-8", "replace").decode()  # half a character is none
+    parts = [part for part in readable.replace('"', " ").split() if part]
     return " ".join(f'"{part}"' for part in parts) + ("*" if parts else '""')

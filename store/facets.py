@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from store.connection import Store
 from store.frames import read_frame
@@ -49,19 +52,23 @@ def list_facets(store: Store, dataset: Dataset) -> pd.DataFrame:
     )
 
 
-def has_facets(db: sqlite3.Connection, dataset_key: int, field: str) -> bool:
-    """Whether a field can be filtered by its facets."""
-    sql = "SELECT 1 FROM facets WHERE dataset_key = ? AND field = ? LIMIT 1"
-    return db.execute(sql, (dataset_key, field)).fetchone() is not None
+def facet_positions(store: Store, dataset: Dataset, field: str, values: Sequence[object]) -> dict[str, Positions]:
+    """The positions of the examples that have one of these values in a field, by split.
 
-
-def facet_positions(db: sqlite3.Connection, dataset_key: int, field: str, value: str) -> dict[str, Positions]:
-    """The positions of the examples with that value, by split."""
-    rows = db.execute(
-        "SELECT split, positions FROM facets WHERE dataset_key = ? AND field = ? AND value = ?",
-        (dataset_key, field, value),
-    )
-    return {split: unpack_positions(data) for split, data in rows}
+    A field without facets is looked up row by row: a tenth of a second for 100,000 rows.
+    """
+    texts = {text for value in values if (text := facet_value(value)) is not None}
+    has_facets = "SELECT 1 FROM facets WHERE dataset_key = ? AND field = ? LIMIT 1"
+    if store.db.execute(has_facets, (dataset.key, field)).fetchone() is None:
+        return _look_up(store.db, dataset.key, field, texts)
+    found: dict[str, list[Positions]] = defaultdict(list)
+    for split, data in store.db.execute(
+        "SELECT split, positions FROM facets WHERE dataset_key = ? AND field = ?"
+        " AND value IN (SELECT value FROM json_each(?))",
+        (dataset.key, field, json.dumps(sorted(texts))),
+    ):
+        found[split].append(unpack_positions(data))
+    return {split: np.unique(np.concatenate(arrays)) for split, arrays in found.items()}
 
 
 def facet_value(value: object) -> str | None:
@@ -75,8 +82,21 @@ def facet_value(value: object) -> str | None:
     return json.dumps(value) if isinstance(value, bool | int | float) else None
 
 
+def _look_up(db: sqlite3.Connection, dataset_key: int, field: str, texts: Collection[str]) -> dict[str, Positions]:
+    found: dict[str, list[int]] = defaultdict(list)
+    parts = {text: json.dumps(text, ensure_ascii=False)[1:-1] for text in texts}  # as it is inside of the JSON
+    for text, part in parts.items():
+        for split, position, metadata in db.execute(
+            "SELECT split, position, metadata FROM dataset_rows WHERE dataset_key = ? AND instr(metadata, ?)",
+            (dataset_key, part),
+        ):
+            if facet_value(json.loads(metadata).get(field)) == text:
+                found[split].append(position)
+    return {split: np.unique(np.array(positions, dtype=np.int32)) for split, positions in found.items()}
+
+
 def _facet_rows(db: sqlite3.Connection, dataset_key: int) -> list[tuple[object, ...]]:
-    found: dict[str, dict[tuple[str, str], list[int]]] = {}
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}  # field → value → split → positions
     too_many: set[str] = set()
     cursor = db.execute(
         "SELECT split, position, metadata FROM dataset_rows WHERE dataset_key = ? AND metadata IS NOT NULL",
@@ -88,15 +108,16 @@ def _facet_rows(db: sqlite3.Connection, dataset_key: int) -> list[tuple[object, 
                 text = facet_value(value)
                 if text is None or field in too_many:
                     continue
-                values = found.setdefault(field, defaultdict(list))
-                values[(text, split)].append(position)
+                values = found.setdefault(field, {})
+                values.setdefault(text, {}).setdefault(split, []).append(position)
                 if len(values) > MOST_VALUES:
                     too_many.add(field)
                     del found[field]
     return [
         (dataset_key, field, value, split, len(positions), pack_positions(positions))
         for field, values in found.items()
-        for (value, split), positions in values.items()
+        for value, splits in values.items()
+        for split, positions in splits.items()
     ]
 
 

@@ -17,6 +17,8 @@ from store.ids import example_id, new_run_id
 from store.records import Dataset
 from store.standing import DECIDED, refresh_rows
 
+Places = dict[tuple[str, Label | None], list[int]]
+
 _SHOWN = 20
 _FIELDS: dict[str, tuple[type, ...]] = {
     "example_id": (str,), "split": (str,), "given": (str, int, float), "occurrence": (int,), "action": (str,),
@@ -57,18 +59,25 @@ def export_patch(store: Store, dataset: Dataset) -> Iterator[dict[str, Any]]:
     one, None: as it is); note; author; at (unix seconds); finding.
     """
     rows = store.db.execute(
-        "SELECT lower(hex(x.id)), e.split,"
+        "WITH decided AS MATERIALIZED (SELECT DISTINCT e.example_key, e.split FROM standing_decisions s"
+        "  CROSS JOIN decisions e ON e.key = s.decision_key AND e.dataset_key = s.dataset_key"
+        f"  WHERE s.dataset_key = :dataset AND s.action IN ({DECIDED})),"
+        " numbered AS MATERIALIZED (SELECT v.split, v.position,"
+        "  row_number() OVER (PARTITION BY v.split, v.example_key, v.target ORDER BY v.position) AS nth"
+        "  FROM decided y CROSS JOIN dataset_rows v ON v.example_key = y.example_key AND v.dataset_key = :dataset"
+        "  AND v.split = y.split)"
+        " SELECT lower(hex(x.id)), e.split,"
         " coalesce(json_extract(d.label_names, '$[' || w.target || ']'), w.target),"
-        " (SELECT count(*) FROM dataset_rows v WHERE v.example_key = w.example_key AND v.dataset_key = w.dataset_key"
-        "  AND v.split = w.split AND v.target IS w.target AND v.position < w.position),"
+        " o.nth - 1,"
         " e.action, coalesce(json_extract(d.label_names, '$[' || e.label || ']'), e.label), e.text, e.note, e.author,"
         " e.at, e.finding"
         " FROM standing_decisions s CROSS JOIN decisions e ON e.key = s.decision_key AND e.dataset_key = s.dataset_key"
         " CROSS JOIN datasets d ON d.key = e.dataset_key"
         " CROSS JOIN dataset_rows w ON w.dataset_key = e.dataset_key AND w.split = e.split AND w.position = e.position"
         " CROSS JOIN examples x ON x.key = w.example_key"
-        f" WHERE s.dataset_key = ? AND s.action IN ({DECIDED}) ORDER BY s.split, s.position, e.at, e.key",
-        (dataset.key,),
+        " CROSS JOIN numbered o ON o.split = e.split AND o.position = e.position"
+        f" WHERE s.dataset_key = :dataset AND s.action IN ({DECIDED}) ORDER BY s.split, s.position, e.at, e.key",
+        {"dataset": dataset.key},
     )
     names = (
         "example_id", "split", "given", "occurrence", "action", "label", "text", "note", "author", "at", "finding",
@@ -105,6 +114,7 @@ class _Patch:
     def __init__(self, store: Store, dataset: Dataset) -> None:
         self._db, self._dataset = store.db, dataset
         self._batches: dict[str, str] = {}
+        self._known: dict[str, Places] = {}
         self._touched: set[tuple[str, int]] = set()
         self.report = PatchReport()
 
@@ -115,26 +125,22 @@ class _Patch:
             given, label = label_value(dataset, line.get("given")), label_value(dataset, line.get("label"))
         except ValueError as error:
             return self._tell("n_unknown_label", number, str(error))
-        rows = self._rows(line["example_id"])
-        fitting = [row for row in rows if row[2] == given]
-        here = [row for row in fitting if row[0] == line["split"]]
-        place = line.get("occurrence") or 0
-        if here and place < len(here):
-            split, position, _ = here[place]
-        elif fitting and not here and action != Action.DROP:
-            split, position, _ = fitting[0]
-        elif self._is_done(line, rows, label):
+        places = self._places(line["example_id"])
+        here, place = places.get((line["split"], given), []), line.get("occurrence") or 0
+        elsewhere = next((split for split, target in places if target == given and split != line["split"]), None)
+        if place < len(here):
+            split, position = line["split"], here[place]
+        elif not here and elsewhere is not None and action != Action.DROP:
+            split, position = elsewhere, places[elsewhere, given][0]
+        elif self._is_done(line, places, label):
             self.report.n_already += 1
             return None
-        elif rows and not fitting:
-            return self._tell("n_other_label", number, f"example {line['example_id']} has another label here.")
-        else:
+        elif here or not places:
             return self._tell("n_missing", number, f"there is no example {line['example_id']} to {action.value} here.")
-        return self._decide(
-            number,
-            line,
-            NewDecision(split, position, action, label, line.get("text"), line.get("note"), line.get("finding")),
-        )
+        else:
+            return self._tell("n_other_label", number, f"example {line['example_id']} has another label here.")
+        text, note, finding = (line.get(name) for name in ("text", "note", "finding"))
+        return self._decide(number, line, NewDecision(split, position, action, label, text, note, finding))
 
     def finish(self) -> None:
         refresh_rows(self._db, self._dataset.key, self._touched)
@@ -159,22 +165,29 @@ class _Patch:
         self.report.n_applied += 1
         self.report.n_elsewhere += new.split != line["split"]
 
-    def _rows(self, identity: str) -> list[tuple[str, int, Label | None]]:
-        """Where an example is in this version: (split, position, target)."""
-        return self._db.execute(
-            "SELECT w.split, w.position, w.target FROM examples x CROSS JOIN dataset_rows w ON w.example_key = x.key"
-            " AND w.dataset_key = ? WHERE x.id = ? ORDER BY w.split, w.position",
-            (self._dataset.key, bytes.fromhex(identity)),
-        ).fetchall()
+    def _places(self, identity: str) -> Places:
+        """Where an example is in this version: (split, target) → positions, rising."""
+        if identity not in self._known:
+            rows = self._db.execute(
+                "SELECT w.split, w.position, w.target FROM examples x"
+                " CROSS JOIN dataset_rows w ON w.example_key = x.key AND w.dataset_key = ?"
+                " WHERE x.id = ? ORDER BY w.split, w.position",
+                (self._dataset.key, bytes.fromhex(identity)),
+            )
+            found: Places = {}
+            for split, position, target in rows:
+                found.setdefault((split, target), []).append(position)
+            self._known[identity] = found
+        return self._known[identity]
 
-    def _is_done(self, line: Mapping[str, Any], rows: list[tuple[str, int, Label | None]], label: object) -> bool:
+    def _is_done(self, line: Mapping[str, Any], places: Places, label: object) -> bool:
         """Whether the example is here as the line wants it, though it was not when the line was written."""
         wanted = label_value(self._dataset, line.get("given")) if label is None else label
         if line["action"] == Action.DROP:
-            return not any(split == line["split"] for split, _, _ in rows)
+            return not any(split == line["split"] for split, _ in places)
         if line.get("text"):
-            rows = self._rows(example_id({"text": line["text"]}).hex())
-        return any(target == wanted for _, _, target in rows)
+            places = self._places(example_id({"text": line["text"]}).hex())
+        return any(target == wanted for _, target in places)
 
     def _tell(self, count: str, number: int, text: str) -> None:
         setattr(self.report, count, getattr(self.report, count) + 1)

@@ -27,8 +27,8 @@ MATCH_SECONDS = 0.25
 """For one text."""
 _BATCH = 2_000
 _KEPT = 8
-# What the last patterns found, by file, dataset and pattern: a page is turned without a second scan.
-_found: OrderedDict[tuple[Path, int, str, str], Positions] = OrderedDict()
+# What the last patterns found, by file, dataset, when that was made, split and pattern: a page turned is not scanned.
+_found: OrderedDict[tuple[Path, int, float, str, str], Positions] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -50,7 +50,7 @@ def pattern_positions(store: Store, dataset: Dataset, pattern: str, splits: Sequ
     deadline = time.monotonic() + SCAN_SECONDS
     found = {}
     for split in splits:
-        key = (store.path, dataset.key, split, pattern)
+        key = (store.path, dataset.key, dataset.created_at, split, pattern)
         with _lock:
             known = _found.get(key)
             if known is not None:

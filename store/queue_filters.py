@@ -7,6 +7,7 @@ read in its order, and each row is asked, until the page is full.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from store.connection import Store
 from store.decisions import Label, label_value
 from store.errors import DecisionRefused
 from store.evaluations import match_query
-from store.facets import facet_positions, facet_value, has_facets
+from store.facets import facet_positions
 from store.findings import group_members
 from store.packed import Positions
 from store.patterns import pattern_positions
@@ -27,7 +28,9 @@ from store.standing import DECIDED
 from store.triages import Triage
 
 FEW = 20_000
-"""Rows that are looked up and sorted rather than met on the way through the queue."""
+"""Rows that are looked up and sorted, for a page, rather than met on the way through the queue."""
+FEW_TO_COUNT = 200_000
+"""The same, to count them, where nothing ends the way early."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class _Condition:
 
     sql: str
     driver: str | None = None
-    n: int = FEW + 1
+    n: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class _Builder:
     store: Store
     triage: Triage
     dataset: Dataset
+    few: int
     values: dict[str, Any] = field(default_factory=dict)
     conditions: list[_Condition] = field(default_factory=list)
     chosen: dict[str, Positions] | None = None
@@ -97,11 +101,11 @@ class _Builder:
     def ask(self, sql: str, *, rows: str | None = None, driver: str | None = None, **values: object) -> None:
         """Add a condition. `rows`: a query of one row for each row it finds, to see whether they are few."""
         self.values |= values
-        n = FEW + 1
+        n = math.inf
         if rows is not None and driver is not None:
-            found = self.db.execute(f"SELECT count(*) FROM ({rows} LIMIT {FEW + 1})", self._used(rows))
+            found = self.db.execute(f"SELECT count(*) FROM ({rows} LIMIT {self.few + 1})", self._used(rows))
             n = int(found.fetchone()[0])
-        self.conditions.append(_Condition(sql, driver, n))
+        self.conditions.append(_Condition(sql, driver if n <= self.few else None, n))
 
     def choose(self, positions: Mapping[str, Positions]) -> None:
         """Only these rows; of several choices those that are in all."""
@@ -115,15 +119,27 @@ class _Builder:
         return {name: value for name, value in self.values.items() if f":{name}" in sql}
 
 
-def select_rows(store: Store, triage: Triage, dataset: Dataset, filters: QueueFilter) -> Selection:
-    """The filters as a condition. Raises PatternRefused, and DecisionRefused for labels that the dataset has not."""
-    build = _Builder(store, triage, dataset, {"triage": triage.key, "dataset": dataset.key})
+def select_rows(
+    store: Store, triage: Triage, dataset: Dataset, filters: QueueFilter, *, to_count: bool = False
+) -> Selection:
+    """The filters as parts of a statement that reads a page, or counts.
+
+    Raises PatternRefused, and DecisionRefused for labels that the dataset has not.
+    """
+    few = FEW_TO_COUNT if to_count else FEW
+    build = _Builder(store, triage, dataset, few, {"triage": triage.key, "dataset": dataset.key})
     _ask_labels(build, filters)
     _ask_findings(build, filters)
     _ask_decisions(build, filters)
     _ask_texts(build, filters)
     if filters.splits:
-        build.ask("q.split IN (SELECT value FROM json_each(:splits))", splits=json.dumps(filters.splits))
+        found = "FROM triage_queue p WHERE p.triage_key = :triage AND p.split IN (SELECT value FROM json_each(:splits))"
+        build.ask(
+            "+q.split IN (SELECT value FROM json_each(:splits))",
+            rows=f"SELECT 1 {found}",
+            driver=f"SELECT p.place {found}",
+            splits=json.dumps(filters.splits),
+        )
     if filters.min_risk is not None:
         build.ask(f"{'q' if len(filters.kinds) != 1 else 'k'}.risk >= :min_risk", min_risk=filters.min_risk)
     if filters.group is not None:
@@ -131,7 +147,8 @@ def select_rows(store: Store, triage: Triage, dataset: Dataset, filters: QueueFi
     if filters.positions is not None:
         build.choose(_by_split(filters.positions))
     for name in dict.fromkeys(name for name, _ in filters.metadata):
-        _ask_metadata(build, name, [value for other, value in filters.metadata if other == name])
+        values = [value for other, value in filters.metadata if other == name]
+        build.choose(facet_positions(store, dataset, name, values))
     if filters.regex:
         splits = filters.splits or tuple(dataset.n_rows)
         build.choose(pattern_positions(store, dataset, filters.regex, splits))
@@ -142,7 +159,7 @@ def select_rows(store: Store, triage: Triage, dataset: Dataset, filters: QueueFi
 
 def _put_together(build: _Builder, kinds: Sequence[str]) -> Selection:
     """Of one kind of finding the rows come in the order of its risk, else in that of the queue."""
-    drivers = [condition for condition in build.conditions if condition.driver is not None and condition.n <= FEW]
+    drivers = [condition for condition in build.conditions if condition.driver is not None]
     driving = min(drivers, key=lambda condition: condition.n, default=None)
     parts = [condition.sql for condition in build.conditions if condition is not driving]
     if driving is not None:
@@ -259,38 +276,17 @@ def _ask_texts(build: _Builder, filters: QueueFilter) -> None:
         )
 
 
-def _ask_metadata(build: _Builder, name: str, values: Sequence[object]) -> None:
-    """By facets where the field has them, else row by row."""
-    texts = [text for value in values if (text := facet_value(value)) is not None]
-    if has_facets(build.db, build.dataset.key, name):
-        found: dict[str, list[Positions]] = {}
-        for text in texts:
-            for split, positions in facet_positions(build.db, build.dataset.key, name, text).items():
-                found.setdefault(split, []).append(positions)
-        build.choose({split: np.unique(np.concatenate(arrays)) for split, arrays in found.items()})
-        return
-    at = f"metadata_{len(build.values)}"
-    build.ask(
-        "EXISTS (SELECT 1 FROM dataset_rows w, json_each(w.metadata) m WHERE w.dataset_key = :dataset"
-        f" AND w.split = q.split AND w.position = q.position AND m.key = :{at}_field"
-        f" AND iif(m.type IN ('true', 'false'), m.type, CAST(m.value AS TEXT))"
-        f" IN (SELECT value FROM json_each(:{at})))",
-        **{f"{at}_field": name, at: json.dumps(texts)},
-    )
-
-
 def _ask_chosen(build: _Builder, chosen: Mapping[str, Positions]) -> None:
     """Few rows are looked up; of many a row is asked whether it is one of them."""
     n = sum(len(positions) for positions in chosen.values())
-    if n <= FEW:
-        rows = [[split, position] for split, positions in chosen.items() for position in positions.tolist()]
-        build.values["chosen"] = json.dumps(rows)
-        one = "json_extract(c.value, '$[0]'), json_extract(c.value, '$[1]')"
+    if n <= build.few:
+        build.values["chosen"] = json.dumps({split: positions.tolist() for split, positions in chosen.items()})
+        rows = "FROM json_each(:chosen) s CROSS JOIN json_each(s.value) c"
         build.conditions.append(
             _Condition(
-                f"(q.split, q.position) IN (SELECT {one} FROM json_each(:chosen) c)",
-                "SELECT p.place FROM json_each(:chosen) c CROSS JOIN triage_queue p ON p.triage_key = :triage"
-                " AND p.split = json_extract(c.value, '$[0]') AND p.position = json_extract(c.value, '$[1]')",
+                f"(q.split, q.position) IN (SELECT s.key, c.value {rows})",
+                f"SELECT p.place {rows} CROSS JOIN triage_queue p ON p.triage_key = :triage AND p.split = s.key"
+                " AND p.position = c.value",
                 n,
             )
         )

@@ -21,31 +21,52 @@ _LATER = (
     "WITH RECURSIVE line (key) AS (SELECT :dataset UNION SELECT e.key FROM line l JOIN datasets d ON d.key = l.key"
     " JOIN datasets e ON e.parent_key = d.key OR (e.name = d.name AND e.version > d.version))"
 )
-# Rows of :target that decisions of the datasets in :line leave behind as they are now (labels are looked at later).
+# What decisions leave behind, and the rows of :target in which it stands (their labels are looked at later).
 _SPOKEN_FOR = (
-    " SELECT DISTINCT w.split, w.position FROM decisions d JOIN examples x ON x.id = d.result_id"
-    " CROSS JOIN dataset_rows w ON w.example_key = x.key AND w.dataset_key = :target AND w.split = d.split"
+    "WITH results AS MATERIALIZED (SELECT DISTINCT d.result_id, d.split {decisions})"
+    " SELECT w.split, w.position FROM results r CROSS JOIN examples x ON x.id = r.result_id"
+    " CROSS JOIN dataset_rows w ON w.example_key = x.key AND w.dataset_key = :target AND w.split = r.split"
+)
+_OF_TOUCHED = _SPOKEN_FOR.format(
+    decisions="FROM temp.touched t CROSS JOIN decisions d ON d.dataset_key = :dataset AND d.split = t.split"
+    " AND d.position = t.position"
+)
+_OF_EARLIER = _SPOKEN_FOR.format(
+    decisions="FROM decisions d WHERE d.dataset_key IN (SELECT value FROM json_each(:line))"
 )
 
-# Each decision that counts for the rows in temp.touched, own and earlier ones, with what it makes of the row.
+# Each decision that counts for the rows in temp.touched, with what it makes of the row: those of this version, and of
+# earlier ones the last word of each author on each text with each label (a text may be there thousands of times).
 _CANDIDATES = """
+wanted AS MATERIALIZED (
+    SELECT DISTINCT x.id, t.split
+    FROM temp.touched t
+    CROSS JOIN dataset_rows w ON w.dataset_key = :dataset AND w.split = t.split AND w.position = t.position
+    CROSS JOIN examples x ON x.key = w.example_key),
+earlier AS MATERIALIZED (
+    SELECT d.result_id, d.split, d.author, d.action, d.key, max(d.at) AS at,
+           coalesce(json_extract(o.label_names, '$[' || coalesce(d.label, v.target) || ']'),
+                    coalesce(d.label, v.target)) AS label
+    FROM wanted i
+    CROSS JOIN counted_decisions d ON d.result_id = i.id AND d.split = i.split AND d.dataset_key <> :dataset
+        AND d.dataset_key IN (SELECT value FROM json_each(:line))
+    CROSS JOIN datasets o ON o.key = d.dataset_key
+    CROSS JOIN dataset_rows v ON v.dataset_key = d.dataset_key AND v.split = d.split AND v.position = d.position
+    GROUP BY d.result_id, d.split, d.author, 7),
+candidates AS (
     SELECT t.split, t.position, d.key, d.author, d.action, d.at,
            iif(d.action = 'drop', 'drop', json_array(coalesce(d.label, w.target), d.text)) AS outcome
     FROM temp.touched t
     CROSS JOIN dataset_rows w ON w.dataset_key = :dataset AND w.split = t.split AND w.position = t.position
     CROSS JOIN counted_decisions d ON d.dataset_key = :dataset AND d.split = t.split AND d.position = t.position
     UNION ALL
-    SELECT t.split, t.position, d.key, d.author, d.action, d.at, json_array(w.target, NULL)
+    SELECT t.split, t.position, e.key, e.author, e.action, e.at, json_array(w.target, NULL)
     FROM temp.touched t
     CROSS JOIN dataset_rows w ON w.dataset_key = :dataset AND w.split = t.split AND w.position = t.position
-    CROSS JOIN examples x ON x.key = w.example_key
-    CROSS JOIN counted_decisions d ON d.result_id = x.id AND d.split = t.split AND d.dataset_key <> :dataset
-        AND d.dataset_key IN (SELECT value FROM json_each(:line))
-    CROSS JOIN datasets o ON o.key = d.dataset_key
-    CROSS JOIN dataset_rows v ON v.dataset_key = d.dataset_key AND v.split = d.split AND v.position = d.position
     CROSS JOIN datasets n ON n.key = :dataset
-    WHERE coalesce(json_extract(o.label_names, '$[' || coalesce(d.label, v.target) || ']'), coalesce(d.label, v.target))
-        IS coalesce(json_extract(n.label_names, '$[' || w.target || ']'), w.target)
+    CROSS JOIN examples x ON x.key = w.example_key
+    CROSS JOIN earlier e ON e.result_id = x.id AND e.split = t.split
+        AND e.label IS coalesce(json_extract(n.label_names, '$[' || w.target || ']'), w.target))
 """
 _RANKED = f"""
     SELECT *, CASE WHEN action IN ({DECIDED}) THEN 0 WHEN action = 'skip' THEN 1 ELSE 2 END AS rank
@@ -54,7 +75,7 @@ _RANKED = f"""
 _REFRESH = f"""
 INSERT INTO standing_decisions
     (dataset_key, split, position, author, decision_key, action, is_current, is_disputed, n_authors)
-WITH candidates AS ({_CANDIDATES}), ranked AS ({_RANKED}), last AS (
+WITH {_CANDIDATES}, ranked AS ({_RANKED}), last AS (
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY split, position, author ORDER BY rank, at DESC, key DESC) AS nth
         FROM ranked)
@@ -73,14 +94,7 @@ def refresh_rows(db: sqlite3.Connection, dataset_key: int, rows: Iterable[tuple[
     db.execute("DELETE FROM temp.touched")
     db.executemany("INSERT OR IGNORE INTO temp.touched VALUES (?, ?)", rows)
     later = [key for key in _line(db, _LATER, dataset_key) if key != dataset_key]
-    of_later = {
-        key: db.execute(
-            f"{_SPOKEN_FOR} WHERE d.dataset_key = :dataset AND EXISTS (SELECT 1 FROM temp.touched t"
-            " WHERE t.split = d.split AND t.position = d.position)",
-            {"dataset": dataset_key, "target": key},
-        ).fetchall()
-        for key in later
-    }
+    of_later = {key: db.execute(_OF_TOUCHED, {"dataset": dataset_key, "target": key}).fetchall() for key in later}
     _refresh(db, dataset_key)
     for key, places in of_later.items():
         if places:
@@ -100,7 +114,7 @@ def refresh_dataset(db: sqlite3.Connection, dataset_key: int) -> None:
     )
     line = [key for key in _line(db, _EARLIER, dataset_key) if key != dataset_key]
     db.execute(
-        f"INSERT OR IGNORE INTO temp.touched{_SPOKEN_FOR} WHERE d.dataset_key IN (SELECT value FROM json_each(:line))",
+        f"INSERT OR IGNORE INTO temp.touched {_OF_EARLIER}",
         {"target": dataset_key, "line": json.dumps(line)},
     )
     _refresh(db, dataset_key)
@@ -117,7 +131,7 @@ def _refresh(db: sqlite3.Connection, dataset_key: int) -> None:
     """What stands for the rows in temp.touched."""
     db.execute(
         "DELETE FROM standing_decisions"
-        " WHERE (dataset_key, split, position) IN (SELECT ?, split, position FROM temp.touched)",
+        " WHERE dataset_key = ? AND (split, position) IN (SELECT split, position FROM temp.touched)",
         (dataset_key,),
     )
     line = json.dumps(_line(db, _EARLIER, dataset_key))

@@ -38,8 +38,8 @@ def list_queue(
     sort: risk (the highest first), position, surest (the most probable suggestion first). Where the filter asks for
     exactly one kind of finding, risk is that of the finding: in the order, in min_risk and in the column.
     Columns place, split, position, example_id, text, given (index), label (its name), suggested, suggested_label,
-    suggested_probability, risk, n_doubting, n_voices, kinds (a list), action (None: nobody did anything), new_label
-    (name of what it is to be; None: as it is), new_text, note, author, at, n_authors, is_disputed, decided_in
+    suggested_probability, risk, n_doubting, n_voices, kinds (a list), action (missing: nobody did anything), new_label
+    (name of what it is to be; missing: as it is), new_text, note, author, at, n_authors, is_disputed, decided_in
     (name@version, where an earlier version speaks).
 
     Raises PatternRefused, and DecisionRefused for labels that the dataset does not have.
@@ -93,7 +93,7 @@ def list_places(
 
 def count_queue(store: Store, triage: Triage, dataset: Dataset, filters: QueueFilter | None = None) -> int:
     """How many rows of the queue pass the filters. Raises what `list_queue` raises."""
-    chosen = select_rows(store, triage, dataset, filters or QueueFilter())
+    chosen = select_rows(store, triage, dataset, filters or QueueFilter(), to_count=True)
     (n,) = store.db.execute(f"SELECT count(*) {chosen.source} WHERE {chosen.where}", chosen.values).fetchone()
     return int(n)
 

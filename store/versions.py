@@ -61,8 +61,8 @@ def count_changes(store: Store, dataset: Dataset, *, disputed: Disputed = "newes
 def list_changes(store: Store, dataset: Dataset, *, limit: int = 1000, offset: int = 0) -> pd.DataFrame:
     """What the decisions on this version would change, in the order of split and position; disputed rows included.
 
-    Columns split, position, example_id, text, change (relabel, edit, edit and relabel, drop), given, label (names; None
-    where it is dropped), new_text (None: as it is), author, at, note, finding, decision_id, is_disputed.
+    Columns split, position, example_id, text, change (relabel, edit, edit and relabel, drop), given, label (names;
+    missing where it is dropped), new_text (missing: as it is), author, at, note, finding, decision_id, is_disputed.
     """
     frame = read_frame(
         store.db,
@@ -136,7 +136,7 @@ def _problems(store: Store, dataset: Dataset, counts: dict[str, int], author: st
         yield "author is empty; a version says who made it."
     if disputed not in ("refuse", "newest", "leave"):
         yield f"disputed is {disputed!r}; allowed are refuse, newest, leave."
-    if not sum(counts.values()):
+    if not sum(counts.values()) and not sum(count_changes(store, dataset).values()):
         yield f"nothing that was decided changes {dataset}: relabel, edit or drop examples first."
     rows = store.db.execute(
         "SELECT split, position FROM standing_decisions WHERE dataset_key = ? AND is_current AND is_disputed"
