@@ -272,6 +272,8 @@ def _last_word(
 def _problems(store: Store, dataset: Dataset, decisions: Sequence[NewDecision], author: str) -> Iterator[str]:
     if not author.strip():
         yield "author is empty; a decision says who made it."
+    if not _is_text(author):
+        yield "author holds half a character."
     known = {key for (key,) in store.db.execute("SELECT key FROM triages WHERE dataset_key = ?", (dataset.key,))}
     seen: set[tuple[str, int]] = set()
     for new in decisions:
@@ -309,12 +311,23 @@ def _own_problems(dataset: Dataset, new: NewDecision, place: str) -> Iterator[st
         yield f"{place}: to {action.value} takes no label; use relabel."
     if action != Action.EDIT and new.text is not None:
         yield f"{place}: to {action.value} takes no text; use edit."
+    for name, text in (("text", new.text), ("note", new.note), ("label", new.label)):
+        if isinstance(text, str) and not _is_text(text):
+            yield f"{place}: {name} holds half a character, which no file can hold."
     try:
         label_value(dataset, new.label)
     except ValueError as error:
         yield f"{place}: {error}"
     if new.seconds is not None and not 0 <= new.seconds < float("inf"):
         yield f"{place}: seconds is {new.seconds}; allowed is 0 or more."
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _listed(problems: Iterator[str]) -> str:
