@@ -50,7 +50,8 @@ class Detector:
 
     needs: inputs without which nothing can be said; uses: inputs that are taken where they are there. flag_from: an
     example with this risk or a higher one is a finding. suggests: the name of the evidence that holds a suggested label
-    or text. version: goes up when the same inputs may give another risk.
+    or text. version: goes up when the same inputs may give another risk. is_of_groups: it knows groups of examples, no
+    single ones, and groups are what is counted.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Detector:
     flag_from: float = 0.5
     suggests: str | None = None
     version: int = 1
+    is_of_groups: bool = False
 
 
 def label_errors(
@@ -136,7 +138,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "truncated", "cut off by max_length", ("n_tokens", "max_length"), garbage.truncated_texts, Action.CONFIGURE,
-        "Raise data.max_length, or shorten the text: the model sees only its beginning.", flag_from=1e-9,
+        "Raise model.max_length, or shorten the text: the model sees only its beginning.", flag_from=1e-9,
     ),
     Detector(
         "personal_data", "personal data", ("texts",), personal.personal_texts, Action.EDIT,
@@ -156,7 +158,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "sparse_region", "region with few training examples", ("embeddings", "texts", "is_train", "neighbours"),
-        coverage.sparse_regions, Action.COLLECT, "Label more examples like these.",
+        coverage.sparse_regions, Action.COLLECT, "Label more examples like these.", is_of_groups=True,
     ),
     Detector(
         "boundary", "on the boundary", ("log_probs",), overlap.boundary_examples, Action.LOOK,
@@ -164,25 +166,25 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "class_overlap", "classes that overlap", ("log_probs", "labels", "label_names"), overlap.class_overlap,
-        Action.LOOK, "Merge the two, or write down what parts them and relabel by it.",
+        Action.LOOK, "Merge the two, or write down what parts them and relabel by it.", is_of_groups=True,
     ),
     Detector(
         "rare_class", "rare class that pays for it", ("labels", "is_train", "predicted", "label_names"),
-        imbalance.rare_classes, Action.COLLECT, "Label more examples of it, or weigh it more.",
+        imbalance.rare_classes, Action.COLLECT, "Label more examples of it, or weigh it more.", is_of_groups=True,
     ),
     Detector(
         "weak_slice", "slice with more errors", ("errors", "slicings"), slices.weak_slices, Action.LOOK,
-        "See what these examples share that the model does not get: labels, length, words, source.",
+        "See what these examples share that the model does not get: labels, length, words, source.", is_of_groups=True,
     ),
     Detector(
         "split_drift", "drift between splits", ("splits",), drift.split_drift, Action.COLLECT,
         "Ask which of the two is like the data in use, and make the other like it.",
-        uses=("labels", "label_names", "texts", "embeddings"),
+        uses=("labels", "label_names", "texts", "embeddings"), is_of_groups=True,
     ),
     Detector(
         "order_effect", "order of the file", ("texts",), order.order_effects, Action.CONFIGURE,
         "Shuffle before you cut folds or splits by position; ask what the order comes from.",
-        uses=("splits", "labels", "neighbours"),
+        uses=("splits", "labels", "neighbours"), is_of_groups=True,
     ),
     Detector(
         "harmful_example", "hurts its neighbours", ("embeddings", "labels", "splits"), shapley.example_values,

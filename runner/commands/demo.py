@@ -47,6 +47,11 @@ def command(quiet: bool, store_path: Path | None) -> None:
     click.echo("\n" + table(headers, rows, right=(1, 3, 4)))
     for run in runs:
         click.echo(f"\n{run.name}: {found_text(find_planted(store, run))}.")
+    from runner.commands.train import look_at_data
+
+    click.echo("\nWhat both say of the data, not knowing what was planted:\n")
+    if code := look_at_data(store, runs[-1], "quiet" if quiet else "auto"):
+        sys.exit(code)
     runner = runner_command()
     click.echo(
         f"""

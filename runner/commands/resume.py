@@ -29,7 +29,8 @@ def command(run: str, from_start: bool, quiet: bool, plain: bool, as_json: bool,
     from runner.resume import read_recorded, require_resumable, resume
 
     found = require_resumable(store, find_run(store, run))
-    model = read_recorded(store, found).loaded.recipe.model
+    recorded = read_recorded(store, found)
+    model = recorded.loaded.recipe.model
     model_location(model.base, model.revision)  # all this before torch is loaded
     from runner.progress import make_progress
     from runner.quiet import quiet_libraries
@@ -45,6 +46,10 @@ def command(run: str, from_start: bool, quiet: bool, plain: bool, as_json: bool,
         sys.exit(130)
     if ended.status != "finished":
         sys.exit(1)
+    if recorded.loaded.recipe.triage.after_training:
+        from runner.commands.train import look_at_data
+
+        sys.exit(look_at_data(store, ended, mode, as_json=as_json))
 
 
 def find_run(store: "Store", selector: str) -> "Run":

@@ -2,11 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.commands.options import echo_json, open_or_make, store_option
+
+if TYPE_CHECKING:
+    from runner.triage.after import Mode
+    from store import Run, Store
 
 
 @click.command("train")
@@ -33,8 +37,11 @@ def command(
     quiet_libraries()
     from runner.train import train
 
-    mode: Literal["auto", "plain", "quiet"] = "quiet" if quiet else "plain" if plain else "auto"
+    mode: Mode = "quiet" if quiet else "plain" if plain else "auto"
     run = train(loaded, store, make_progress(mode))
+    code = 0
+    if run.status == "finished" and loaded.recipe.triage.after_training:
+        code = look_at_data(store, run, mode, as_json=as_json)
     if as_json:
         from runner.commands.show import as_dict
 
@@ -43,3 +50,14 @@ def command(
         sys.exit(130)
     if run.status != "finished":
         sys.exit(1)
+    sys.exit(code)
+
+
+def look_at_data(store: "Store", run: "Run", mode: "Mode", *, as_json: bool = False) -> int:
+    """Triage the data of a run that has finished, and say what was found; returns an exit code: 130 after Ctrl-C."""
+    from runner.triage.after import triage_after
+
+    said, triage = triage_after(store, run, mode)
+    if said:
+        click.echo(said, err=as_json or triage is None or triage.status != "finished")
+    return 130 if triage is not None and triage.status == "killed" else 0

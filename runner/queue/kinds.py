@@ -27,7 +27,8 @@ class JobError(UserError):
 
 @dataclass(frozen=True)
 class Kind:
-    """`{name}` in a command line stands for the job's argument of that name, `{recipe}` for the file of its recipe."""
+    """`{name}` in a command line stands for the job's argument of that name (a list: for several words), `{recipe}` for
+    the file of its recipe."""
 
     command: tuple[str, ...]
     options: tuple[str, ...] = ()
@@ -42,6 +43,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "sweep": Kind(("sweep", "{recipe}"), ("trials", "seeds", "max-hours", "max-gpu-hours", "parallel", "retry")),
         "resume": Kind(("resume", "{run}")),
         "reproduce": Kind(("reproduce", "{run}")),
+        "crossval": Kind(("crossval", "{recipe}", "{run}"), ("folds", "seed")),
+        "triage": Kind(("triage", "{runs}", "--dataset={dataset}"), ("fresh", "no-canaries", "model", "seed")),
         "predict": Kind(
             ("predict", "{run}", "{file}"), ("out", "split", "text-column", "encoding", "batch-size", "checkpoint")
         ),
@@ -56,16 +59,28 @@ def command_line(name: str, kind: Kind, arguments: Mapping[str, Any], *, is_agai
 
     >>> command_line("predict", KINDS["predict"], {"run": "01AB", "file": "/data/new.csv", "options": {"out": "o.csv"}})
     ['predict', '01AB', '/data/new.csv', '--out=o.csv']
+    >>> command_line("triage", KINDS["triage"], {"dataset": "tweets@2", "options": {"fresh": True}})
+    ['triage', '--dataset=tweets@2', '--fresh']
     """
     options: Mapping[str, Any] = arguments.get("options") or {}
     if unknown := sorted(set(options) - set(kind.options)):
         allowed = ", ".join(kind.options) or "none"
         raise JobError(f"a {name} job takes no option {unknown[0]!r}; it takes: {allowed}.")
     words = kind.again if is_again and kind.again is not None else kind.command
-    filled = [arguments.get(word[1:-1]) if word.startswith("{") else word for word in words]
+    filled = [each for word in words for each in _fill(word, arguments)]
     given = [
         f"--{option}" if value is True else f"--{option}={value}"
         for option, value in options.items()
         if value is not None and value is not False
     ]
-    return [*(str(word) for word in filled if word is not None), *given]
+    return [*filled, *given]
+
+
+def _fill(word: str, arguments: Mapping[str, Any]) -> list[str]:
+    """A word of a command line, with the argument that it stands for; [] where the job has none."""
+    before, brace, name = word.removesuffix("}").partition("{")
+    if not brace:
+        return [word]
+    value = arguments.get(name)
+    values = value if isinstance(value, list | tuple) else [value]
+    return [f"{before}{each}" for each in values if each is not None]

@@ -36,6 +36,7 @@ from runner.recipe.models import (
     Split,
     Sweep,
     Training,
+    Triage,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Split",
     "Sweep",
     "Training",
+    "Triage",
     "load_recipe",
     "parse_recipe",
     "recipe_fields",

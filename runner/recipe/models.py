@@ -264,6 +264,14 @@ class Recording(Table):
     )
 
 
+class Triage(Table):
+    """`[triage]`: looking for training examples that hurt; see docs/triage.md."""
+
+    after_training: bool = Field(
+        default=True, description="Look when `runner train` has finished; trials of a sweep never do."
+    )
+
+
 Condition = Annotated[TomlTable, Field(min_length=1)]
 _WHEN: Final = (
     "Only where other parts of the space have one of these values: path = value, or a list of values. "
@@ -376,6 +384,7 @@ class Recipe(Table):
     evaluation: Evaluation = Field(default=Evaluation(), description="When to evaluate, and which checkpoint is best.")
     checkpoints: Checkpoints = Field(default=Checkpoints(), description="What stays on disk.")
     recording: Recording = Field(default=Recording(), description="What is written into the store.")
+    triage: Triage = Field(default=Triage(), description="Looking for training examples that hurt.")
     sweep: Sweep | None = Field(default=None, description="A search over recipe values.")
 
     @model_validator(mode="before")

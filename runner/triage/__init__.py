@@ -1,6 +1,7 @@
 """Triage: everything that can be found out about one dataset version, in steps, each in the store when it is done.
 
 sources    which dataset, and which runs of it
+identity   what it looks at, and how: two that are equal say the same
 context    what the steps share, read and fitted once
 rows       the examples: texts, labels, metadata
 dynamics   what runs said of their training examples, epoch by epoch, as risks
@@ -10,4 +11,11 @@ voices     what heads think of the labels, and of a copy with canaries in it
 steps      what is found out, step by step
 carry_out  the steps that are missing, one after the other
 summary    what came out, as JSON
+sentences  what came out, in words
+conditions what must not be so, as it is written
+gates      whether it is so
+junit      for CI systems
+report     one HTML file, for people
+report_style how it looks
+after      by itself, after a training
 """

@@ -2,22 +2,19 @@
 
 import time
 import traceback
-from dataclasses import dataclass
 
 from runner.beating import beating
 from runner.causes import Interrupted, cause_of
 from runner.interrupts import Interrupts, held_interrupts
 from runner.progress import Progress, format_seconds
-from runner.triage.context import Context, Options
-from runner.triage.sources import Sources
+from runner.triage.context import Context
+from runner.triage.identity import Identity
 from runner.triage.steps import STEPS, Step
 from store import (
     Status,
-    Store,
     Triage,
     begin_triage,
     fail_triage,
-    find_triage,
     finish_triage,
     finished_steps,
     record_step,
@@ -25,37 +22,23 @@ from store import (
 from store.triages import beat_triage
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A triage as it ended; `is_new` is False where it was there already."""
+def carry_out(identity: Identity, progress: Progress, *, is_fresh: bool = False) -> Triage:
+    """A triage carried to its end, whatever that is: one that was killed is taken up, unless `is_fresh`.
 
-    triage: Triage
-    is_new: bool
-
-
-def carry_out(store: Store, sources: Sources, options: Options, progress: Progress, *, is_fresh: bool = False) -> Ended:
-    """The finished triage of these sources, or one that is taken up where it was killed, or (`is_fresh`: always) a new
-    one, carried to its end, whatever that is.
-
-    Raises TriageHeld, and UserError about what is asked for, before anything is written.
+    One that has finished is not asked for here (`find_triage` finds it). Raises TriageHeld.
     """
+    store = identity.store
     with held_interrupts() as interrupts, progress:
-        context = Context(store, sources, options, progress, interrupts)
-        with interrupts.let_through():
-            fingerprint = context.fingerprint
-        known = None if is_fresh else find_triage(store, sources.dataset.key, fingerprint)
-        if known is not None:
-            return Ended(known, is_new=False)
         triage = begin_triage(
             store,
-            sources.dataset,
-            fingerprint=fingerprint,
-            versions=context.versions,
-            sources=context.source_list,
+            identity.dataset,
+            fingerprint=identity.fingerprint,
+            versions=identity.versions,
+            sources=identity.source_list,
             fresh=is_fresh,
         )
         with beating(lambda: beat_triage(store, triage.key)):
-            return Ended(_carry_on(context, triage, interrupts), is_new=True)
+            return _carry_on(Context(identity, progress, interrupts), triage, interrupts)
 
 
 def _carry_on(context: Context, triage: Triage, interrupts: Interrupts) -> Triage:
@@ -98,4 +81,4 @@ def _do(context: Context, triage_key: int, step: Step, interrupts: Interrupts) -
 
 def _whole(context: Context) -> dict[str, object]:
     """What the summary says beside what the steps found."""
-    return {"n": context.dataset.n_rows.get("train", 0), "versions": context.versions}
+    return {"n": context.dataset.n_rows.get("train", 0), "versions": context.identity.versions}

@@ -1,7 +1,5 @@
 """What the steps of one triage share: read, embedded and fitted once, when it is first asked for."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,53 +9,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.triage.duplicates import normalise
-from evals.triage.findings import DETECTORS
 from evals.triage.folds import assign_folds
 from evals.triage.members import word_opinions
 from runner.interrupts import Interrupts
 from runner.progress import Progress
-from runner.triage.embedding import Encoder, Vectors, embed, find_encoder
+from runner.triage.embedding import Encoder, Vectors, embed
+from runner.triage.identity import Identity, Options
 from runner.triage.rows import Rows, read_all
 from runner.triage.sources import Sources
 from runner.triage.voices import N_FOLDS, Heads
-from store import Dataset, Store, get_evaluation, list_opinions, read_answers, read_opinion
-
-VERSION = 1
-"""Of the scores and of what the steps hand to detectors: goes up when the same data may give other numbers."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to look. model: an encoder instead of the one that is found."""
-
-    with_canaries: bool = True
-    model: str | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Heard:
-    """An opinion in the store that is listened to."""
-
-    key: int
-    id: str
-    name: str
-    fingerprint: str
+from store import Dataset, Store, get_evaluation, read_answers, read_opinion
 
 
 @dataclass(frozen=True)
 class Context:
-    """One dataset version under one way of looking at it."""
+    """What identifies the triage, who watches it, and everything that is read and made for it."""
 
-    store: Store
-    sources: Sources
-    options: Options
+    identity: Identity
     progress: Progress
     interrupts: Interrupts
 
     @property
+    def store(self) -> Store:
+        return self.identity.store
+
+    @property
+    def sources(self) -> Sources:
+        return self.identity.sources
+
+    @property
+    def options(self) -> Options:
+        return self.identity.options
+
+    @property
+    def encoder(self) -> Encoder | None:
+        return self.identity.encoder
+
+    @property
     def dataset(self) -> Dataset:
-        return self.sources.dataset
+        return self.identity.dataset
 
     @property
     def n_classes(self) -> int:
@@ -78,10 +68,6 @@ class Context:
         return len(np.unique(self.given[self.given >= 0])) > 1
 
     @cached_property
-    def encoder(self) -> Encoder | None:
-        return find_encoder(self.store, self.sources, self.rows, self.options.model)
-
-    @cached_property
     def vectors(self) -> Vectors | None:
         """(n, d) float16, None where there is no encoder."""
         if self.encoder is None:
@@ -94,15 +80,6 @@ class Context:
         if self.encoder is None or not self.encoder.is_frozen or self.vectors is None:
             return None
         return self.vectors[: self.rows.n_train]
-
-    @cached_property
-    def opinions(self) -> tuple[Heard, ...]:
-        """Cross-validations of which no fold is missing, the newest first."""
-        known = list_opinions(self.store, self.dataset)
-        wanted = known[(known["n_classes"] == self.n_classes) & known["is_complete"] & (known["n_known"] > 0)]
-        return tuple(
-            Heard(int(row["key"]), row["id"], row["name"], row["fingerprint"]) for row in wanted.to_dict("records")
-        )
 
     @cached_property
     def heads(self) -> Heads:
@@ -125,7 +102,8 @@ class Context:
     def opinions_made(self) -> Mapping[str, NDArray[np.floating[Any]]]:
         """All opinions that the audit does not make itself, by name: those of the store, and of heads."""
         stored = {
-            f"crossval@{each.id}": read_opinion(self.store, each.key).astype(np.float32) for each in self.opinions
+            f"crossval@{each.id}": read_opinion(self.store, each.key).astype(np.float32)
+            for each in self.identity.opinions
         }
         return {**stored, **self.heads.opinions(self.given)}
 
@@ -149,38 +127,3 @@ class Context:
                 if len(answers.predicted) == evaluation.n_examples:
                     return answers.predicted
         return None
-
-    # what identifies it --------------------------------------------------------------------------------------------
-
-    @property
-    def versions(self) -> dict[str, int]:
-        return {"triage": VERSION, **{detector.kind: detector.version for detector in DETECTORS}}
-
-    @property
-    def source_list(self) -> list[dict[str, object]]:
-        """What it looks at, as the store keeps it."""
-        runs: list[dict[str, object]] = [
-            {"kind": "run", "id": run.id, "name": run.name, "method": run.method, "in_sample": True}
-            for run in self.sources.runs
-        ]
-        opinions = [{"kind": "opinion", "id": each.id, "name": each.name, "in_sample": False} for each in self.opinions]
-        encoder = self.encoder
-        vectors = (
-            [] if encoder is None else [{"kind": "encoder", "name": encoder.name, "in_sample": not encoder.is_frozen}]
-        )
-        return [*runs, *opinions, *vectors]
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for two triages that would say the same."""
-        identity = {
-            "versions": self.versions,
-            "dataset": self.dataset.key,
-            "runs": [run.id for run in self.sources.runs],
-            "opinions": [each.fingerprint for each in self.opinions],
-            "encoder": None if self.encoder is None else self.encoder.identity,
-            "with_canaries": self.options.with_canaries,
-            "seed": self.options.seed,
-        }
-        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -18,7 +18,7 @@ from runner.location import model_location
 from runner.recipe import Model, RecipeError, recipe_from_resolved
 from runner.triage.rows import Rows
 from runner.triage.sources import Sources
-from store import Run, Store, read_embeddings
+from store import Run, Store, count_embeddings, read_embeddings
 
 BUILTIN = "builtin:minilm"
 _BATCH = 64
@@ -44,7 +44,7 @@ class Encoder:
         return {"run": self.run.id if self.run else None, "spec": spec}
 
 
-def find_encoder(store: Store, sources: Sources, rows: Rows, wanted: str | None = None) -> Encoder | None:
+def find_encoder(store: Store, sources: Sources, wanted: str | None = None) -> Encoder | None:
     """The encoder to take, None where there is none on this machine.
 
     `wanted` (a model as in a recipe's model.base) wins; then a run with a frozen base, the base of a run, the built-in
@@ -53,7 +53,7 @@ def find_encoder(store: Store, sources: Sources, rows: Rows, wanted: str | None 
     if wanted:
         model_location(wanted, None)
         return Encoder(wanted, spec=Model(base=wanted, method="head"))
-    with_vectors = [run for run in sources.runs if _has_vectors(store, run, rows)]
+    with_vectors = [run for run in sources.runs if count_embeddings(store, run.key) == dict(sources.dataset.n_rows)]
     for run in with_vectors:
         if run.method == "head":
             return Encoder(str(run.base_model), run=run)
@@ -127,15 +127,6 @@ def count_tokens(sources: Sources, rows: Rows) -> TokenCounts | None:
                 counts[first : first + len(ids)] = [len(each) for each in ids]
             return TokenCounts(counts, max_length)
     return None
-
-
-def _has_vectors(store: Store, run: Run, rows: Rows) -> bool:
-    """Whether the run recorded a vector of every example."""
-    for split in rows.splits:
-        vectors = read_embeddings(store, run.key, split)
-        if vectors is None or len(vectors) != rows.dataset.n_rows[split]:
-            return False
-    return True
 
 
 def _spec(run: Run) -> Model | None:

@@ -31,7 +31,7 @@ def find_sources(store: Store, runs: Sequence[str] = (), dataset: str | None = N
         raise SourceError("name runs, or a data set with --dataset, not both: a run knows its data set.")
     if dataset:
         found = get_dataset(store, dataset.removeprefix("dataset:"))
-        return Sources(found, _runs_of(store, found))
+        return Sources(found, runs_of(store, found))
     if not runs:
         raise SourceError("name one or more runs (`runner ls` lists them), or a data set with --dataset NAME.")
     named = list({run.key: run for run in (get_run(store, each) for each in runs)}.values())
@@ -63,7 +63,7 @@ def _dataset_of(store: Store, run: Run) -> Dataset | None:
         return None
 
 
-def _runs_of(store: Store, dataset: Dataset) -> tuple[Run, ...]:
+def runs_of(store: Store, dataset: Dataset) -> tuple[Run, ...]:
     """Finished runs on the rows of a dataset version, the newest first, at most MOST_RUNS."""
     finished = list_runs(store, status=[Status.FINISHED], dataset=str(dataset), limit=MOST_RUNS)
     return tuple(get_run(store, int(key)) for key in finished["key"])

@@ -1,5 +1,6 @@
 """The voices of heads about any labels of the training examples: these, or a copy with canaries in it."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -80,13 +81,14 @@ class Heads:
         """The scores of a run as they come out on other labels."""
         loaded = recipe_aside(read_recorded(self.store, run).loaded, f"{run.name} on the copy", dynamics=True)
         shared = Shared()
-        experiment = prepare(loaded, self.store, self.progress, dataset=self.dataset, shared=shared)
-        features, _ = frozen_features(experiment, self.store, self.progress, shared)
+        unseen = Progress(io.StringIO())  # what this training says is of no interest
+        experiment = prepare(loaded, self.store, unseen, dataset=self.dataset, shared=shared)
+        features, _ = frozen_features(experiment, self.store, unseen, shared)
         splits = {**experiment.splits, "train": replace(experiment.splits["train"], labels=labels, n_truncated=0)}
         splits.pop("test", None)
         folder = self.store.files / "cache" / "folds" / f"copy-{run.id}"
         copy = replace(experiment, splits=splits)
-        with trained_aside(copy, features, folder, self.progress, self.interrupts) as aside:
+        with trained_aside(copy, features, folder, unseen, self.interrupts) as aside:
             return run_risks(aside.store, aside.run.key, labels)
 
 

@@ -88,6 +88,7 @@ class Kit:
             "training.head_learning_rate": 1e-2,
             "training.device": "cpu",
             "recording.log_every": 1,
+            "triage.after_training": False,
             **overrides,
         }
         return "".join(f"{path} = {_toml(value)}\n" for path, value in values.items() if value is not None)

@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import re
 
 import pytest
 
@@ -29,6 +30,10 @@ def test_the_examples_in_the_code(module: str) -> None:
         ("sweep", {"recipe": "01S", "options": {"retry": False, "max-hours": 1.5}}, False, "sweep 01S --max-hours=1.5"),
         ("resume", {"run": "01X"}, False, "resume 01X"),
         ("reproduce", {"run": "01X"}, False, "reproduce 01X"),
+        ("crossval", {"recipe": "/s/1.json", "options": {"folds": 3}}, False, "crossval /s/1.json --folds=3"),
+        ("crossval", {"run": "01X"}, False, "crossval 01X"),
+        ("triage", {"dataset": "tweets@2", "options": {"fresh": True}}, False, "triage --dataset=tweets@2 --fresh"),
+        ("triage", {"runs": ["01X", "01Y"]}, False, "triage 01X 01Y"),
         ("predict", {"run": "01X", "file": None, "options": {"split": "test"}}, False, "predict 01X --split=test"),
     ],
 )
@@ -50,7 +55,7 @@ def test_every_kind_is_a_command_of_ours() -> None:
         for words in (kind.command, kind.again or kind.command):
             command = importlib.import_module(f"runner.commands.{modules[words[0]]}").command
             assert {f"--{option}" for option in kind.options} <= {name for p in command.params for name in p.opts}
-            assert all(word.startswith("{") and word.endswith("}") for word in words[1:])
+            assert all(re.fullmatch(r"(--[a-z]+=)?\{[a-z]+\}", word) for word in words[1:])
 
 
 # devices -------------------------------------------------------------------------------------------------------------
