@@ -248,7 +248,7 @@ def read_rows(
     )
     names = dataset.label_names
     frame.insert(4, "label", [names[int(t)] if names and pd.notna(t) else t for t in frame["target"]])
-    frame["metadata"] = [json.loads(m) if m else {} for m in frame["metadata"]]
+    frame["metadata"] = [json.loads(m) if isinstance(m, str) else {} for m in frame["metadata"]]
     return frame
 
 

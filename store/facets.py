@@ -68,7 +68,9 @@ def facet_positions(store: Store, dataset: Dataset, field: str, values: Sequence
         (dataset.key, field, json.dumps(sorted(texts))),
     ):
         found[split].append(unpack_positions(data))
-    return {split: np.unique(np.concatenate(arrays)) for split, arrays in found.items()}
+    return {
+        split: arrays[0] if len(arrays) == 1 else np.sort(np.concatenate(arrays)) for split, arrays in found.items()
+    }
 
 
 def facet_value(value: object) -> str | None:

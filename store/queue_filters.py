@@ -133,7 +133,10 @@ def select_rows(
     _ask_decisions(build, filters)
     _ask_texts(build, filters)
     if filters.splits:
-        found = "FROM triage_queue p WHERE p.triage_key = :triage AND p.split IN (SELECT value FROM json_each(:splits))"
+        found = (  # with a range of positions SQLite takes the index that has them
+            "FROM json_each(:splits) s CROSS JOIN triage_queue p ON p.triage_key = :triage AND p.split = s.value"
+            " AND p.position >= 0"
+        )
         build.ask(
             "+q.split IN (SELECT value FROM json_each(:splits))",
             rows=f"SELECT 1 {found}",

@@ -47,7 +47,12 @@ def _echo_json(merged: "Merged") -> None:
             ],
             **{
                 name: [{"id": c.id, "name": c.name, "step": c.step, "reason": c.reason} for c in candidates]
-                for name, candidates in (("runs", plan.runs), ("sweeps", plan.sweeps))
+                for name, candidates in (
+                    ("runs", plan.runs),
+                    ("sweeps", plan.sweeps),
+                    ("triages", plan.triages),
+                    ("opinions", plan.opinions),
+                )
             },
             "jobs_left": plan.n_jobs,
             "checkpoints": merged.n_files,
@@ -59,7 +64,8 @@ def _echo_json(merged: "Merged") -> None:
 
 def _echo(merged: "Merged") -> None:
     plan = merged.plan
-    for word, candidates in (("run", plan.runs), ("sweep", plan.sweeps)):
+    kinds = (("run", plan.runs), ("sweep", plan.sweeps), ("triage", plan.triages), ("opinion", plan.opinions))
+    for word, candidates in kinds:
         counts = [
             f"{n} {step}" for step in ("added", "replaced", "kept") if (n := sum(c.step == step for c in candidates))
         ]
