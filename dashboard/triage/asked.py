@@ -13,8 +13,6 @@ STATES = (TO_DO, "skipped", "decided", "disputed", "all")
 
 NAMES = ("kind", "given", "likely", "in", "words", "pattern", "field", "value", "by", "group", "like", "state")
 """Every parameter of the filter."""
-_BOUND = ("words", "pattern")
-"""Text fields that keep themselves in the URL."""
 _LASSO = "triage-lasso"
 
 
@@ -105,8 +103,6 @@ def forget(*names: str) -> None:
         st.query_params.pop(name, None)
         if name == "field":
             st.query_params.pop("value", None)
-        if name in _BOUND:
-            st.session_state[name] = ""
 
 
 def lasso() -> list[tuple[str, int]]:

@@ -23,7 +23,7 @@ from store import QueueFilter
 
 BY = ("label", "risk", "finding", "split")
 _RISK_COLOURS = ("#8C8C8C", "#7CC4EE", "#E69F00", "#D55E00")
-PIXELS = 620
+PIXELS = 540
 
 
 def data_map(desk: Desk, filters: QueueFilter) -> None:
@@ -39,12 +39,8 @@ def data_map(desk: Desk, filters: QueueFilter) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Coloured by", width="content")
         by = tabs("Colour", BY, key="colour")
-        hint = st.empty()
+        above = st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch")
     shown = _marks(desk, splits, filters, by)
-    total = sum(desk.dataset.n_rows[split] for split in splits)
-    drawn_of = f"{count(len(shown))} of {count(total)}, the riskiest and a spread of the rest"
-    which = "all" if len(shown) == total else drawn_of
-    hint.caption(escape(f"Drawn: {which}. What lies together is alike. The lasso and the box make a queue."))
     is_dark = st.context.theme.type == "dark"
     option = map_option(shown, colours_of(shown["group"].tolist(), by), ink=ink(is_dark))
     event: Any = st.echarts_chart(
@@ -52,8 +48,14 @@ def data_map(desk: Desk, filters: QueueFilter) -> None:
         alt="A map of the examples; what lies together is alike",
     )  # fmt: skip
     areas = event["selection"]["areas"] if event and event.get("selection") else []
-    if areas:
-        _brushed(desk, splits, areas)
+    with above:
+        if areas:
+            _brushed(desk, splits, areas)
+        else:
+            total = sum(desk.dataset.n_rows[split] for split in splits)
+            drawn_of = f"{count(len(shown))} of {count(total)}, the riskiest and a spread of the rest"
+            which = "all" if len(shown) == total else drawn_of
+            st.caption(escape(f"Drawn: {which}. The lasso and the box make a queue."), width="content")
 
 
 def colours_of(groups: Sequence[str], by: str) -> dict[str, str]:
@@ -73,13 +75,12 @@ def _brushed(desk: Desk, splits: Sequence[str], areas: Sequence[Any]) -> None:
     for split in splits:
         xy = _xy(desk, split)
         places += [(split, int(position)) for position in np.flatnonzero(inside(xy, areas))]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{count(len(places))}** examples in it", width="content")
-        st.button(
-            "Look at them", type="primary", key="map-queue", disabled=not places, on_click=_to_queue,
-            args=(places, "Queue"),
-        )  # fmt: skip
-        st.button("As a table", key="map-table", disabled=not places, on_click=_to_queue, args=(places, "Table"))
+    st.markdown(f"**{count(len(places))}** examples in it", width="content")
+    st.button(
+        "Look at them", type="primary", key="map-queue", disabled=not places, on_click=_to_queue,
+        args=(places, "Queue"),
+    )  # fmt: skip
+    st.button("As a table", key="map-table", disabled=not places, on_click=_to_queue, args=(places, "Table"))
 
 
 def _to_queue(places: list[tuple[str, int]], view: str) -> None:

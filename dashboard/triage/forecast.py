@@ -16,11 +16,12 @@ from dashboard.triage.summary import Summary
 from evals.triage.stopping import Outlook
 
 SECONDS = 2.0
+BAR = "triage-forecast"
 MOST_CURVE = 5
 """The curve is drawn to so many times the budget."""
 
 
-@st.fragment(run_every=SECONDS)
+@st.fragment(run_every=SECONDS, key=BAR)
 def forecast_bar() -> None:
     """Draw it."""
     now = current_review()
@@ -91,4 +92,4 @@ def _when_to_stop(now: Review, said: Summary, whole: Outlook) -> None:
 
 def _set_budget() -> None:
     set_budget(current_review(), int(st.session_state[LOOKS]))
-    st.rerun(PANEL)
+    st.rerun([BAR, PANEL])

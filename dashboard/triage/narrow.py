@@ -1,5 +1,7 @@
 """Which part of the queue: menus, search, and what is chosen as chips that take themselves back."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.formats import count, escape, short
@@ -22,10 +24,8 @@ def narrow(desk: Desk) -> QueueFilter:
             select("Labelled", range(len(names)), names, key="given", any_word="labelled: any")
         with st.container(width=170):
             select("Should be", range(len(names)), names, key="likely", any_word="should be: any")
-        st.text_input(
-            "Search", key="words", bind="query-params", placeholder="words in the text", label_visibility="collapsed",
-            type="search", width=220,
-        )  # fmt: skip
+        with st.container(width=220):
+            _field("Search", "words", placeholder="words in the text", type="search", label_visibility="collapsed")
         with st.popover("More", icon=":material/tune:"):
             _more(desk)
     _chips(desk)
@@ -53,8 +53,8 @@ def filter_key() -> tuple[object, ...]:
 
 
 def _more(desk: Desk) -> None:
-    st.text_input(
-        "Regular expression", key="pattern", bind="query-params", placeholder=r"(?i)refund\w*",
+    _field(
+        "Regular expression", "pattern", placeholder=r"(?i)refund\w*",
         help="Looked for in every text, within a few seconds. (?i) at the start: capitals do not matter.",
     )  # fmt: skip
     _menu("Split", list(desk.dataset.n_rows), "in")
@@ -70,6 +70,19 @@ def _more(desk: Desk) -> None:
         of_field = facets[facets["field"] == field]
         counts = dict(zip(of_field["value"], of_field["n"], strict=True))
         _menu(str(field), list(counts), "value", counts=counts)
+
+
+def _field(label: str, name: str, **how: Any) -> None:
+    """A field of text, kept in the URL as `?name=text`; what takes the filter back empties it."""
+    widget = f"narrow-{name}"
+    asked_for = st.query_params.get(name, "")
+    if st.session_state.get(widget) != asked_for:
+        st.session_state[widget] = asked_for
+
+    def remember() -> None:
+        ask(**{name: st.session_state[widget] or None})
+
+    st.text_input(label, key=widget, on_change=remember, **how)
 
 
 def _menu(

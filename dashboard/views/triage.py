@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from dashboard import queries, source
-from dashboard.formats import count
+from dashboard.formats import count, escape
 from dashboard.parts.choices import tabs
 from dashboard.triage import reads
 from dashboard.triage.beginning import in_progress, not_triaged, nothing_here
@@ -13,11 +13,12 @@ from dashboard.triage.classes import classes
 from dashboard.triage.data_map import data_map
 from dashboard.triage.edits import edits
 from dashboard.triage.heading import choose_dataset, heading
-from dashboard.triage.narrow import asked, filter_key, narrow
+from dashboard.triage.narrow import filter_key, narrow
 from dashboard.triage.reads import Desk
 from dashboard.triage.review import review
 from dashboard.triage.table import table
 from dashboard.triage.wrong import wrong_panel
+from store import DecisionRefused, PatternRefused
 
 VIEWS = ("Queue", "Table", "Map", "Classes", "Edits")
 
@@ -56,12 +57,15 @@ def _work(here: source.Source, desk: Desk) -> None:
         edits(here, desk, time.time())
         return
     filters = narrow(desk)
-    if view == "Map":
-        data_map(desk, asked(desk))
-    elif view == "Table":
-        table(desk, filters)
-    else:
-        review(desk, filters, (desk.path, desk.triage.key, *filter_key()))
+    try:
+        if view == "Map":
+            data_map(desk, filters)
+        elif view == "Table":
+            table(desk, filters)
+        else:
+            review(desk, filters, (desk.path, desk.triage.key, *filter_key()))
+    except (PatternRefused, DecisionRefused) as error:  # what was typed into the filter cannot be asked
+        st.warning(escape(str(error)), icon=":material/search_off:")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ Show = Callable[..., AppTest]
 def show() -> Show:
     """`show("run", run=ID, tab="Classes")`: open a page by its URL; fails on any exception or uncaught problem."""
 
-    def run(view: str = "runs", **params: str) -> AppTest:
+    def run(view: str = "runs", /, **params: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=SECONDS)
         if view != "runs":
             app.switch_page(f"views/{view}.py")

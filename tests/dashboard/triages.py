@@ -56,8 +56,8 @@ def decide_some(store: Store, dataset: Dataset, author: str = "ada", *, first: i
     )  # fmt: skip
 
 
-def corrected_and_retrained(store: Store, runs: dict[str, Run]) -> tuple[Dataset, Run]:
-    """A version of tweets that was made of decisions, and the lora recipe trained on it, a little better."""
+def corrected_and_retrained(store: Store, runs: dict[str, Run], *, skill: float = 2.6) -> tuple[Dataset, Run]:
+    """A version of tweets that was made of decisions, and the lora recipe trained on it; that of before has skill 2."""
     dataset = get_dataset(store, "tweets")
     decide_some(store, dataset)
     child = make_version(store, dataset, author="ada")
@@ -65,7 +65,7 @@ def corrected_and_retrained(store: Store, runs: dict[str, Run]) -> tuple[Dataset
         name="tweet-lora-fixed", task="text-classification", method="lora", base_model="builtin:minilm",
         dataset_key=child.key, select_metric="validation/macro_f1", tags=(f"{TAG}{runs['lora'].id}",),
     )  # fmt: skip
-    return child, stores._train(store, child, new, {}, skill=2.6, epochs=3)
+    return child, stores._train(store, child, new, {}, skill=skill, epochs=3)
 
 
 def make_triaged_store(path: Path, *, n: int = 300) -> Path:

@@ -1,0 +1,301 @@
+"""The Triage page in a real browser: keys, lasso, downloads, and what only browser and server together can break."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from store import (
+    Dataset,
+    NewRow,
+    Store,
+    current_decisions,
+    get_dataset,
+    list_version_changes,
+    open_store,
+    read_rows,
+    record_dataset,
+)
+from tests.dashboard.stores import HOSTILE
+from tests.dashboard.test_browser import (  # noqa: F401 - the two fixtures
+    CHROMIUM,
+    PATIENCE,
+    Page,
+    browser,
+    click_cell,
+    page,
+    playwright,
+    said,
+    serving,
+    settled,
+)
+from tests.store.triages import fill_triage, triage_of
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+N = 120
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[tuple[Store, Dataset]]:
+    """A store with a triaged data set."""
+    store = open_store(tmp_path / "bank.db")
+    yield store, fill_triage(store, N).dataset
+    store.close()
+
+
+@pytest.fixture
+def served(bank: tuple[Store, Dataset]) -> Iterator[str]:
+    with serving(bank[0].path) as address:
+        yield address
+
+
+def shown(page: Page) -> str:  # noqa: F811 - the argument, not the fixture
+    """The text of the example that is looked at."""
+    return str(page.locator(".st-key-triage-text").inner_text())
+
+
+def place(page: Page) -> str:  # noqa: F811 - as above
+    """Where it is in the list: `3 / 120`."""
+    return str(page.locator(".st-key-triage-where").inner_text()).split("\n")[0].strip()
+
+
+def press(page: Page, key: str, expect: str) -> None:  # noqa: F811 - as above
+    """Press a key and wait until the list is there."""
+    page.keyboard.press(key)
+    page.locator(".st-key-triage-where").get_by_text(re.compile(rf"^{re.escape(expect)}\b")).wait_for()
+    settled(page)
+
+
+def decided(bank: tuple[Store, Dataset]) -> dict[str, int]:
+    counts = current_decisions(*bank)["action"].value_counts()
+    return {str(action): int(n) for action, n in counts.items()}
+
+
+def open_queue(page: Page, address: str, query: str = "") -> None:  # noqa: F811 - as above
+    page.goto(f"{address}/triage{query}")
+    page.locator(".st-key-triage-text").wait_for()
+    settled(page)
+
+
+def say_name(page: Page, name: str) -> None:  # noqa: F811 - as above
+    page.get_by_placeholder("Your name").fill(name)
+    page.keyboard.press("Enter")
+    page.get_by_text(f"saved as {name}").wait_for()
+    settled(page)
+
+
+def test_from_the_first_key_to_a_corrected_file(
+    served: str, page: Page, bank: tuple[Store, Dataset], tmp_path: Path  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    store, _ = bank
+    open_queue(page, served)
+    assert re.search(r"About \d+ \(\d+ to \d+\) of 120 labels are wrong", said(page))
+    page.keyboard.press("a")  # nobody has said a name: nothing happens
+    settled(page)
+    assert decided(bank) == {}
+    say_name(page, "Ada L")
+
+    # five decisions, each one key
+    first = shown(page)
+    for number, key in enumerate("akads", 2):
+        press(page, key, f"{number} / 120")
+    assert decided(bank) == {"relabel": 2, "keep": 1, "drop": 1, "skip": 1}
+    page.get_by_text(re.compile(r"decided 4 · \d+ % were errors")).wait_for()
+
+    # undo, again and again, goes back to where it was
+    for number in (5, 4, 3, 2, 1):
+        press(page, "z", f"{number} / 120")
+    assert shown(page) == first
+    assert decided(bank) == {}
+    press(page, "a", "2 / 120")
+    press(page, "ArrowLeft", "1 / 120")
+    page.get_by_text("relabelled").first.wait_for()
+
+    # another label by a digit, a note and a text by keyboard alone; what is typed there decides nothing
+    press(page, "ArrowRight", "2 / 120")
+    page.keyboard.press("l")
+    page.locator(".st-key-triage-picks button").first.wait_for()
+    press(page, "2", "3 / 120")
+    page.keyboard.press("n")
+    page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+    page.keyboard.type("ask a dad, said kale", delay=10)
+    page.keyboard.press("Enter")
+    page.get_by_text("Noted.").wait_for()
+    settled(page)
+    assert place(page).startswith("3")
+    page.keyboard.press("e")
+    page.wait_for_function("() => document.activeElement.tagName === 'TEXTAREA'")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("a mended text", delay=10)
+    press(page, "Control+Enter", "4 / 120")
+    assert decided(bank) == {"relabel": 2, "edit": 1}
+    notes = current_decisions(*bank)
+    assert notes["new_text"].dropna().tolist() == ["a mended text"]
+
+    # many at once: one click, one undo
+    page.locator(".st-key-triage-kinds").get_by_role("button", name="likely wrong labels").click()
+    page.get_by_test_id("stButtonGroup").get_by_text("Table", exact=True).click()
+    page.get_by_text(re.compile(r"^1 to \d+ of \d+ examples")).wait_for()
+    settled(page)
+    assert "kind=label_error" in page.url
+    before = decided(bank)
+    click_cell(page, 0, 0, 15)
+    click_cell(page, 0, 1, 15)
+    page.get_by_role("button", name="2 chosen").wait_for()
+    page.locator(".st-key-bulk-action").click()
+    page.get_by_role("option", name="Drop").click()
+    settled(page)
+    page.get_by_role("button", name="2 chosen").click()
+    page.get_by_text("2 decided.").wait_for()
+    settled(page)
+    assert decided(bank)["drop"] == 2
+    page.get_by_role("button", name=re.compile("^undo Undo|^Undo")).click()
+    settled(page)
+    assert decided(bank) == before
+    page.get_by_role("button", name=re.compile("All .* that fit")).click()
+    page.get_by_role("button", name=re.compile("^Do it for")).click()
+    page.get_by_text(re.compile(r"\d+ decided")).first.wait_for()
+    settled(page)
+    n_dropped = decided(bank)["drop"]
+    assert n_dropped > 2
+
+    # a version, and files of what it says
+    page.get_by_test_id("stButtonGroup").get_by_text(re.compile(r"^Edits")).click()
+    page.get_by_text(re.compile(rf"2 relabelled, 1 edited, {n_dropped} dropped")).wait_for()
+    settled(page)
+    assert "view=Edits" in page.url
+    files = {}
+    page.get_by_role("button", name="Export").click()
+    for name in ("CSV", "JSONL", "Parquet", "datasets folder", "Patch"):
+        with page.expect_download() as waiting:
+            page.get_by_test_id("stPopoverBody").get_by_role("button", name=name).click()
+        target = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(target)
+        files[name] = target.read_bytes()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Make version").click()
+    page.get_by_text("Made bank@2.").wait_for()
+    settled(page)
+    child = get_dataset(store, "bank@2")
+    assert child.n_rows["train"] == N - n_dropped
+    assert len(list_version_changes(store, child)) == n_dropped + 3
+    rows = read_rows(store, child, "train", limit=N)
+    csv = pd.read_csv(io.BytesIO(files["CSV"]), keep_default_na=False)
+    assert csv[csv["split"] == "train"]["text"].tolist() == rows["text"].tolist()
+    lines = [json.loads(line) for line in files["JSONL"].splitlines()]
+    assert [line["label"] for line in lines if line["split"] == "train"] == rows["label"].tolist()
+    assert pq.read_table(io.BytesIO(files["Parquet"])).num_rows == len(csv)
+    with zipfile.ZipFile(io.BytesIO(files["datasets folder"])) as folder:
+        assert {"README.md", "data/000.parquet"} <= set(folder.namelist())
+    assert len(files["Patch"].splitlines()) == n_dropped + 3
+    assert page.get_by_text(re.compile(r"2 relabelled, 1 edited, \d+ dropped, by Ada L")).count() == 1
+
+
+def test_the_name_is_remembered_and_a_link_carries_the_filter(
+    served: str, page: Page, bank: tuple[Store, Dataset]  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    open_queue(page, served)
+    say_name(page, "Grace; H")
+    page.locator(".st-key-triage-kinds").get_by_role("button", name="likely wrong labels").click()
+    settled(page)
+    page.get_by_placeholder("words in the text").fill("card")
+    page.keyboard.press("Enter")
+    page.locator(".st-key-triage-chips").get_by_role("button", name="with “card”").wait_for()
+    settled(page)
+    text, at = shown(page), place(page)
+    fresh = page.context.new_page()
+    fresh.set_default_timeout(PATIENCE)
+    fresh.goto(page.url)
+    fresh.locator(".st-key-triage-text").wait_for()
+    settled(fresh)
+    assert (shown(fresh), place(fresh)) == (text, at)
+    fresh.get_by_text("saved as Grace; H").wait_for()
+    assert fresh.get_by_placeholder("words in the text").input_value() == "card"
+    fresh.locator(".st-key-triage-chips").get_by_role("button", name="with “card”").click()
+    settled(fresh)
+    assert "words=" not in fresh.url
+    assert fresh.get_by_placeholder("words in the text").input_value() == ""
+    fresh.close()
+
+
+def test_a_lasso_makes_a_queue_and_so_does_find_similar(
+    served: str, page: Page, bank: tuple[Store, Dataset]  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    page.goto(f"{served}/triage?view=Map")
+    chart = page.locator('[data-testid="stEChartsChart"] canvas').first
+    chart.wait_for()
+    settled(page)
+    box = chart.bounding_box()
+    assert box
+    tools = box["x"] + box["width"] - 150, box["y"] + 22  # the first of the tools
+    corners = [(0.05, 0.12), (0.5, 0.12), (0.5, 0.95), (0.05, 0.95)]
+    for _ in range(5):  # a click on a canvas that is still laid out is lost
+        page.mouse.click(*tools)
+        page.mouse.move(box["x"] + box["width"] * 0.05, box["y"] + box["height"] * 0.12)
+        page.mouse.down()
+        for x, y in (*corners[1:], corners[0]):
+            page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=8)
+        page.mouse.up()
+        settled(page)
+        if page.get_by_role("button", name="Look at them").count():
+            break
+    inside = int(re.findall(r"(\d+) examples in it", said(page))[0])
+    assert 10 < inside < 130
+    page.get_by_role("button", name="As a table").click()
+    page.get_by_text(re.compile(r"^1 to \d+ of \d+ examples")).wait_for()
+    settled(page)
+    page.locator(".st-key-triage-chips").get_by_role("button", name=f"{inside} in the lasso").wait_for()
+    n = int(re.findall(r"to \d+ of (\d+) examples", said(page))[0])
+    assert 0 < n <= inside  # held-out examples without findings are on the map and not in the queue
+
+    open_queue(page, served)
+    text = shown(page)
+    page.get_by_role("button", name="Find similar").click()
+    page.locator(".st-key-triage-chips").get_by_role("button", name="similar to train").wait_for()
+    settled(page)
+    assert re.match(r"\d+ / (9|10|11)$", place(page).replace("**", ""))
+    assert "like=train" in page.url
+    assert text
+
+
+def test_hostile_texts_and_labels_run_nothing(
+    tmp_path: Path, page: Page  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    import numpy as np
+
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    store = open_store(tmp_path / "hostile.db")
+    texts = [*HOSTILE, "<img src=x onerror=alert(1)>", "plain"]
+    labels = ("<img src=x onerror=alert(3)>", "**bold** $x$")
+    rows = [NewRow("train", f"{text} {i}", i % 2) for i in range(4) for text in texts]
+    rows += [NewRow(split, f"{split} {i}", i) for split in ("validation", "test") for i in range(2)]
+    dataset = record_dataset(
+        store, "<img src=x onerror=alert(2)>", rows, label_names=labels, source={}, fingerprint="hostile"
+    )  # fmt: skip
+    triage_of(store, dataset, np.zeros(len(texts) * 4, dtype=np.int64))
+    store.close()
+    with serving(tmp_path / "hostile.db") as address:
+        open_queue(page, address)
+        say_name(page, "<script>alert(4)</script>")
+        for view in ("Queue", "Table", "Map", "Classes", "Edits"):
+            page.get_by_test_id("stButtonGroup").get_by_text(re.compile(f"^{view}")).first.click()
+            settled(page)
+            page.mouse.move(700, 500)
+        page.get_by_test_id("stButtonGroup").get_by_text("Queue", exact=True).click()
+        settled(page)
+        for _ in range(6):
+            page.keyboard.press("a")
+            settled(page)
+        assert "<img src=x onerror=alert(3)>" in said(page)
+    assert not alerts
