@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.triage.phrases import title
+from evals.triage.phrases import title
 from store import QueueFilter
 
 TO_DO = "to do"

@@ -1,6 +1,7 @@
 """Before there is anything to triage, and while it is worked out: the next button, the command, live progress."""
 
 import shlex
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +18,18 @@ from dashboard.writing import say_notes, write
 from store import Dataset, Triage, queue_job
 
 LIVE_SECONDS = 2.0
+STEPS = ("training scores", "neighbours", "labels", "findings", "map")
+"""What a triage does, in this order."""
+
+
+def doing(done: Sequence[str]) -> str:
+    """What a running triage does now.
+
+    >>> doing([]), doing(["training scores", "neighbours"]), doing(STEPS)
+    ('step 1 of 5: training scores', 'step 3 of 5: labels', 'almost done')
+    """
+    left = [step for step in STEPS if step not in done]
+    return f"step {len(STEPS) - len(left) + 1} of {len(STEPS)}: {left[0]}" if left else "almost done"
 
 
 def nothing_here() -> None:
@@ -113,8 +126,9 @@ def _progress(source: Source, dataset: Dataset, triage: Triage, steps: dict[str,
     if triage.status == "running":
         with st.container(border=True, key="triage-live"):
             began = age(triage.created_at, time.time())
-            st.markdown(f":blue[●] **Triage is running**, begun {began}: {count(len(steps))} steps done")
-            st.caption(escape(done or "reading the texts, the runs and what they kept"))
+            st.markdown(f":blue[●] **Triage is running**, begun {began}", width="content")
+            st.progress(min(1.0, len(steps) / len(STEPS)), text=escape(doing(list(steps))))
+            st.caption(escape(done or "nothing is done yet"))
         return
     with st.container(border=True, key="triage-live"):
         cause = f": {triage.cause}" if triage.cause else ""

@@ -17,8 +17,8 @@ from dashboard.parts.choices import tabs
 from dashboard.triage import reads
 from dashboard.triage.asked import ask, keep_lasso
 from dashboard.triage.layout import BANDS, MOST_MARKS, commonest, drawn, inside, risk_bands
-from dashboard.triage.phrases import title
 from dashboard.triage.reads import Desk
+from evals.triage.phrases import title
 from store import QueueFilter
 
 BY = ("label", "risk", "finding", "split")

@@ -9,11 +9,11 @@ from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
-from dashboard.triage.phrases import suggested_text, to_do
 from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal
 from dashboard.triage.reads import Desk
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
+from evals.triage.phrases import suggested_text, to_do
 from store import Action
 
 if TYPE_CHECKING:

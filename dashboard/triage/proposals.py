@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.formats import is_known, number, short
-from dashboard.triage.phrases import KINDS, PHRASES, suggested_text
 from evals.triage.findings import Action as ToDo
 from evals.triage.findings import get_detector
+from evals.triage.phrases import KINDS, PHRASES, suggested_text
 from store import Action
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.source import Source
-from dashboard.triage.phrases import KINDS
 from dashboard.triage.summary import Summary, read_summary
 from dashboard.triage.worklist import Place, by_split, places_of
 from evals.dynamics import decode
+from evals.triage.phrases import KINDS
 from store import (
     Dataset,
     Progress,

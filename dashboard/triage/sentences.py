@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from dashboard.formats import UNKNOWN, count, is_known, percent
-from dashboard.triage.phrases import counted
 from dashboard.triage.summary import Summary
 from evals.intervals import Estimate
+from evals.triage.phrases import KINDS, counted
 from evals.triage.stopping import Outlook
 
 _INPUTS = {
@@ -18,6 +18,9 @@ _INPUTS = {
     "label_sets": "sets of labels", "label_set_probs": "sets of labels",
 }  # fmt: skip
 """What a detector's inputs are called; the others are called as they are."""
+_NO_DEFECT = ("label_error", "boundary", "harmful_example", "class_overlap")
+"""Kinds that are no defect by themselves, or have a sentence of their own."""
+MOST_OTHERS = 3
 LEAST_PAIR = 0.05
 """A pair of classes is named in the headline when it holds this share of the wrong labels."""
 
@@ -47,7 +50,7 @@ def one_decimal(share: float) -> str:
 
 
 def headline(said: Summary, label_names: Sequence[str], found: Mapping[str, int]) -> str:
-    """What is wrong with the labels, and what else is most. found: how many findings of each kind.
+    """What is wrong with the labels, and what else, the gravest first. found: how many findings of each kind.
 
     >>> from dashboard.triage.summary import read_summary
     >>> said = {"n": 11427, "labels": {"n_labelled": 11427, "n_errors": {"value": 610, "low": 520, "high": 704},
@@ -59,9 +62,9 @@ def headline(said: Summary, label_names: Sequence[str], found: Mapping[str, int]
 Also 88 duplicates across splits.
     """
     parts = [_of_labels(said, label_names)]
-    others = sorted(((n, kind) for kind, n in found.items() if kind != "label_error" and n), reverse=True)
+    others = [kind for kind in KINDS if found.get(kind) and kind not in _NO_DEFECT]
     if others:
-        parts.append(f"Also {_listed([counted(kind, n) for n, kind in others[:3]])}.")
+        parts.append(f"Also {_listed([counted(kind, found[kind]) for kind in others[:MOST_OTHERS]])}.")
     return " ".join(parts)
 
 

@@ -12,11 +12,11 @@ from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.deciding import decide, redo, undo
-from dashboard.triage.phrases import title
 from dashboard.triage.proposals import said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import forget_review
 from dashboard.triage.worklist import Place, places_of
+from evals.triage.phrases import title
 from store import Action, NewDecision, QueueFilter
 
 PER_PAGE = 50

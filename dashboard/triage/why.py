@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
 from dashboard.triage import reads
-from dashboard.triage.phrases import evidence_words, title
 from dashboard.triage.reads import Desk, Details, History, Voice
 from dashboard.triage.small_tables import bar, show_rows, sparkline
+from evals.triage.phrases import evidence_words, title
 
 SHOWN_NEIGHBOURS = 6
 

@@ -7,26 +7,26 @@ from dashboard.formats import count, escape, number, short
 from dashboard.rows import tuples
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
-from dashboard.triage.phrases import KINDS, counted, title
 from dashboard.triage.reads import Desk
 from dashboard.triage.sentences import about
 from dashboard.triage.summary import Summary
+from evals.triage.phrases import KINDS, counted, title
 
 MOST_GROUPS = 5
 """Groups of one kind that are named."""
 
 
 def by_kind(findings: pd.DataFrame) -> pd.DataFrame:
-    """Columns kind, n, n_decided over all splits; wrong labels first, then the most frequent.
+    """Columns kind, n, n_decided over all splits, in the order of the table of detectors: wrong labels first.
 
-    >>> counts = pd.DataFrame({"kind": ["outlier", "empty"], "split": "train", "n": [3, 9], "n_decided": [0, 1]})
+    >>> counts = pd.DataFrame({"kind": ["outlier", "empty"], "split": "train", "n": [30, 9], "n_decided": [0, 1]})
     >>> by_kind(counts)["kind"].tolist()
     ['empty', 'outlier']
     """
     table = findings.groupby("kind", as_index=False)[["n", "n_decided"]].sum()
-    table = table.assign(first=table["kind"] != "label_error")
-    table = table.sort_values(["first", "n"], ascending=[True, False], kind="stable")
-    return table.drop(columns="first").reset_index(drop=True)
+    rank = {kind: place for place, kind in enumerate(KINDS)}
+    order = table["kind"].map(lambda kind: rank.get(kind, len(rank))).argsort(kind="stable")
+    return table.iloc[order].reset_index(drop=True)
 
 
 def wrong_panel(desk: Desk, said: Summary) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dashboard.charts.data_map import map_option
 from dashboard.charts.triage import pair_chart, yield_chart
-from dashboard.triage import exports, phrases, sentences, summary
+from dashboard.triage import exports, sentences, summary
 from dashboard.triage.asked import asked_filter, chips
 from dashboard.triage.budget import expected, verdicts
 from dashboard.triage.layout import drawn, inside
@@ -21,6 +21,7 @@ from dashboard.triage.small_tables import table_html
 from dashboard.triage.why import agreement, opinions
 from dashboard.triage.worklist import Worklist
 from evals.intervals import Estimate
+from evals.triage import phrases
 from evals.triage.detection import find_all
 from evals.triage.findings import DETECTORS
 from evals.triage.inputs import Inputs
