@@ -1,7 +1,7 @@
 """The top of the page: which data set, what is wrong with it in a sentence, and what that was made from."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -38,21 +38,28 @@ def heading(source: Source, desk: Desk, said: Summary) -> None:
 def made_from(desk: Desk, now: float) -> str:
     """What the triage looked at and when, plain text."""
     sizes = ", ".join(f"{count(n)} {split}" for split, n in desk.dataset.n_rows.items())
-    kinds: dict[str, int] = {}
-    for source in desk.triage.sources:
-        kinds[str(source.get("kind"))] = kinds.get(str(source.get("kind")), 0) + 1
-    runs = kinds.get("run", 0)
-    others = sum(kinds.values()) - runs
-    parts = [f"{count(runs)} {'run' if runs == 1 else 'runs'}"] if runs else []
-    parts += [f"{count(others)} {'opinion' if others == 1 else 'opinions'} of other folds"] if others else []
-    from_ = f" from {' and '.join(parts)}" if parts else " from the texts alone"
-    return f"{sizes} · triaged {age(desk.triage.ended_at, now)}{from_}"
+    found = listed_sources(desk.triage.sources)
+    return f"{sizes} · triaged {age(desk.triage.ended_at, now)} from {found or 'the texts alone'}"
+
+
+def listed_sources(sources: Sequence[Mapping[str, Any]]) -> str:
+    """What a triage looked at beside the texts, counted by kind; empty for nothing.
+
+    >>> listed_sources([{"kind": "run"}, {"kind": "run"}, {"kind": "encoder", "name": "builtin:minilm"}])
+    '2 runs and builtin:minilm'
+    """
+    kinds = [str(source.get("kind")) for source in sources]
+    n_runs, n_crossvals = kinds.count("run"), kinds.count("opinion") + kinds.count("crossval")
+    parts = [f"{count(n_runs)} {'run' if n_runs == 1 else 'runs'}"] if n_runs else []
+    parts += [f"{count(n_crossvals)} {'crossval' if n_crossvals == 1 else 'crossvals'}"] if n_crossvals else []
+    parts += [str(source.get("name")) for source in sources if source.get("kind") == "encoder"]
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
 
 
 def _how_measured(desk: Desk, said: Summary) -> None:
     with st.popover("How", type="tertiary", icon=":material/science:", help="How the scores compare on this data"):
         if said.default:
-            st.markdown(f"The queue is sorted by **{escape(said.default.replace('_', ' '))}**.")
+            st.markdown(f"The queue is sorted by **{escape(reads.voice_name(said.default, desk.triage))}**.")
         known = said.scores.dropna(subset=["average_precision"])
         if len(known):
             st.caption(
@@ -60,7 +67,7 @@ def _how_measured(desk: Desk, said: Summary) -> None:
                 "data: average precision of finding wrong labels, with its 95 % interval."
             )
             st.dataframe(
-                known.assign(score=[name.replace("_", " ") for name in known["score"]], of=_seen(known["in_sample"]))[
+                known.assign(score=[reads.voice_name(name, desk.triage) for name in known["score"]], of=_seen(known["in_sample"]))[
                     ["score", "average_precision", "low", "high", "precision_at_errors", "of"]
                 ],
                 column_config={

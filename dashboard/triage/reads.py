@@ -416,6 +416,14 @@ def run_sources(triage: Triage) -> list[tuple[str, str]]:
     ]
 
 
+def voice_name(name: str, triage: Triage) -> str:
+    """A voice or a score as it is shown: `area_under_margin@01ABC…` → `area under margin · NAME`."""
+    what, _, source = name.partition("@")
+    named = {str(each["id"]): str(each.get("name") or each["id"]) for each in triage.sources if each.get("id")}
+    shown = named.get(source, source).replace("_", " ") if source else ""
+    return f"{what.replace('_', ' ')}{f' · {shown}' if shown else ''}"
+
+
 @st.cache_data(show_spinner=False, max_entries=64)
 def rows_of(path: str, dataset_key: int, split: str) -> pd.DataFrame:
     """All rows of a split: `store.read_rows`."""

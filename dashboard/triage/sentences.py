@@ -10,14 +10,17 @@ from evals.triage.stopping import Outlook
 
 _INPUTS = {
     "neighbours": "embeddings", "log_probs": "model that judged them", "label_risk": "model that judged them",
-    "predicted": "predictions", "errors": "predictions", "n_tokens": "token counts", "slicings": "slices",
-    "duplicates": "texts", "prompt_duplicates": "prompts", "answer_loss": "losses of answers",
-    "answer_loss_alone": "losses of answers", "target_log_probs": "probabilities of tokens",
-    "best_other_log_probs": "probabilities of tokens", "token_offsets": "probabilities of tokens",
-    "token_p_given": "probabilities of tokens", "given_spans": "spans", "predicted_spans": "spans",
-    "label_sets": "sets of labels", "label_set_probs": "sets of labels",
+    "errors": "predictions", "n_tokens": "token counts", "slicings": "slices", "duplicates": "texts",
 }  # fmt: skip
 """What a detector's inputs are called; the others are called as they are."""
+_OF_OTHER_TASKS = frozenset(
+    (
+        "answers", "prompts", "prompt_duplicates", "answer_loss", "answer_loss_alone", "target_log_probs",
+        "best_other_log_probs", "token_offsets", "token_p_given", "given_spans", "predicted_spans", "label_sets",
+        "label_set_probs",
+    )
+)  # fmt: skip
+"""Inputs that texts with one label each do not have: kinds that need one are not missed."""
 _NO_DEFECT = ("label_error", "boundary", "harmful_example", "class_overlap")
 """Kinds that are no defect by themselves, or have a sentence of their own."""
 MOST_OTHERS = 3
@@ -157,18 +160,18 @@ def _share(share: float) -> str:
 
 
 def not_looked_for(missing: Mapping[str, Sequence[str]]) -> str | None:
-    """Which kinds could not be looked for, and why; None where all could.
+    """Which kinds could not be looked for, and why; None where all could, or the others are for other tasks.
 
-    >>> not_looked_for({"outlier": ("neighbours",), "boundary": ("log_probs",)})
+    >>> not_looked_for({"outlier": ("neighbours",), "boundary": ("log_probs",), "refusal": ("answers",)})
     'Not looked for: outliers (no embeddings), examples on the boundary (no model that judged them).'
     """
-    if not missing:
-        return None
     said = []
     for kind, names in missing.items():
+        if _OF_OTHER_TASKS & set(names):
+            continue
         lacking = dict.fromkeys(_INPUTS.get(name, name.replace("_", " ")) for name in names)
         said.append(f"{counted(kind, 2)[2:]} (no {', '.join(lacking)})")
-    return f"Not looked for: {', '.join(said)}."
+    return f"Not looked for: {', '.join(said)}." if said else None
 
 
 def _listed(parts: Sequence[str]) -> str:

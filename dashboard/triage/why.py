@@ -92,7 +92,10 @@ def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
         st.markdown(f"**{escape(said)}**")
     table = opinions(known.voices, given, desk.label_names)
     if len(table):
-        rows = [[_voice_name(name, desk), says, _two(p), bar(p)] for name, says, p in table.itertuples(index=False)]
+        rows = [
+            [reads.voice_name(name, desk.triage), says, _two(p), bar(p)]
+            for name, says, p in table.itertuples(index=False)
+        ]
         show_rows(["voice", "says", "p(given)", ""], rows, marked=1)
     _training(known.histories, row.get("label"))
     label = row.get("label")
@@ -125,10 +128,3 @@ def _findings(found: pd.DataFrame, label_names: Sequence[str]) -> None:
 def _two(value: float) -> str:
     """A probability or a similarity with two digits."""
     return f"{value:.2f}" if is_known(value) else UNKNOWN
-
-
-def _voice_name(name: str, desk: Desk) -> str:
-    """`area_under_margin@01ABC…` → `area under margin · NAME`."""
-    what, _, source = name.partition("@")
-    named = dict(reads.run_sources(desk.triage)).get(source, source)
-    return f"{what.replace('_', ' ')}{f' · {named}' if named else ''}"

@@ -1,9 +1,12 @@
 """What is wrong with the data set, on the left: every kind of finding with its count, each a filter of the queue."""
 
+from collections.abc import Mapping, Set
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-from dashboard.formats import count, escape, number, short
+from dashboard.formats import count, escape, number, percent, short
 from dashboard.rows import tuples
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
@@ -39,7 +42,7 @@ def wrong_panel(desk: Desk, said: Summary) -> None:
             _kind(row.kind, int(row.n), int(row.n_decided), said, is_chosen=row.kind == chosen)
         if table.empty:
             st.caption("No example was found that needs a look.")
-    _groups(desk)
+    _groups(desk, set(table["kind"]))
 
 
 def _kind(kind: str, n: int, n_decided: int, said: Summary, *, is_chosen: bool) -> None:
@@ -55,7 +58,41 @@ def _kind(kind: str, n: int, n_decided: int, said: Summary, *, is_chosen: bool) 
     )  # fmt: skip
 
 
-def _groups(desk: Desk) -> None:
+def group_words(kind: str, evidence: Mapping[str, Any]) -> str:
+    """What speaks for a group, in a short sentence; empty for a kind of which its name says it all.
+
+    >>> group_words("weak_slice", {"mean": 0.45, "low": 0.37, "high": 0.53, "rest": 0.18})
+    '45 % errors (37 to 53 %), 18 % in the rest'
+    >>> group_words("giveaway_word", {"word": "shop", "precision": 1.0, "recall": 0.4})
+    '“shop”: 100 % of the texts with it, 40 % of the class'
+    """
+
+    def share(name: str) -> str:
+        return percent(evidence.get(name))
+
+    def ends() -> str:
+        return f"({share('low').removesuffix(' %')} to {share('high')})"
+
+    words = {
+        "class_overlap": lambda: f"{share('overlap')} of them look like the other {ends()}",
+        "weak_slice": lambda: f"{share('mean')} errors {ends()}, {share('rest')} in the rest",
+        "sparse_region": lambda: (
+            f"{count(evidence.get('n_train'))} training examples, {count(evidence.get('n_train_usual'))} usually"
+        ),
+        "giveaway_word": lambda: (
+            f"“{evidence.get('word')}”: {share('precision')} of the texts with it, {share('recall')} of the class"
+        ),
+        "label_leak": lambda: f"{share('share')} of its texts; {count(evidence.get('n_others'))} of other classes",
+        "split_leak": lambda: f"{count(evidence.get('n_exact'))} of them word by word",
+        "rare_class": lambda: f"recall {share('recall')}, {share('rest')} of the others",
+        "split_drift": lambda: "; ".join(map(str, evidence.get("detail") or [])),
+        "order_effect": lambda: f"effect {number(evidence.get('effect'), 2)}, n = {count(evidence.get('n'))}",
+    }
+    return words[kind]() if kind in words and evidence else ""
+
+
+def _groups(desk: Desk, singles: Set[str]) -> None:
+    """Groups by kind; those whose kind names single examples too are called groups."""
     groups = reads.groups(desk.path, desk.triage.key, None)
     if groups.empty:
         return
@@ -63,14 +100,21 @@ def _groups(desk: Desk) -> None:
     kinds = [kind for kind in KINDS if (groups["kind"] == kind).any()]
     for kind in [*kinds, *(kind for kind in dict.fromkeys(groups["kind"]) if kind not in kinds)]:
         of_kind = groups[groups["kind"] == kind]
-        with st.expander(escape(counted(kind, len(of_kind)))):
+        n = len(of_kind)
+        name = f"{counted(kind, 2)[2:]}: {count(n)} {'group' if n == 1 else 'groups'}"
+        with st.expander(escape(name if kind in singles else counted(kind, n))):
             for row in tuples(of_kind.head(MOST_GROUPS)):
-                is_chosen = chosen == str(row.key)
-                st.button(
-                    escape(f"{short(row.name, 60)} ({count(row.n)})"), key=f"group-{row.key}", width="stretch",
-                    type="secondary" if is_chosen else "tertiary", on_click=ask, disabled=not row.n,
-                    kwargs={"group": None if is_chosen else str(row.key), "state": "all"},
-                    help=f"risk {number(row.risk, 2)}",
-                )  # fmt: skip
-            if len(of_kind) > MOST_GROUPS:
-                st.caption(f"The worst {MOST_GROUPS} of {count(len(of_kind))}.")
+                _group(row, is_chosen=chosen == str(row.key))
+            if n > MOST_GROUPS:
+                st.caption(f"The worst {MOST_GROUPS} of {count(n)}.")
+
+
+def _group(row: Any, *, is_chosen: bool) -> None:
+    st.button(
+        escape(f"{short(row.name, 60)} ({count(row.n)})") + (" :material/close:" if is_chosen else ""),
+        key=f"group-{row.key}", width="stretch", type="secondary" if is_chosen else "tertiary", on_click=ask,
+        disabled=not row.n, kwargs={"group": None if is_chosen else str(row.key), "state": "all"},
+    )  # fmt: skip
+    words = group_words(row.kind, row.evidence)
+    if words:
+        st.caption(escape(words))

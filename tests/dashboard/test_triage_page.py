@@ -126,6 +126,7 @@ def test_every_view_of_a_triage_with_runs(show: Show, store: Store, runs: dict[s
     assert "of 600 labels are wrong" in said
     assert "triaged" in said
     assert "from 3 runs" in said
+    assert "1 pair of classes that overlap" in [expander.label for expander in app.expander]
 
 
 def test_the_sentence_counts_and_every_kind_is_a_filter(show: Show, bank: tuple[Store, Dataset]) -> None:
