@@ -71,12 +71,12 @@ def export_patch(store: Store, dataset: Dataset) -> Iterator[dict[str, Any]]:
         " o.nth - 1,"
         " e.action, coalesce(json_extract(d.label_names, '$[' || e.label || ']'), e.label), e.text, e.note, e.author,"
         " e.at, e.finding"
-        " FROM standing_decisions s CROSS JOIN decisions e ON e.key = s.decision_key AND e.dataset_key = s.dataset_key"
+        " FROM numbered o CROSS JOIN standing_decisions s ON s.dataset_key = :dataset AND s.split = o.split"
+        f"  AND s.position = o.position AND s.action IN ({DECIDED})"
+        " CROSS JOIN decisions e ON e.key = s.decision_key AND e.dataset_key = s.dataset_key"
         " CROSS JOIN datasets d ON d.key = e.dataset_key"
         " CROSS JOIN dataset_rows w ON w.dataset_key = e.dataset_key AND w.split = e.split AND w.position = e.position"
-        " CROSS JOIN examples x ON x.key = w.example_key"
-        " CROSS JOIN numbered o ON o.split = e.split AND o.position = e.position"
-        f" WHERE s.dataset_key = :dataset AND s.action IN ({DECIDED}) ORDER BY s.split, s.position, e.at, e.key",
+        " CROSS JOIN examples x ON x.key = w.example_key ORDER BY e.split, e.position, e.at, e.key",
         {"dataset": dataset.key},
     )
     names = (
