@@ -35,14 +35,16 @@ seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = 
 - `rows`          rows in blocks, and what the arrays must look like
 - `dynamics`      what one training run says for free: margins, data-error potential, cartography, forgetting, loss
 - `folds`         out-of-fold probabilities: which fold is whose, self-confidence, margin, confident joint
-- `neighbours`    nearest neighbours in embedding space, and how much they disagree with the label
-- `members`       what the words alone say, out of fold: naive Bayes and logistic regression on tf-idf
+- `neighbours`    nearest neighbours in embedding space, and how they would label an example
+- `members`       what words and letters alone say, out of fold: complement naive Bayes
+- `linear`        what a linear model on embeddings says, out of fold
 - `consensus`     what several voices think together, with weights that need no truth; how many doubt a label
 - `channel`       how true labels turn into given ones, fitted without truth
 - `noise`         how many labels are wrong: in all, by class, by (given, likely) pair, with intervals
 - `suggestions`   the label that an example should have, and how sure that is
-- `canaries`      labels flipped on purpose: what each score is worth on this data, and which one to sort by
-- `mixture`       one score made of several, with weights that the canaries choose
+- `voices`        listening to all of these, twice
+- `canaries`      labels flipped on purpose: where would each score rank them?
+- `comparison`    what each score is worth on this data, by canaries, and which one to sort by
 - `yields`        how many errors a queue will yield after how many looks
 - `audit`         all of these together: voices, consensus, canaries, the score to sort by, noise, yield, suggestions
 - `stopping`      what decisions so far say of the rest: errors left, and when to stop

@@ -1,48 +1,39 @@
 """Which labels are wrong: voices, their consensus, canaries that measure every score, and the one to sort by.
 
-A voice is what something that has not seen an example's label thinks of it: a model trained on the other folds, the
-nearest neighbours, the words. Those that need only texts or embeddings are made here; others are handed in, and so are
-risks of models that were trained on the labels they are asked about (in-sample). Canaries measure what can be made
-again on a copy: what is made here, and what `retrain` makes.
+Voices that need only texts or embeddings are made here (`evals.triage.voices`); others are handed in, and so are risks
+of models that were trained on the labels they are asked about (in-sample). Canaries measure every score whose models
+have not seen the labels, and those in-sample ones that `retrain` makes again on a copy.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from evals.intervals import Estimate, Floats, Ints
-from evals.triage.canaries import Flips, choose_score, compare_scores, depths, flip, kinds_of_flips, plan_flips
-from evals.triage.consensus import Consensus, count_doubts, fit_consensus, pool, risks
-from evals.triage.folds import assign_folds, margin_risk, self_confidence_risk
-from evals.triage.members import word_opinions
-from evals.triage.neighbours import Neighbours, nearest, vote
+from evals.triage.canaries import Flips, depths, flip, kinds_of_flips, no_flips, plan_flips
+from evals.triage.comparison import choose_score, compare_scores
+from evals.triage.consensus import count_doubts, wrong_risk
+from evals.triage.folds import margin_risk, self_confidence_risk
+from evals.triage.neighbours import Neighbours
 from evals.triage.noise import NoiseRate, noise_by_class, noise_by_pair, noise_rate
 from evals.triage.suggestions import Suggestions, suggest
-from evals.triage.yields import chances, expected_yield
+from evals.triage.voices import Heard, Listener, NothingToAudit, Voices
+from evals.triage.yields import believed_yield, chances, expected_yield
+
+__all__ = ["LabelAudit", "NothingToAudit", "Retrain", "Voices", "label_audit"]
 
 Numbers = npt.NDArray[np.float64]
 
 DEFAULT = "consensus"
 IN_SAMPLE_VOICE = "area_under_margin@"
 """In-sample risks whose name begins so are voices too: above 0.5 the run preferred another label."""
-_N_FOLDS, _N_NEIGHBOURS = 5, 15
-
-
-@dataclass(frozen=True)
-class Voices:
-    """opinions: log-probabilities (n, n_classes) out of fold, by name, a row with nan = not known. in_sample: risks
-    (n,) in [0, 1] of models that saw the labels, by name, nan = not known; `area_under_margin@RUN` says above 0.5 that
-    the run preferred another label."""
-
-    opinions: Mapping[str, Floats] = field(default_factory=dict)
-    in_sample: Mapping[str, Floats] = field(default_factory=dict)
-
 
 Retrain = Callable[[npt.NDArray[np.int64]], Voices]
-"""Makes again, on a copy of the labels with canaries in it, the voices that can be made again, under their names."""
+"""Makes again, on a copy of the labels with canaries in it, the in-sample risks that can be made again, under their
+names. Opinions are not asked for: their models have not seen the labels, so they are asked about others as they are."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +41,15 @@ class LabelAudit:
     """What is known of n labels.
 
     risk (n,): of the score `default`, what the queue is sorted by. chance (n,): to be wrong; they sum to the errors
-    expected. scores: every risk by name, in [0, 1], nan = not known. comparison: `canaries.compare_scores` with
+    expected. scores: every risk by name, in [0, 1], nan = not known: `wrong` (the probability that the label is wrong,
+    by what the voices think of the text and how labels go wrong), `consensus` (1 - the geometric mean of 1 - wrong and
+    the probability that the voices give the label once they have heard each other), `self_confidence@VOICE` of single
+    voices, and those handed in. comparison: `comparison.compare_scores` with
     `in_sample` (bool); nan for what the canaries could not measure. noise, by_class, pairs: `evals.triage.noise`.
     suggestions: `evals.triage.suggestions`. n_doubting, n_voices (n,): how many voices prefer another label, of how
     many. voices_predicted: each opinion's likeliest label (n,), -1 = none; voices_p_given (n,): its probability of the
-    given label. curve: `yields.expected_yield` of the queue. canaries: what was flipped in the copy.
+    given label. pooled (n, n_classes): log-probabilities of the voices together, out of fold. curve:
+    `yields.expected_yield` of the queue. canaries: what was flipped, or asked about.
     """
 
     risk: Numbers
@@ -70,12 +65,9 @@ class LabelAudit:
     n_voices: npt.NDArray[np.int64]
     voices_predicted: Mapping[str, npt.NDArray[np.int64]]
     voices_p_given: Mapping[str, Numbers]
+    pooled: npt.NDArray[np.float32]
     curve: pd.DataFrame
     canaries: Flips
-
-
-class NothingToAudit(ValueError):
-    """Neither texts nor embeddings nor opinions: there is no voice to ask."""
 
 
 def label_audit(
@@ -84,6 +76,8 @@ def label_audit(
     *,
     texts: Sequence[str] | None = None,
     embeddings: Floats | None = None,
+    neighbours: Neighbours | None = None,
+    groups: Ints | None = None,
     opinions: Mapping[str, Floats] | None = None,
     in_sample: Mapping[str, Floats] | None = None,
     retrain: Retrain | None = None,
@@ -93,9 +87,11 @@ def label_audit(
 ) -> LabelAudit:
     """Everything about the labels given (n,), -1 = none, of n_classes.
 
-    texts (n,) and embeddings (n, d) of a model that did not see the labels give voices here; opinions and in_sample are
-    further ones (`Voices`). retrain makes those again on a copy with canaries; without it they are not measured. With
-    with_canaries False nothing is measured and the default is the consensus. Raises NothingToAudit without any voice.
+    texts (n,) and embeddings (n, d) of a model that did not see the labels give voices here; neighbours are those of
+    the embeddings, if they were looked for already. groups (n,): examples of one group (copies of a text) are held out
+    together. opinions and in_sample are further voices (`voices.Voices`). retrain makes the in-sample ones again on a
+    copy with canaries; without it they are not measured. With with_canaries False nothing is measured, the default is
+    the consensus, and the curve is what the consensus believes. Raises NothingToAudit without any voice.
 
     >>> rng = np.random.default_rng(0)
     >>> truth = np.arange(300) % 3
@@ -106,127 +102,92 @@ def label_audit(
     """
     tell = progress or (lambda _: None)
     handed = Voices(opinions or {}, in_sample or {})
-    tools = _Tools(given, n_classes, texts, embeddings, seed)
-    tell("listening to the voices")
-    heard = _listen(tools, handed, given)
-    first = _first_scores(heard, seed)
+    listener = Listener(
+        given,
+        n_classes,
+        texts=texts,
+        embeddings=embeddings,
+        neighbours=neighbours,
+        groups=groups,
+        seed=seed,
+        progress=progress,
+    )
+    first, second = listener.listen(handed.opinions)
+    channel = first.consensus.channel
     rate = noise_rate(first.pooled, given, first.consensus)
     n_errors = Estimate(*(each * rate.n for each in rate[:3]))
-    flips = _plan(first, given, seed) if with_canaries else _no_flips()
-    names = list(first.risks)
-    comparison = _not_measured(names)
-    default = DEFAULT
-    measured: Mapping[str, Numbers] = {}
-    if len(flips.rows):
+    scores = _asked(first, second, given, slice(None))
+    scores |= {name: np.asarray(risk, dtype=np.float64) for name, risk in handed.in_sample.items()}
+    wrong = scores["wrong"]
+    flips = plan_flips(given, kinds_of_flips(first.pooled, channel), seed=seed) if with_canaries else no_flips()
+    deep = _own_depths(first, second, scores, flips)
+    if retrain and handed.in_sample and flips.is_planted.any():
         tell("training on a copy with canaries")
-        labels = flip(given, flips)
-        again = retrain(labels) if retrain else Voices()
-        tell("measuring every score on the canaries")
-        measured = _first_scores(_listen(tools, again, labels), seed).risks
-        table = pd.DataFrame({name: measured[name] for name in names if name in measured})
-        compared = compare_scores(table, flips, n_errors, default=DEFAULT, seed=seed)
-        default = choose_score(compared, DEFAULT)
-        unmeasured = _not_measured([name for name in names if name not in measured])
-        comparison = pd.concat([compared, unmeasured], ignore_index=True) if len(unmeasured) else compared
+        deep |= _depths_in_copy(retrain(flip(given, flips)).in_sample, handed.in_sample, flips, wrong)
+    tell("measuring every score on the canaries")
+    unknown = np.full(len(flips.rows), np.nan)
+    table, measured = pd.DataFrame(scores), pd.DataFrame({name: deep.get(name, unknown) for name in scores})
+    comparison = compare_scores(table, measured, flips, n_errors, wrong, default=DEFAULT, seed=seed)
     comparison["in_sample"] = comparison["score"].isin(list(handed.in_sample))
-    tell("reckoning what the queue will yield")
-    risk = first.risks[default]
-    order = np.argsort(-np.where(np.isnan(risk), -np.inf, risk), kind="stable")
-    wrong = first.risks["wrong"][order]
+    default = choose_score(comparison, DEFAULT)
+    risk = scores[default]
+    of_default = measured[default].to_numpy()
     curve = expected_yield(
-        depths(measured[default], flips) if measured else np.zeros(0), len(given), n_errors, wrong=wrong, seed=seed
+        of_default[~np.isnan(of_default)], len(given), n_errors, believed=believed_yield(risk, wrong), seed=seed
     )
     doubts = count_doubts(
-        [1 - 2 * margin_risk(each, given) for each in heard.opinions.values()]
-        + [1 - 2 * np.asarray(risk) for name, risk in handed.in_sample.items() if name.startswith(IN_SAMPLE_VOICE)]
+        [1 - 2 * margin_risk(each, given) for each in first.opinions.values()]
+        + [1 - 2 * scores[name] for name in handed.in_sample if name.startswith(IN_SAMPLE_VOICE)]
     )
     return LabelAudit(
         risk=risk,
         chance=chances(risk, curve),
         default=default,
-        scores=first.risks,
+        scores=scores,
         comparison=comparison,
         noise=rate,
-        by_class=noise_by_class(first.consensus.channel, rate),
-        pairs=noise_by_pair(first.consensus.channel, rate),
-        suggestions=suggest(first.pooled, given, first.consensus.channel),
+        by_class=noise_by_class(channel, rate),
+        pairs=noise_by_pair(channel, rate),
+        suggestions=suggest(first.pooled, given, channel),
         n_doubting=doubts.n_doubting,
         n_voices=doubts.n_voices,
-        voices_predicted={name: _likeliest(each) for name, each in heard.opinions.items()},
-        voices_p_given={name: 1 - self_confidence_risk(each, given) for name, each in heard.opinions.items()},
+        voices_predicted={name: _likeliest(each) for name, each in first.opinions.items()},
+        voices_p_given={name: 1 - self_confidence_risk(each, given) for name, each in first.opinions.items()},
+        pooled=second.pooled,
         curve=curve,
         canaries=flips,
     )
 
 
-class _Tools:
-    """What voices are made from, and what does not depend on labels."""
-
-    def __init__(
-        self, given: Ints, n_classes: int, texts: Sequence[str] | None, embeddings: Floats | None, seed: int
-    ) -> None:
-        for name, values in (("texts", texts), ("embeddings", embeddings)):
-            if values is not None and len(values) != len(given):
-                raise ValueError(f"{name} has {len(values)} rows; needed: one an example, {len(given)}")
-        self.n_classes, self.texts, self.seed = n_classes, texts, seed
-        self.embeddings = embeddings
-        self.neighbours: Neighbours | None = None if embeddings is None else nearest(embeddings, _N_NEIGHBOURS)
+def _asked(first: Heard, second: Heard, labels: Ints, rows: npt.NDArray[np.int64] | slice) -> dict[str, Numbers]:
+    """What the voices say of `labels` (m,), be they given or made up, for rows (m,)."""
+    wrong = wrong_risk(first.pooled[rows], labels, first.consensus.channel)
+    unlikely = self_confidence_risk(second.pooled[rows], labels)
+    found = {DEFAULT: 1 - np.sqrt((1 - unlikely) * (1 - wrong)), "wrong": wrong}
+    for name, opinion in first.opinions.items():
+        found[f"self_confidence@{name}"] = self_confidence_risk(opinion[rows], labels)
+    return found
 
 
-@dataclass(frozen=True)
-class _Heard:
-    given: Ints
-    opinions: Mapping[str, Floats]
-    in_sample: Mapping[str, Floats]
+def _own_depths(first: Heard, second: Heard, scores: Mapping[str, Numbers], flips: Flips) -> dict[str, Numbers]:
+    """Where the canaries would lie by the scores that have not seen the labels."""
+    asked = _asked(first, second, flips.labels, flips.rows)
+    return {name: depths(scores[name], risk, flips, 1 - scores["wrong"]) for name, risk in asked.items()}
 
 
-@dataclass(frozen=True)
-class _Scores:
-    consensus: Consensus
-    pooled: npt.NDArray[np.float32]
-    risks: Mapping[str, Numbers]
-
-
-def _listen(tools: _Tools, handed: Voices, given: Ints) -> _Heard:
-    """Every voice about these labels: those made here, and those handed in."""
-    opinions: dict[str, Floats] = {}
-    if tools.texts is not None:
-        folds = assign_folds(given, _N_FOLDS, seed=tools.seed)
-        opinions |= word_opinions(tools.texts, given, folds, tools.n_classes, seed=tools.seed)
-    if tools.neighbours is not None:
-        opinions["neighbours"] = vote(tools.neighbours, given, tools.n_classes)
-    opinions |= handed.opinions
-    if not opinions:
-        raise NothingToAudit("no texts, no embeddings and no out-of-fold opinions: there is no voice to ask")
-    return _Heard(given, opinions, handed.in_sample)
-
-
-def _first_scores(heard: _Heard, seed: int) -> _Scores:
-    voices = list(heard.opinions.values())
-    consensus = fit_consensus(voices, heard.given, seed=seed)
-    pooled = pool(voices, consensus.weights)
-    table = risks(pooled, heard.given, consensus.channel)
-    found: dict[str, Numbers] = {str(name): table[name].to_numpy(dtype=np.float64) for name in table}
-    found |= {
-        f"self_confidence@{name}": self_confidence_risk(each, heard.given) for name, each in heard.opinions.items()
-    }
-    found |= {name: np.asarray(risk, dtype=np.float64) for name, risk in heard.in_sample.items()}
-    return _Scores(consensus, pooled, found)
-
-
-def _plan(first: _Scores, given: Ints, seed: int) -> Flips:
-    return plan_flips(given, kinds_of_flips(first.pooled, first.consensus.channel), seed=seed)
-
-
-def _no_flips() -> Flips:
-    none = np.empty(0, dtype=np.int64)
-    return Flips(none, none, none, ())
-
-
-def _not_measured(names: Sequence[str]) -> pd.DataFrame:
-    none = _no_flips()
-    unknown = Estimate(np.nan, np.nan, np.nan)
-    return compare_scores(pd.DataFrame({name: np.zeros(0) for name in names}), none, unknown, n_boot=0)
+def _depths_in_copy(
+    copied: Mapping[str, Floats], in_sample: Mapping[str, Floats], flips: Flips, wrong: Numbers
+) -> dict[str, Numbers]:
+    """Where the planted canaries lie by in-sample scores of the copy; nan for those that were not planted."""
+    right = 1 - wrong
+    right[flips.rows[flips.is_planted]] = 0
+    found = {}
+    for name in in_sample:
+        if name in copied:
+            risk = np.asarray(copied[name], dtype=np.float64)
+            deep = depths(risk, risk[flips.rows], flips, right)
+            found[name] = np.where(flips.is_planted, deep, np.nan)
+    return found
 
 
 def _likeliest(log_probs: Floats) -> npt.NDArray[np.int64]:

@@ -13,21 +13,22 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.optimize import minimize
 
 from evals.intervals import Floats, Ints
 from evals.triage.channel import SPREADS, Channel, choose_spread, judge, refit, start
-from evals.triage.folds import margin_risk, self_confidence_risk
 from evals.triage.rows import blocks, check
 
 Numbers = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
 _FLOOR = -20.0  # nats: a voice that rules a label out is taken to give it exp(-20)
-_FIT_NUMBERS, _LEAST_FIT = 1_000_000, 5_000  # rows x classes that the weights are fitted on, and at least so many rows
-_ROUNDS, _CAUTIOUS_ROUNDS = 12, 10
-_LAST_ROUNDS = 3  # over all rows, where the weights were fitted on some
+_FIT_NUMBERS, _LEAST_FIT = 1_000_000, 5_000  # rows x classes that the channel is fitted on, and at least so many rows
+_WEIGHT_ROWS = 4_000  # of these, for the few weights
+_MOST_ROUNDS, _CAUTIOUS_ROUNDS = 60, 10
+_STILL = 5e-5, 0.002  # a round that moves rate and weights by less is the last
+_NEW_SPREAD = 3  # rounds after which the spread is chosen anew
+_LAST_ROUNDS = 3  # over all rows, where the channel was fitted on some
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Consensus:
 def fit_consensus(members: Sequence[Floats], given: Ints, *, seed: int = 0) -> Consensus:
     """Weights and channel for members, each log_probs (n, n_classes) out of fold, and given (n,).
 
-    Where a member's row is nan it has no opinion. Weights are fitted on up to a million numbers a member, drawn by
-    `seed`. Without labelled rows, or with one class, every member counts the same.
+    Where a member's row is nan it has no opinion. The channel is fitted on up to a million numbers a member, drawn by
+    `seed`, the weights on some thousand rows of these. Without labelled rows, or with one class, every member counts
+    the same.
 
     >>> rng = np.random.default_rng(0)
     >>> truth = rng.integers(2, size=400)
@@ -66,19 +68,27 @@ def fit_consensus(members: Sequence[Floats], given: Ints, *, seed: int = 0) -> C
     if not len(known) or n_classes == 1:
         silent = Channel(np.diag(np.bincount(given[known], minlength=n_classes).astype(np.float64)), SPREADS[0])
         return Consensus(weights, silent, silent)
+    rng = np.random.default_rng(seed)
     most = max(_LEAST_FIT, _FIT_NUMBERS // n_classes)
     rows = known
     if len(known) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(known, most, replace=False))
+        rows = np.sort(rng.choice(known, most, replace=False))
     voices, labels = [_voice(member[rows]) for member in members], given[rows]
-    weights = _fit_weights(voices, np.eye(n_classes, dtype=np.float32)[labels], weights)
+    some = rng.permutation(len(rows))[:_WEIGHT_ROWS]
+    few = [voice[some] for voice in voices]
+    weights = _fit_weights(few, np.eye(n_classes, dtype=np.float32)[labels[some]], weights)
     opinion = _normalised(voices, weights)
     channel = start(opinion, labels)
     cautious = refit(opinion, labels, channel, n_rounds=_CAUTIOUS_ROUNDS)
-    for _ in range(_ROUNDS):
-        channel = choose_spread(opinion, labels, refit(opinion, labels, channel, n_rounds=2))
-        weights = _fit_weights(voices, judge(opinion, labels, channel)[0], weights)
+    for number in range(_MOST_ROUNDS):
+        rate, before = channel.rate, weights
+        channel = refit(opinion, labels, channel, n_rounds=2)
+        if number % _NEW_SPREAD == 0:
+            channel = choose_spread(opinion, labels, channel)
+        weights = _fit_weights(few, judge(opinion[some], labels[some], channel)[0], weights)
         opinion = _normalised(voices, weights)
+        if abs(channel.rate - rate) < _STILL[0] and np.abs(weights - before).max() < _STILL[1]:
+            break
     if len(rows) < len(known):
         channel = refit(pool(members, weights), given, channel, n_rounds=_LAST_ROUNDS)
     return Consensus(weights, channel, cautious)
@@ -125,32 +135,38 @@ def count_doubts(margins: Sequence[Floats]) -> Doubts:
     return Doubts((table < 0).sum(axis=0), (~np.isnan(table)).sum(axis=0))
 
 
-def risks(log_probs: Floats, given: Ints, channel: Channel) -> pd.DataFrame:
-    """What the pooled opinion (n, n_classes) says of each label: risks (n,) in [0, 1], nan = no opinion or no label.
+def without_shares(log_probs: Floats, given: Ints) -> Singles:
+    """An opinion (n, n_classes) of a model trained on labels given (n,), as if all classes were equally common.
 
-    wrong: the probability that the label is wrong, by opinion and channel. self_confidence, margin: as in `folds`.
-    consensus: the mean of wrong and margin, the score to start from. On planted noise `wrong` ranks best wherever the
-    channel can be told (uniform errors, pairs of classes) and `margin` where noise and ambiguity look alike; their mean
-    loses the least to the best of them in the worst case.
+    How common a class is among the given labels says nothing of one example, and wrong labels often make a class look
+    common: a rule that calls everything it does not know "world". log p(c | x) - log share(c), normalised.
+
+    >>> np.exp(without_shares(np.log([[0.75, 0.25]]), np.array([0, 0, 0, 1]))).round(2).tolist()
+    [[0.5, 0.5]]
+    """
+    counts = np.bincount(given[given >= 0], minlength=log_probs.shape[1])
+    shares = np.log(np.maximum(counts, 0.5) / max(1, counts.sum())).astype(np.float32)
+    free = np.empty(log_probs.shape, dtype=np.float32)
+    for part in blocks(*log_probs.shape):
+        free[part] = _log_softmax(np.maximum(log_probs[part], _FLOOR) - shares)
+    return free
+
+
+def wrong_risk(log_probs: Floats, given: Ints, channel: Channel) -> Numbers:
+    """The probability that each label is wrong (n,), by the pooled opinion (n, n_classes) and how labels go wrong.
+
+    nan = no opinion or no label.
 
     >>> channel = Channel(np.array([[90.0, 10.0], [10.0, 90.0]]), 1.0)
-    >>> risks(np.log([[0.9, 0.1]]), np.array([1]), channel).round(2).to_dict("list")
-    {'consensus': [0.7], 'wrong': [0.49], 'margin': [0.9], 'self_confidence': [0.9]}
+    >>> wrong_risk(np.log([[0.9, 0.1]]), np.array([1]), channel).round(2)
+    array([0.49])
     """
     check(log_probs, given)
     wrong = np.empty(len(given))
     for part in blocks(*log_probs.shape):
         labels = given[part]
         wrong[part] = 1 - judge(log_probs[part], labels, channel)[0][np.arange(len(labels)), labels]
-    wrong, margin = np.clip(wrong, 0, 1), margin_risk(log_probs, given)
-    return pd.DataFrame(
-        {
-            "consensus": (wrong + margin) / 2,
-            "wrong": wrong,
-            "margin": margin,
-            "self_confidence": self_confidence_risk(log_probs, given),
-        }
-    )
+    return np.clip(wrong, 0, 1)
 
 
 def _fit_weights(voices: Sequence[Floats], target: Floats, weights: Numbers) -> Numbers:

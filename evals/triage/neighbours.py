@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from evals.intervals import Floats, Ints
+from evals.intervals import Floats
 from evals.triage.rows import blocks
 
-Numbers = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
 
@@ -68,58 +67,38 @@ def nearest(
     return Neighbours(rows, similarity)
 
 
-def label_disagreement(neighbours: Neighbours, given: Ints) -> Numbers:
-    """Share of an example's neighbours with another label, (n,) in [0, 1]; nan without neighbours or a label.
-
-    Two-sided: those nearest to the example count, and those that count it among their own nearest, together no more
-    than the first; who is both counts twice. Nearer ones count more, and the labels' shares in the data as one nearest
-    neighbour, so that few or far neighbours say little. given (n,) are the labels of the same rows, -1 = none.
-
-    >>> neighbours = nearest(np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [1.0, 0.3]]), 3)
-    >>> label_disagreement(neighbours, np.array([0, 0, 1, 0])).round(2).tolist()
-    [0.3, 0.36, 0.96, 0.48]
-    """
-    voters = _voters(neighbours, given)
-    n = len(given)
-    own = np.bincount(voters.about, weights=voters.weight * (voters.label == given[voters.about]), minlength=n)
-    total = np.bincount(voters.about, weights=voters.weight, minlength=n)
-    share = (own + _PRIOR * _shares(given)[given]) / (total + _PRIOR) if n else total
-    return np.where((total > 0) & (given >= 0), np.clip(1 - share, 0, 1), np.nan)
-
-
-def vote(neighbours: Neighbours, given: Ints, n_classes: int) -> Singles:
+def vote(neighbours: Neighbours, targets: Floats) -> Singles:
     """What the neighbours would label each example: log-probabilities (n, n_classes), nan rows without neighbours.
 
-    The same weights as in `label_disagreement`. An example's own label is not among the votes: it is out of fold.
+    targets (n, n_classes): a row the probabilities of its label, or zeros for none. Two-sided: those nearest to the
+    example count, and those that count it among their own nearest, together no more than the first; who is both counts
+    twice. Nearer ones count more, and the classes' shares in the data as one nearest neighbour, so that few or far
+    neighbours say little. An example's own label is not among the votes: it is out of fold. 1 - the probability of the
+    given label is how much its neighbours disagree with it.
 
     >>> neighbours = nearest(np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [1.0, 0.3]]), 3)
-    >>> np.exp(vote(neighbours, np.array([0, 0, 1, 0]), 2))[2].round(2)
+    >>> np.exp(vote(neighbours, np.eye(2)[[0, 0, 1, 0]]))[2].round(2)
     array([0.96, 0.04], dtype=float32)
     """
-    voters, n = _voters(neighbours, given), len(given)
-    votes = sparse.coo_array((voters.weight, (voters.about, voters.label)), shape=(n, n_classes)).tocsr()
-    prior = (_PRIOR * _shares(given, n_classes)).astype(np.float32)
+    n, n_classes = targets.shape
+    votes = _votes(neighbours, targets.sum(axis=1) > 0, n)
+    mass = targets.sum(axis=0, dtype=np.float64)
+    prior = (_PRIOR * mass / max(float(mass.sum()), 1e-12)).astype(np.float32)
     prior = np.maximum(prior, np.float32(1e-6))  # a label nobody has is unlikely, not impossible
+    held = targets.astype(np.float32)
     logs = np.empty((n, n_classes), dtype=np.float32)
     for part in blocks(n, n_classes):
-        counts = votes[part].toarray().astype(np.float32)
+        counts = np.asarray(votes[part] @ held)
         total = counts.sum(axis=1, keepdims=True)
         logs[part] = np.where(total > 0, np.log((counts + prior) / (total + prior.sum())), np.float32(np.nan))
     return logs
 
 
-class _Voters(NamedTuple):
-    """Who says what about whom: each (n_votes,)."""
-
-    about: Places
-    label: Places
-    weight: Numbers
-
-
-def _voters(neighbours: Neighbours, given: Ints) -> _Voters:
-    n, k = neighbours.rows.shape
-    if len(given) != n:
-        raise ValueError(f"given has {len(given)} labels, neighbours {n} rows; needed: the neighbours of the same rows")
+def _votes(neighbours: Neighbours, has_label: npt.NDArray[np.bool_], n: int) -> sparse.csr_array:
+    """How much each row's label counts about each example, (n, n)."""
+    if len(neighbours.rows) != n:
+        raise ValueError(f"targets has {n} rows, neighbours {len(neighbours.rows)}; needed: those of the same rows")
+    k = neighbours.rows.shape[1]
     similarity = neighbours.similarity.astype(np.float64)
     is_full = ~np.isnan(similarity).any(axis=1)
     width = float((similarity[is_full, 0] - similarity[is_full, -1]).mean()) if is_full.any() else 0.0
@@ -127,20 +106,14 @@ def _voters(neighbours: Neighbours, given: Ints) -> _Voters:
     centre, other = np.repeat(np.arange(n), k), neighbours.rows.ravel()
     is_edge = other >= 0
     centre, other, weight = centre[is_edge], other[is_edge], nearness.ravel()[is_edge]
-    says, hears = given[other] >= 0, given[centre] >= 0
+    says, hears = has_label[other], has_label[centre]
     forward = np.bincount(centre[says], weights=weight[says], minlength=n)
     backward = np.bincount(other[hears], weights=weight[hears], minlength=n)
     scale = np.minimum(1.0, forward / np.maximum(backward, 1e-12))
-    return _Voters(
-        np.concatenate([centre[says], other[hears]]),
-        np.concatenate([given[other[says]], given[centre[hears]]]).astype(np.int64),
-        np.concatenate([weight[says], weight[hears] * scale[other[hears]]]),
-    )
-
-
-def _shares(given: Ints, n_classes: int = 0) -> Numbers:
-    counts = np.bincount(given[given >= 0], minlength=max(1, n_classes))
-    return np.asarray(counts / max(1, int(counts.sum())))
+    about = np.concatenate([centre[says], other[hears]])
+    voter = np.concatenate([other[says], centre[hears]])
+    weight = np.concatenate([weight[says], weight[hears] * scale[other[hears]]]).astype(np.float32)
+    return sparse.coo_array((weight, (about, voter)), shape=(n, n)).tocsr()
 
 
 def _units(rows: Floats) -> tuple[Singles, Places]:

@@ -1,14 +1,16 @@
 """What a queue sorted by risk will yield: how many errors are found after how many looks, with an interval.
 
-Recall by depth is the canaries' (`evals.triage.canaries`), the number of errors the noise rate's. A score worth sorting
-by finds errors ever more slowly, so the recall curve is taken to be concave: the least concave majorant of what the
-canaries show, whose slope is Grenander's estimate of a falling density (Skand. Aktuar. 39 (1956) 125). Where the top of
-the queue holds few canaries it borrows strength from deeper ones. And no look finds more than one error.
+Where the errors lie is taken from the canaries (`evals.triage.canaries`), their number N from the noise rate: at the
+depth f, where a share f of the right labels has been passed, N recall(f) + (n - N) f looks have found N recall(f)
+errors. A score worth sorting by finds errors ever more slowly, so the recall curve is taken to be concave: the least
+concave majorant of what the canaries show, whose slope is Grenander's estimate of a falling density (Skand. Aktuar. 39
+(1956) 125). Where the top of the queue holds few canaries it borrows strength from deeper ones.
 """
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from evals.intervals import Estimate, Floats
 
@@ -19,34 +21,37 @@ GRID: Numbers = (np.arange(257) / 256) ** 2
 
 
 def expected_yield(
-    depths: Floats, n: int, n_errors: Estimate, *, wrong: Floats | None = None, n_boot: int = 200, seed: int = 0
+    depths: Floats, n: int, n_errors: Estimate, *, believed: Floats | None = None, n_boot: int = 200, seed: int = 0
 ) -> pd.DataFrame:
-    """One row a depth of GRID: n_reviewed (0 to n), n_found, low, high (95 %, of canaries and of n_errors), precision.
+    """One row a share of GRID of the queue: n_reviewed (0 to n), n_found, low, high, precision.
 
-    depths (m,) of the canaries in [0, 1]; n examples in the queue. wrong (n,): how probable the consensus finds each
-    label to be wrong, in the order of the queue. n_found is then the mean of what canaries and probabilities say, and
-    the interval holds both: canaries are easier to see than real errors, the probabilities too low where noise looks
-    like ambiguity, and on planted noise their mean was off by two thirds of what the canaries alone were. precision is
-    n_found / n_reviewed, nan at 0 looks. Without canaries, or without a known number of errors, everything is nan.
+    depths (m,) of the canaries in [0, 1]; n examples in the queue. believed (n + 1,) as from `believed_yield`: n_found
+    is then the mean of what canaries and probabilities say, and the interval (95 %, of canaries and of n_errors) holds
+    both: where one errs the other often does not. Without canaries it is what the probabilities say, low and high nan;
+    without these too, or without a known number of errors, everything is nan. precision is n_found / n_reviewed, nan at
+    0 looks.
 
     >>> curve = expected_yield(np.linspace(0, 0.2, 99), 1000, Estimate(100.0, 80.0, 120.0))
-    >>> at = curve.iloc[(curve["n_reviewed"] - 100).abs().argmin()]
+    >>> at = curve.iloc[(curve["n_reviewed"] - 140).abs().argmin()]
     >>> round(at["n_found"]), bool(at["low"] < 50 < at["high"])
     (50, True)
     """
     rng = np.random.default_rng(seed)
     m = len(depths)
     weights = np.full(m, 1 / max(1, m))
-    drawn = rng.multinomial(m, weights, size=n_boot) / m if m else np.zeros((n_boot, 0))
-    totals = np.append(n_errors.value, draw_errors(n_errors, n_boot, rng))[:, None]
+    as_many = int(
+        np.clip(np.nan_to_num(n_errors.value), 1, max(1, m))
+    )  # as there are errors: so much is left to chance
+    drawn = rng.multinomial(as_many, weights, size=n_boot) / as_many if m else np.zeros((n_boot, 0))
+    totals = np.clip(np.append(n_errors.value, draw_errors(n_errors, n_boot, rng))[:, None], 0, n)
     by_canaries = yield_of(recall_curve(depths, np.vstack([weights, drawn])), totals, n)
     found, reviewed = by_canaries[0], GRID * n
     low, high = np.quantile(by_canaries[1:], [0.025, 0.975], axis=0) if n_boot else (found * np.nan, found * np.nan)
     ends = [found, low, high]
-    if wrong is not None:
-        believed = np.interp(reviewed, np.arange(n + 1), np.append(0, np.cumsum(np.nan_to_num(wrong))))
-        found = _concave((found + believed) / 2)
-        ends += [found, believed]
+    if believed is not None:
+        expected = np.interp(reviewed, np.arange(n + 1), believed)
+        found = _concave((found + expected) / 2 if m else expected)
+        ends += [found, expected]
     return pd.DataFrame(
         {
             "n_reviewed": reviewed,
@@ -58,6 +63,17 @@ def expected_yield(
     )
 
 
+def believed_yield(risk: Floats, wrong: Floats) -> Numbers:
+    """Errors found after 0 to n looks, (n + 1,), if each label were wrong with its probability `wrong` (n,), nan = 0:
+    the queue is sorted by risk (n,), ties by position, unknown risks last.
+
+    >>> believed_yield(np.array([0.1, 0.9]), np.array([0.25, 0.5])).tolist()
+    [0.0, 0.5, 0.75]
+    """
+    order = np.argsort(-np.where(np.isnan(risk), -np.inf, risk), kind="stable")
+    return np.append(0, np.cumsum(np.nan_to_num(wrong)[order]))
+
+
 def chances(risk: Floats, curve: pd.DataFrame) -> Numbers:
     """The chance that each example's label is wrong, (n,) in [0, 1]: the slope of its queue's yield where it stands.
 
@@ -65,7 +81,7 @@ def chances(risk: Floats, curve: pd.DataFrame) -> Numbers:
 
     >>> curve = expected_yield(np.linspace(0, 0.2, 99), 10, Estimate(1.0, 0.5, 1.5))
     >>> chances(np.arange(10.0), curve).round(2).tolist()
-    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.48, 0.5]
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.28, 0.35, 0.36]
     """
     n = len(risk)
     order = np.argsort(-np.where(np.isnan(risk), -np.inf, risk), kind="stable")
@@ -87,20 +103,26 @@ def recall_curve(depths: Floats, weights: Floats) -> Numbers:
     if m == 0:
         return np.full((len(weights), len(GRID)), np.nan)
     cell = np.searchsorted(GRID, np.clip(depths, 0, 1), side="left")
-    share = np.zeros((len(weights), len(GRID)))
-    np.add.at(share.T, cell, np.asarray(weights, dtype=np.float64).T)
+    lies_in = sparse.coo_array((np.ones(m), (np.arange(m), cell)), shape=(m, len(GRID))).tocsr()
+    share = np.asarray(np.asarray(weights, dtype=np.float64) @ lies_in)
     recall = np.cumsum(share, axis=1) * m / (m + 1)
     recall[:, 0], recall[:, -1] = 0, 1
     return np.stack([_concave(row) for row in recall])
 
 
 def yield_of(recall: Floats, n_errors: Floats, n: int) -> Numbers:
-    """Errors found at each depth of GRID: recall (b, 257), n_errors (b, 1) -> (b, 257), at most one a look.
+    """Errors found after each share of GRID of n looks: recall (b, 257), n_errors (b, 1) in 0..n -> (b, 257).
 
     >>> yield_of(np.minimum(GRID * 20, 1)[None], np.array([[10.0]]), 100)[0, [16, 256]].round(2).tolist()
-    [0.39, 10.0]
+    [0.27, 10.0]
     """
-    return np.asarray(np.minimum(recall * n_errors, GRID * n))
+    found = recall * n_errors
+    looks = found + (n - n_errors) * GRID
+    known = np.isfinite(looks).all(axis=1)
+    rows = np.full(found.shape, np.nan)
+    for row in np.flatnonzero(known):
+        rows[row] = np.interp(GRID * n, looks[row], found[row])
+    return rows
 
 
 def draw_errors(n_errors: Estimate, n_draws: int, rng: np.random.Generator) -> Numbers:

@@ -49,7 +49,7 @@ def opinions(embeddings: np.ndarray, given: np.ndarray, k: int = CLASSES) -> lis
     return [
         _discriminant(embeddings, given, k, fold),
         2.5 * _discriminant(third, given, k, fold),
-        vote(nearest(embeddings, 10), given, k),
+        vote(nearest(embeddings, 10), np.eye(k)[given]),
     ]
 
 

@@ -4,7 +4,8 @@ from hypothesis import given as cases
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from evals.triage.neighbours import Neighbours, label_disagreement, nearest, vote
+from evals.triage.members import one_hot
+from evals.triage.neighbours import Neighbours, nearest, vote
 
 
 def _clusters(n: int, d: int, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,17 +66,17 @@ def test_rows_without_a_direction() -> None:
     found = nearest(base, 3)
     assert found.rows.tolist() == [[3, -1, -1], [-1, -1, -1], [-1, -1, -1], [0, -1, -1]]
     assert np.isnan(found.similarity[1:3]).all()
-    risk = label_disagreement(found, np.array([0, 0, 0, 1]))
-    assert np.isnan(risk).tolist() == [False, True, True, False]
-    assert np.isnan(vote(found, np.array([0, 0, 0, 1]), 2)[1]).all()
+    said = vote(found, one_hot(np.array([0, 0, 0, 1]), 2))
+    assert np.isnan(said).all(axis=1).tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_nobody_to_compare_with(n: int) -> None:
     found = nearest(np.ones((n, 3)), 2)
     assert found.rows.tolist() == [[-1, -1]] * n
-    assert np.isnan(label_disagreement(found, np.zeros(n, dtype=int))).tolist() == [True] * n
-    assert vote(found, np.zeros(n, dtype=int), 2).shape == (n, 2)
+    said = vote(found, one_hot(np.zeros(n, dtype=int), 2))
+    assert said.shape == (n, 2)
+    assert np.isnan(said).all()
 
 
 def test_bad_input_is_named() -> None:
@@ -84,7 +85,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="one width"):
         nearest(np.ones((3, 2)), 1, queries=np.ones((3, 4)))
     with pytest.raises(ValueError, match="same rows"):
-        label_disagreement(nearest(np.ones((3, 2)), 1), np.zeros(2, dtype=int))
+        vote(nearest(np.ones((3, 2)), 1), np.eye(2))
 
 
 def test_votes_by_hand() -> None:
@@ -92,16 +93,24 @@ def test_votes_by_hand() -> None:
     rows = np.array([[1, 2], [0, 2], [3, 1], [2, 0]])
     neighbours = Neighbours(rows, np.ones((4, 2), dtype=np.float32))
     given = np.array([0, 1, 1, -1])
-    risk = label_disagreement(neighbours, given)
+    said = np.exp(vote(neighbours, one_hot(given, 2)))
+    risk = 1 - said[[0, 1, 2], given[:3]]
     # Shares: 1/3, 2/3. About 0: forward says 1, 1; backward only 1 says 1 (3 has no label): 0 of 3 agree.
     assert risk[0] == pytest.approx(1 - (0 + 1 / 3) / (3 + 1))
     # About 1: forward 0, 1; backward from 0 and 2 (labels 0, 1), as many as forward: 2 of 4 agree.
     assert risk[1] == pytest.approx(1 - (2 + 2 / 3) / (4 + 1))
     # About 2: forward only 1 (label 1); backward from 0, 1 (labels 0, 1), scaled to the weight of 1: 1.5 of 2 agree.
     assert risk[2] == pytest.approx(1 - (1.5 + 2 / 3) / (2 + 1))
-    assert np.isnan(risk[3])
-    np.testing.assert_allclose(1 - np.exp(vote(neighbours, given, 2))[[0, 1, 2], given[:3]], risk[:3], atol=1e-5)
-    np.testing.assert_allclose(np.exp(vote(neighbours, given, 3)).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.exp(vote(neighbours, one_hot(given, 3))).sum(axis=1), 1, atol=1e-5)
+
+
+def test_votes_may_be_divided() -> None:
+    neighbours = Neighbours(np.array([[1], [0], [0]]), np.ones((3, 1), dtype=np.float32))
+    targets = np.array([[0.0, 0.0], [0.75, 0.25], [0.0, 0.0]])
+    said = np.exp(vote(neighbours, targets))
+    # About 0: 1 and, as it is 1's neighbour too, 1 again, and the shares, which are 1's own. About 1: no label at all.
+    assert said[0] == pytest.approx([0.75, 0.25])
+    assert np.isnan(said[1]).all()
 
 
 def test_planted_errors_come_first() -> None:
@@ -110,6 +119,7 @@ def test_planted_errors_come_first() -> None:
     planted = np.random.default_rng(3).choice(800, 40, replace=False)
     given[planted] = (given[planted] + 1) % 4
     neighbours = nearest(base, 10)
-    first = np.argsort(-label_disagreement(neighbours, given))[:40]
+    said = vote(neighbours, one_hot(given, 4))
+    first = np.argsort(said[np.arange(800), given])[:40]
     assert len(set(first.tolist()) & set(planted.tolist())) >= 36
-    assert (vote(neighbours, given, 4)[planted].argmax(axis=1) == label[planted]).mean() > 0.9
+    assert (said[planted].argmax(axis=1) == label[planted]).mean() > 0.9
