@@ -20,12 +20,14 @@ flights      the last steps before trouble   ring     their file while a run run
 alerts       what a person should look at    backup   a whole copy, taken while others write
 rescue       saving a damaged store          merging  another store's rows into this one
 leftovers    what killed processes left behind  removal what goes with a run
-triages      what was found out of a dataset  triage_steps, triage_columns, triage_schema   its parts
-findings     reasons to look at examples     triage_queue, queue_filters  in which order, and which
-decisions    what people did about them      standing what stands of it    decided  how far they are
-versions     datasets made of decisions      patches  decisions as lines of a file
-opinions     out-of-fold probabilities       facets   examples by their metadata
-patterns     regular expressions, in time    packed   positions as blobs
+triages      what was found out of a dataset  triage_steps   step by step
+triage_columns  a value for each example     triage_schema   their tables
+findings     reasons to look at examples     triage_queue   in which order
+queue_filters  and which of them             packed   positions as blobs
+decisions    what people did about them      standing what stands of it
+decided      how far they are                versions datasets made of decisions
+patches      decisions as lines of a file    opinions out-of-fold probabilities
+facets       examples by their metadata      patterns regular expressions, in time
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
 """
