@@ -71,7 +71,7 @@ def command(
 
     search = read_search(loaded.recipe, loaded.written)
     if dry_run:
-        _show_plan(search, store or _existing(store_path))
+        _show_plan(search, loaded, stored, store or _existing(store_path), is_fresh=fresh)
         return
     store = store or open_or_make(store_path, lambda: check_sources(search))
     data = find_data(store, search, stored, say=lambda text: None if quiet else click.echo(text, err=True))
@@ -160,9 +160,19 @@ def _command_line(recipe: Path, overrides: tuple[str, ...], store_path: Path | N
     return shlex.join(words)
 
 
-def _show_plan(search: "Search", store: "Store | None") -> None:
-    """What the search is, and which configurations would come first."""
+def _show_plan(
+    search: "Search", loaded: "LoadedRecipe", stored: "Sweep | None", store: "Store | None", *, is_fresh: bool
+) -> None:
+    """What the search is, and which configurations would come first. What the sweep would refuse is refused."""
+    from runner.sweep.asked_for import check_sources, find_data
     from runner.sweep.preview import preview
+    from runner.sweep.take_up import what_is_meant
 
-    for line in preview(search, store, _MOST_SHOWN):
+    meant = None
+    if store is None:
+        check_sources(search)
+    else:
+        data = find_data(store, search, stored, say=lambda text: click.echo(text, err=True), is_only_looked_up=True)
+        meant = what_is_meant(store, loaded, data, is_fresh=is_fresh)
+    for line in preview(search, meant, _MOST_SHOWN):
         click.echo(line)

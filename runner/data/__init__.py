@@ -7,7 +7,7 @@ cautions    what a person should know   problems     what must be put right, all
 tables      one readable table
 """
 
-from runner.data.prepare import PreparedData, check_data, prepare_data
+from runner.data.prepare import PreparedData, check_data, find_data, prepare_data
 from runner.data.problems import DataError
 
-__all__ = ["DataError", "PreparedData", "check_data", "prepare_data"]
+__all__ = ["DataError", "PreparedData", "check_data", "find_data", "prepare_data"]

@@ -72,6 +72,18 @@ def prepare_data(
     return PreparedData(dataset, warnings, reused=False)
 
 
+def find_data(store: "Store", recipe: "Recipe") -> Dataset | None:
+    """The version that the recipe's `[data]` means, if the store has it; nothing is written. Raises DataError."""
+    # loads pandas: not for a mere import of this module
+    from store.datasets import find_datasets
+
+    if (selector := _stored_selector(recipe)) is not None:
+        return _stored(store, selector, recipe.data).dataset
+    source, _, scan, names, targets, splits, _ = _read(recipe, None)
+    fingerprint = _fingerprint(scan.ids, targets, splits, names)
+    return _with_extras(find_datasets(store, source.name, fingerprint), _extras_digest(scan, splits, source.columns))
+
+
 def check_data(recipe: "Recipe") -> None:
     """Read the data once as `prepare_data` would, where there is no store yet. Raises DataError with all problems."""
     if (selector := _stored_selector(recipe)) is not None:

@@ -97,14 +97,21 @@ def check_sources(search: Search) -> None:
         check_data(search.recipe)
 
 
-def find_data(store: Store, search: Search, stored: Sweep | None, *, say: Callable[[str], None]) -> TrialData:
+def find_data(
+    store: Store, search: Search, stored: Sweep | None, *, say: Callable[[str], None], is_only_looked_up: bool = False
+) -> TrialData:
     """What trials train on, read once for all of them; a sweep of the store goes on with the version it has.
 
     Raises DataError for data that cannot be used.
     """
     check_bases(search)
     if stored is not None and stored.dataset_key is not None:
-        return TrialData(store, search, get_dataset(store, stored.dataset_key))
+        return TrialData(store, search, get_dataset(store, stored.dataset_key), is_only_looked_up)
+    if is_only_looked_up:
+        data = TrialData(store, search, None, is_only_looked_up)
+        data.read_first(say)
+        key = None if search.sweeps_data else data.of(search.recipe)
+        return data if key is None else replace(data, dataset=get_dataset(store, key))
     if search.sweeps_data:
         data = TrialData(store, search, None)
         data.read_first(say)

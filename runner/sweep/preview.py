@@ -1,7 +1,6 @@
 """What a sweep would do: the space, the rungs, the configurations that come first, whether they are there already."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from runner.recipe import RecipeError
 from runner.recipe.errors import shown
@@ -9,13 +8,13 @@ from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.samplers import ask, limits
 from runner.sweep.search import Search
 from runner.sweep.space import Dimension, Numbers
-from store import Status, Store, Trial, read_reports, read_trials
-from store.sweeps import find_sweep
+from runner.sweep.take_up import Meant, goes_on
+from store import NewTrial, Trial, TrialReport, read_reports, read_trials
 from store.trials import find_finished_run
 
 
-def preview(search: Search, store: Store | None, n_most: int) -> Iterator[str]:
-    """Lines to print. Nothing is written and no data is read, so a reused run is one of the same recipe on any data."""
+def preview(search: Search, meant: Meant | None, n_most: int) -> Iterator[str]:
+    """Lines to print; `meant` is what the command means where there is a store. Nothing is written."""
     spec, size = search.spec, search.space.size()
     wanted = spec.trials if size is None else min(spec.trials or size, size)
     of = "" if size is None else f" of {size:,}"
@@ -30,9 +29,13 @@ def preview(search: Search, store: Store | None, n_most: int) -> Iterator[str]:
         whom = "each that is not stopped early" if spec.seeds_for == "all" else "those that contend for the best"
         yield f"{spec.seeds} seeds for {whom}"
     yield from limits(search)
-    known = _known(store, search)
+    known = [] if meant is None else _known(meant)
+    if meant is not None:
+        store = meant.data.store
+        yield from meant.says(store) if meant.same is None else goes_on(store, meant.same, meant.new.n_trials)
     if known:
-        yield f"{len(known)} configurations are there already; a finished trial is not run again"
+        are = "1 configuration is" if len(known) == 1 else f"{len(known)} configurations are"
+        yield f"{are} there already; a finished trial is not run again"
     n_shown = min(n_most, (wanted or n_most) - len(known))
     if n_shown > 0:
         yield "next, as far as it can be told before the first results:" if spec.sampler != "grid" else "next:"
@@ -42,8 +45,8 @@ def preview(search: Search, store: Store | None, n_most: int) -> Iterator[str]:
             return
         number = len(known)
         values = ", ".join(f"{path} = {shown(value)}" for path, value in parameters.items())
-        yield f"  {number}: {values}{_there(store, search, number, parameters)}"
-        known.append(_asked(number, parameters))
+        yield f"  {number}: {values}{_there(meant, search, number, parameters)}"
+        known.append(Configuration((_trial(NewTrial(number, 0, parameters, "")),), {}))
 
 
 def _domain(dimension: Dimension) -> str:
@@ -58,29 +61,47 @@ def _domain(dimension: Dimension) -> str:
     return text + (f"   (when {' and '.join(conditions)})" if conditions else "")
 
 
-def _known(store: Store | None, search: Search) -> list[Configuration]:
-    sweep = None if store is None else find_sweep(store, search.name)
-    if store is None or sweep is None:
-        return []
-    found = configurations(read_trials(store, sweep.key), read_reports(store, sweep.key))
-    inside = [each for each in found if search.space.active(each.parameters) is not None]
-    return [
-        replace(each, trials=tuple(replace(trial, number=number) for trial in each.trials))
-        for number, each in enumerate(inside)
-    ]
+def _known(meant: Meant) -> list[Configuration]:
+    """The configurations that the sweep would begin, or go on, with."""
+    store, same = meant.data.store, meant.same
+    if same is not None:
+        return configurations(read_trials(store, same.key), read_reports(store, same.key))
+    trials = [_trial(taken.trial, key) for key, taken in enumerate(meant.kept)]
+    reports: dict[int, tuple[TrialReport, ...]] = {key: taken.reports for key, taken in enumerate(meant.kept)}
+    return configurations(trials, reports)
 
 
-def _there(store: Store | None, search: Search, number: int, parameters: dict[str, object]) -> str:
+def _there(meant: Meant | None, search: Search, number: int, parameters: dict[str, object]) -> str:
+    """What is known of a configuration that would be asked for."""
     try:
         loaded = search.trial_recipe(number, search.seed(0), parameters)
     except RecipeError as error:
         return f"   fails: {error.problems[0].message}"
-    run = None if store is None else find_finished_run(store, loaded.hash, None)
+    if meant is None or (meant.new.is_fresh if meant.same is None else meant.same.is_fresh):
+        return ""
+    dataset_key = meant.data.of(loaded.recipe)
+    run = None if dataset_key is None else find_finished_run(meant.data.store, loaded.hash, dataset_key)
     return "" if run is None else f"   reuses run {run.name} ({run.id})"
 
 
-def _asked(number: int, parameters: dict[str, object]) -> Configuration:
-    trial = Trial(
-        -1, -1, number, 0, parameters, Status.QUEUED, None, "", None, False, 0, 0, None, None, 0.0, None, None
-    )  # fmt: skip
-    return Configuration((trial,), {})
+def _trial(new: NewTrial, key: int = -1) -> Trial:
+    """A trial as it would stand in the store."""
+    return Trial(
+        key=key,
+        sweep_key=-1,
+        number=new.number,
+        seed=new.seed,
+        parameters=new.parameters,
+        status=new.status,
+        cause=new.cause,
+        recipe_hash=new.recipe_hash,
+        run_key=new.run_key,
+        is_reused=new.is_reused,
+        n_attempts=0,
+        n_promotions=0,
+        objective_values=new.objective_values,
+        sampler_state=new.sampler_state,
+        created_at=0.0,
+        started_at=None,
+        ended_at=None,
+    )

@@ -46,6 +46,24 @@ class TakenUp(NamedTuple):
     """What a person should know of it, in sentences."""
 
 
+class Meant(NamedTuple):
+    """What a command means, before anything of it is written."""
+
+    new: NewSweep
+    data: TrialData
+    same: Sweep | None
+    """The sweep that would go on."""
+    parent: Sweep | None
+    """The one that a new sweep would be an edit of."""
+    kept: tuple[TakenOver, ...]
+    """The parent's trials that the new sweep would begin with."""
+
+    def says(self, store: Store, made: Sweep | None = None) -> Iterator[str]:
+        """What a person should know of a new sweep (`made`, or one that would be): whose edit it is, what it keeps."""
+        if self.parent is not None:
+            yield from _edited(store, self.parent, self, made)
+
+
 def fingerprint(resolved: Mapping[str, Any], data: str | Mapping[str, str | None]) -> str:
     """32 hex digits of all that makes the search: no names, notes, tags, budget, but the data's fingerprints."""
     text = json.dumps([_searched(resolved), data], sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -66,6 +84,23 @@ def take_up(store: Store, loaded: LoadedRecipe, data: TrialData, *, is_fresh: bo
     `is_fresh` makes a new one with nothing kept, but for a fresh one that has not finished: that goes on. Raises
     SweepHeld where another process drives that sweep now.
     """
+    meant = what_is_meant(store, loaded, data, is_fresh=is_fresh)
+    new, search, same = meant.new, data.search, meant.same
+    if same is None:
+        sweep, is_new = take_over(store, new, meant.kept)
+        if is_new:
+            return TakenUp(sweep, search, data, tuple(meant.says(store, sweep)))
+        same = sweep  # another process was faster
+    require_free(same)  # before anything of it is changed
+    if not loaded.written and same.written:  # asked for by somebody who knew the resolved form only
+        search = replace(search, written=dict(same.written))
+        new = replace(new, written=same.written)
+    sweep = update_sweep(store, same.key, new)
+    return TakenUp(sweep, search, data, tuple(goes_on(store, same, sweep.n_trials)))
+
+
+def what_is_meant(store: Store, loaded: LoadedRecipe, data: TrialData, *, is_fresh: bool = False) -> Meant:
+    """Which sweep `take_up` would go on with, or what a new one would begin with. Nothing is written."""
     search = data.search
     new = NewSweep(
         name=search.name,
@@ -80,49 +115,44 @@ def take_up(store: Store, loaded: LoadedRecipe, data: TrialData, *, is_fresh: bo
         is_fresh=is_fresh,
     )
     same = find_same(store, new)
-    if same is None:
-        parent = None if is_fresh else find_sweep(store, search.name)
-        kept = [] if parent is None else _kept(store, parent, search, data)
-        sweep, is_new = take_over(store, replace(new, parent_key=None if parent is None else parent.key), kept)
-        if is_new:
-            said = () if parent is None else tuple(_edited(store, parent, sweep, len({t.trial.number for t in kept})))
-            return TakenUp(sweep, search, data, said)
-        same = sweep  # another process was faster
-    require_free(same)  # before anything of it is changed
-    if not loaded.written and same.written:  # asked for by somebody who knew the resolved form only
-        search = replace(search, written=dict(same.written))
-        new = replace(new, written=same.written)
-    sweep = update_sweep(store, same.key, new)
-    return TakenUp(sweep, search, data, tuple(_goes_on(store, same, sweep)))
+    parent = None if is_fresh or same is not None else find_sweep(store, search.name)
+    if parent is None:
+        return Meant(new, data, same, None, ())
+    kept = tuple(_kept(store, parent, search, data))
+    return Meant(replace(new, parent_key=parent.key), data, None, parent, kept)
 
 
-def _goes_on(store: Store, before: Sweep, sweep: Sweep) -> Iterator[str]:
-    trials = read_trials(store, sweep.key)
+def goes_on(store: Store, before: Sweep, n_trials: int | None) -> Iterator[str]:
+    """What a person should know of a sweep that goes on, of which so many configurations are wanted now."""
+    trials = read_trials(store, before.key)
     if not trials:
         return
     ended = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
     n = len({trial.number for trial in trials})
-    wanted = "" if sweep.n_trials is None else f" ({sweep.n_trials} are wanted)"
+    wanted = "" if n_trials is None else f" ({n_trials} are wanted)"
     how = f"it {before.status} before: {before.cause}" if before.cause else f"it {before.status} before"
-    yield f"sweep {sweep.name} ({sweep.id}) goes on: {n} configurations{wanted}, {ended} trials have ended; {how}"
+    yield f"sweep {before.name} ({before.id}) goes on: {n} configurations{wanted}, {ended} trials have ended; {how}"
 
 
-def _edited(store: Store, parent: Sweep, sweep: Sweep, n_kept: int) -> Iterator[str]:
-    n_before = len({trial.number for trial in read_trials(store, parent.key)})
-    yield f"{sweep.name} is not the search it was ({parent.id}), so this is a new sweep ({sweep.id}). What changed:"
-    changes = list(_changes(_searched(parent.recipe), _searched(sweep.recipe)))
-    if parent.dataset_key != sweep.dataset_key:
-        versions = [
-            "as each trial says" if key is None else str(get_dataset(store, key))
-            for key in (parent.dataset_key, sweep.dataset_key)
-        ]
-        changes.append(f"the data: {versions[0]} → {versions[1]}")
+def _edited(store: Store, parent: Sweep, meant: Meant, made: Sweep | None) -> Iterator[str]:
+    new = "would be a new sweep" if made is None else f"is a new sweep ({made.id})"
+    yield f"{meant.new.name} is not the search it was ({parent.id}), so this {new}. What changed:"
+    changes = list(_changes(_searched(parent.recipe), _searched(meant.new.recipe)))
+    before = None if parent.dataset_key is None else get_dataset(store, parent.dataset_key)
+    if parent.dataset_key != meant.new.dataset_key:
+        changes.append(f"the data: {'as each trial says' if before is None else before} → {meant.data.title}")
     elif not changes:
         changes.append("the data that its trials train on")
     yield from (f"  {change}" for change in changes[:_MOST_SAID])
     if len(changes) > _MOST_SAID:
         yield f"  and {len(changes) - _MOST_SAID} more"
-    yield f"{n_kept} of its {n_before} configurations are kept: they are the same in the new search"
+    n_before = len({trial.number for trial in read_trials(store, parent.key)})
+    n_kept = len({taken.trial.number for taken in meant.kept})
+    of = f"of its {n_before} configuration{'' if n_before == 1 else 's'}"
+    if n_kept:
+        yield f"{n_kept} {of} {'is' if n_kept == 1 else 'are'} kept: the same in the new search"
+    elif n_before:
+        yield f"none {of} is kept: none is the same in the new search"
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[str]:

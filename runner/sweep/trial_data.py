@@ -21,13 +21,15 @@ class TrialData:
 
     Args:
         dataset: the version that all train on; None: each what its own recipe says (`read_first` reads that).
+        is_only_looked_up: nothing is written: versions that the store does not have count as unknown.
     """
 
     store: Store
     search: Search
     dataset: Dataset | None
+    is_only_looked_up: bool = False
     _found: dict[str, Dataset | None] = field(default_factory=dict, init=False)
-    """A recipe's [data] → its version; None for data that cannot be used."""
+    """A recipe's [data] → its version; None for data that cannot be used, or that the store does not have."""
 
     def read_first(self, say: Callable[[str], None]) -> None:
         """Read what trials may train on, so that the search can be told from one on other data.
@@ -35,12 +37,14 @@ class TrialData:
         Raises DataError where none of it can be used; of the rest `say` hears.
         """
         problems: list[DataError] = []
+        n_read = 0
         for recipe in _recipes(self.search):
             try:
                 self._read(recipe, say)
+                n_read += 1
             except DataError as error:
                 problems.append(error)
-        if problems and not any(self._found.values()):
+        if problems and not n_read:
             raise DataError(dict.fromkeys(text for problem in problems for text in problem.problems))
         for problem in problems:
             say(f"warning: trials with these data will fail: {problem}")
@@ -50,6 +54,13 @@ class TrialData:
         if self.dataset is not None:
             return self.dataset.fingerprint
         return {key: None if each is None else each.fingerprint for key, each in sorted(self._found.items())}
+
+    @property
+    def title(self) -> str:
+        """What all train on, in words."""
+        if self.dataset is not None:
+            return str(self.dataset)
+        return "as each trial says" if self.search.sweeps_data else "a version that the store does not have yet"
 
     def of(self, recipe: Recipe) -> int | None:
         """The key of the version that a trial of this recipe trains on; None where the data cannot be used, and the
@@ -65,9 +76,12 @@ class TrialData:
     def _read(self, recipe: Recipe, say: Callable[[str], None]) -> Dataset | None:
         key = _key(recipe)
         if key not in self._found:
-            from runner.data import prepare_data
+            from runner.data import find_data, prepare_data
 
             try:
+                if self.is_only_looked_up:
+                    self._found[key] = find_data(self.store, recipe)
+                    return self._found[key]
                 data = prepare_data(self.store, recipe)
             except DataError:
                 self._found[key] = None

@@ -135,7 +135,7 @@ def test_an_edited_recipe_is_a_new_sweep(ready: Ready, run: Run) -> None:
     said = run(ready.store, str(ready.recipe), "--plain")
     assert said.code == 0
     assert 'sweep.space."training.learning_rate": [0.001, 0.003] → [0.003]' in said.err
-    assert "1 of its 2 configurations are kept" in said.err
+    assert "1 of its 2 configurations is kept" in said.err
     assert get_sweep(ready.store, "@latest").parent_key == 1
 
 
@@ -178,6 +178,19 @@ objectives = ["validation/f1"]
     models = kit.text({"name": "models"}) + f'[sweep.space]\n"model.base" = ["{kit.bert}", "/nowhere/at/all"]'
     recipe.write_text(models)
     assert "there is no model folder /nowhere/at/all" in run(tmp_path / "m.db", str(recipe), "--trials", "2").err
+
+
+def test_a_dry_run_refuses_what_the_sweep_would_refuse(ready: Ready, kit: Kit, run: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "gone.toml"
+    recipe.write_text(kit.text({"name": "gone", "data.source": str(tmp_path / "gone.csv")}) + GRID)
+    for store in (tmp_path / "none.db", ready.store):
+        refused, planned = run(store, str(recipe)), run(store, str(recipe), "--dry-run")
+        assert (planned.code, planned.err) == (refused.code, refused.err)
+        assert planned.code == 2
+        assert "gone.csv" in planned.err
+    space = f'[sweep]\nsampler = "grid"\n[sweep.space]\n"model.base" = ["{kit.bert}", "/nowhere/at/all"]'
+    recipe.write_text(kit.text({"name": "models"}) + space)
+    assert "there is no model folder /nowhere/at/all" in run(ready.store, str(recipe), "--dry-run").err
 
 
 def test_data_that_cannot_be_used_leaves_no_sweep(kit: Kit, run: Run, tmp_path: Path) -> None:

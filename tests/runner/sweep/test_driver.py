@@ -170,7 +170,7 @@ def test_an_edited_sweep_says_what_changed_and_keeps_what_is_the_same(store: Sto
     assert edited.taken.said == (
         f"{said}. What changed:",
         '  sweep.space."training.learning_rate": [0.0001, 0.001, 0.01] → [0.001, 0.01, 0.003]',
-        "2 of its 3 configurations are kept: they are the same in the new search",
+        "2 of its 3 configurations are kept: the same in the new search",
     )
     assert [trial.is_reused for trial in edited.trials] == [True, True, False]
     assert len(edited.ran) == 1

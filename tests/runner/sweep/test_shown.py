@@ -16,6 +16,7 @@ from runner.sweep.summary import as_dict, best_recipe, summarise, text
 from store import Dataset, Status, Store, TrialReport
 from tests.runner.sweep.recipes import configuration, load, search_of
 from tests.runner.sweep.test_driver import RATES, Swept, sweep_text
+from tests.runner.sweep.test_preview import planned
 
 
 def snapshot(**changes: object) -> Snapshot:
@@ -93,10 +94,10 @@ def test_the_plan_of_a_grid_says_what_is_there(store: Store, dataset: Dataset) -
     ]
     plain = sweep_text('sampler = "grid"', '"training.learning_rate" = [1e-3]')
     run = Swept(store, plain, dataset, "name=earlier")
-    shown = list(preview(search, store, 9))
+    shown = planned(store, grid, dataset)
     assert f"  0: training.learning_rate = 0.001   reuses run earlier-0 ({_run_id(store, run)})" in shown
     Swept(store, grid, dataset)
-    assert list(preview(search, store, 9))[-1] == (
+    assert planned(store, grid, dataset)[-1] == (
         "2 configurations are there already; a finished trial is not run again"
     )
 

@@ -78,7 +78,7 @@ def test_other_labels_are_another_search(store: Store, table: Table) -> None:
     assert changed.sweep.parent_key == first.sweep.key
     assert changed.taken.said[1:] == (
         "  the data that its trials train on",
-        "0 of its 2 configurations are kept: they are the same in the new search",
+        "none of its 2 configurations is kept: none is the same in the new search",
     )
     assert len(changed.ran) == 2
     assert not set(versions) & {get_run(store, int(trial.run_key or 0)).dataset_key for trial in changed.trials}
@@ -143,7 +143,7 @@ def test_a_trial_that_was_interrupted_goes_on_in_the_edited_sweep(store: Store, 
     assert 0 < engine.n_steps < N_STEPS
     edited = Swept(store, sweep_text(PATIENT, rates(1e-3, 1e-2)), dataset)
     assert edited.sweep.parent_key == first.sweep.key
-    assert edited.taken.said[-1].startswith("1 of its 1 configurations are kept")
+    assert edited.taken.said[-1].startswith("1 of its 1 configuration is kept")
     assert edited.ran[0].mode == "resume"
     assert edited.trials[0].run_key == first.trials[0].run_key
     assert not edited.trials[0].is_reused
