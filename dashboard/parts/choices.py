@@ -17,7 +17,8 @@ def tabs(label: str, options: Sequence[str], *, key: str, write: Callable[[str],
         st.session_state[widget] = chosen
 
     def remember() -> None:
-        st.query_params[key] = st.session_state[widget]
+        if st.session_state[widget] != chosen:  # also called when another page has dropped what was chosen here
+            st.query_params[key] = st.session_state[widget]
 
     answer = st.segmented_control(
         label,

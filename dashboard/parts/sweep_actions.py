@@ -30,7 +30,7 @@ def sweep_actions(source: Source, sweep: Sweep, trials: pd.DataFrame) -> None:
             help="Its trials stop where they can be taken up again. Resume goes on from there.",
         )
         return
-    waiting = _waiting_job(source, sweep)
+    waiting = job_status(source, sweep)
     if waiting is not None:
         st.page_link("views/jobs.py", label=f"A job to go on with it is {waiting}", icon=":material/schedule:")
         worker_hint(source, key="sweep")
@@ -92,8 +92,8 @@ def _device(sweep: Sweep) -> str:
     return str((sweep.recipe.get("training") or {}).get("device") or "auto")
 
 
-def _waiting_job(source: Source, sweep: Sweep) -> str | None:
-    """How the queue stands with a job for this sweep; None where there is none."""
+def job_status(source: Source, sweep: Sweep) -> str | None:
+    """Of a job that goes on with this sweep: queued, paused or running; None where there is none."""
     jobs = work_queries.jobs(source, 200)
     own = jobs[(jobs["kind"] == "sweep") & jobs["status"].isin(("queued", "paused", "running"))]
     own = own[(own["sweep_key"] == sweep.key) | (own["sweep_key"].isna() & (own["name"] == sweep.name))]

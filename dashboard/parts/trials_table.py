@@ -25,7 +25,7 @@ def trials_table(
     `means` are those of `seed_means` over all trials, of which these may be a part.
     """
     require(trials, "trials_table", "status", "number", "seed", "parameters", "cause", "wall_seconds", "rung_value")
-    parameters = parameter_frame(trials)
+    parameters = parameter_frame(trials).reindex(columns=[axis.path for axis in axes])  # these may be without one
     columns: dict[str, Any] = {
         "status": [[status_word(status)] for status in trials["status"]],
         "trial": trial_labels(trials),

@@ -11,6 +11,7 @@ from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal
 from dashboard.triage.reads import Desk
+from dashboard.triage.session import RERUN
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
 from evals.triage.phrases import suggested_text, to_do
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from dashboard.triage.review import Actions
 
 TEXT_PIXELS = 190
-RERUN = "triage-rerun"
-"""In the session when a key has changed the filter: the whole page is to be drawn."""
 PICKED = 9
 """Labels that a digit picks."""
 _FOCUS = """<script>

@@ -11,19 +11,20 @@ from dashboard.formats import count, escape
 from dashboard.parts.drawing import draw
 from dashboard.triage import reads, sentences
 from dashboard.triage.budget import WORTH, expected, found_so_far
-from dashboard.triage.session import LOOKS, MOST_LOOKS, PANEL, Forecast, Review, budget, current_review, set_budget
+from dashboard.triage.session import LOOKS, MOST_LOOKS, RERUN, Forecast, Review, budget, current_review, set_budget
 from dashboard.triage.summary import Summary
 from evals.triage.stopping import Outlook
 
 SECONDS = 2.0
-BAR = "triage-forecast"
 MOST_CURVE = 5
 """The curve is drawn to so many times the budget."""
 
 
-@st.fragment(run_every=SECONDS, key=BAR)
+@st.fragment(run_every=SECONDS)
 def forecast_bar() -> None:
     """Draw it."""
+    if st.session_state.pop(RERUN, False):  # the example is drawn outside of this part of the page
+        st.rerun()
     now = current_review()
     said = reads.summary(now.desk.path, now.desk.triage.key, now.desk.label_names)
     forecast = _forecast(now, said)
@@ -91,5 +92,6 @@ def _when_to_stop(now: Review, said: Summary, whole: Outlook) -> None:
 
 
 def _set_budget() -> None:
-    set_budget(current_review(), int(st.session_state[LOOKS]))
-    st.rerun([BAR, PANEL])
+    if st.session_state[LOOKS] != budget():  # also called for a field that another view has taken away
+        set_budget(current_review(), int(st.session_state[LOOKS]))
+        st.session_state[RERUN] = True

@@ -66,10 +66,10 @@ def _how_measured(desk: Desk, said: Summary) -> None:
                 f"{count(said.n_canaries)} labels were flipped on purpose in a copy, to measure every score on this "
                 "data: average precision of finding wrong labels, with its 95 % interval."
             )
+            names = [reads.voice_name(name, desk.triage) for name in known["score"]]
+            shown = known.assign(score=names, of=_seen(known["in_sample"]))
             st.dataframe(
-                known.assign(score=[reads.voice_name(name, desk.triage) for name in known["score"]], of=_seen(known["in_sample"]))[
-                    ["score", "average_precision", "low", "high", "precision_at_errors", "of"]
-                ],
+                shown[["score", "average_precision", "low", "high", "precision_at_errors", "of"]],
                 column_config={
                     "score": st.column_config.TextColumn("score", width=210),
                     "average_precision": st.column_config.NumberColumn("AP", format="%.3f", width=64),

