@@ -40,6 +40,10 @@ DIVERGENCE_LOST = 0.5
 DIVERGENCE_ERRORS = 6.0
 """And the rise is this many standard errors of such a median: the lowest of many medians is low by chance."""
 
+VALIDATION_DIVERGENCE_FACTOR = 10.0
+"""One evaluation is enough where it is this many times the best: it is a mean over all validation data, and what
+learning by heart does to it takes several evaluations."""
+
 OVERFIT_EVALUATIONS = 2
 """Evaluations in a row above the best: one may be chance, and runs of three to six epochs have few."""
 OVERFIT_RISE = 0.01
@@ -186,6 +190,41 @@ def divergence(steps: Ints, losses: Floats) -> Alert | None:
         f"the loss diverges: {last:.4g} by step {step:,}, {best:.4g} by step {best_step:,}. Stop, and train again from"
         " there with a lower training.learning_rate, more training.warmup or a lower training.max_grad_norm",
         _rounded(loss=last, best=best) | {"best_step": best_step} | _rounded(first=first),
+    )
+
+
+def validation_divergence(steps: Ints, validation: Floats, training: Floats) -> Alert | None:
+    """Whether the loss on validation data has been blown up: an entry an evaluation in each of steps (n,), that loss
+    (n,), and the mean training loss since the evaluation before (n,); nan where it is not known. A short training has
+    too few steps for `divergence`.
+
+    The last is more than VALIDATION_DIVERGENCE_FACTOR times the best before it and above it by more than
+    DIVERGENCE_LOST of what had been gained, and the training loss is not lower than when the best was reached (that
+    would be over-fitting).
+
+    >>> validation_divergence(np.array([0, 8]), np.array([2.4, 1e13]), np.array([np.nan, 1e12])).evidence
+    {'loss': 10000000000000.0, 'best': 2.4, 'best_step': 0}
+    >>> validation_divergence(np.array([0, 8]), np.array([2.4, 9.0]), np.array([np.nan, 9.0])) is None
+    True
+    """
+    known = np.isfinite(validation)
+    steps, validation, training = steps[known], validation[known], training[known]
+    if len(validation) < 2:
+        return None
+    lowest = int(validation[:-1].argmin())
+    first, best, last = float(validation[0]), float(validation[lowest]), float(validation[-1])
+    if not (best > 0 and last > VALIDATION_DIVERGENCE_FACTOR * best and last - best > DIVERGENCE_LOST * (first - best)):
+        return None
+    if training[-1] < training[lowest]:
+        return None
+    step, best_step = int(steps[-1]), int(steps[lowest])
+    return Alert(
+        AlertKind.DIVERGENCE,
+        step,
+        f"the training diverges: the validation loss is {last:.4g} at step {step:,} and was {best:.4g} at step"
+        f" {best_step:,}. Stop, and train again with a lower training.learning_rate, more training.warmup or a lower"
+        " training.max_grad_norm",
+        _rounded(loss=last, best=best) | {"best_step": best_step},
     )
 
 

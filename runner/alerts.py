@@ -4,7 +4,8 @@ import math
 import threading
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from store import Recorder
 MOST_OF_A_KIND = 20
 """Alerts of one rule in one run: after that many a person knows, and the run's events stay readable."""
 
+_BY_VALIDATION = f"{AlertKind.DIVERGENCE} of the validation loss"
 _MOST_POINTS = 500
 _POINTS_A_LOOK = 2 * rules.DIVERGENCE_STRETCH  # new ones between two looks for a divergence, which take 0.2 ms
 
@@ -27,6 +29,7 @@ class Alerts:
         self._lock = threading.Lock()
         self._open: set[str] = set()
         self._n_told: dict[str, int] = {}
+        self._is_silent = False
 
     def note(self, rule: str, alert: Alert | None) -> bool:
         """What a rule says now; None ends its episode. Whether it was told."""
@@ -39,8 +42,18 @@ class Alerts:
                 return False
             self._open.add(rule)
             self._n_told[rule] = n_told + 1
-        self._tell(alert)
+        if not self._is_silent:
+            self._tell(alert)
         return True
+
+    @contextmanager
+    def silently(self) -> Iterator[None]:
+        """Inside, episodes begin and end and nothing is told: it was told before."""
+        self._is_silent = True
+        try:
+            yield
+        finally:
+            self._is_silent = False
 
 
 def record_alert(recorder: Recorder, alert: Alert) -> None:
@@ -57,7 +70,7 @@ class LossWatch:
         self._sorted: list[float] = []  # the same losses
         self._first_loss = math.nan
         self._spike_step: int | None = None
-        self._left_best = math.inf
+        self._left_best = self._left_validation = math.inf
         self._history = _Thinned(_MOST_POINTS)
         self._sum, self._n = 0.0, 0  # of the losses since the last evaluation
         self._evaluations: list[tuple[int, float, float]] = []
@@ -80,10 +93,37 @@ class LossWatch:
         insort(self._sorted, value)
         if math.isnan(self._first_loss) and len(self._sorted) == rules.SPIKE_LEAST:
             self._first_loss = self._sorted[len(self._sorted) // 2]
+        self._follow(step, value)
+        return spike
+
+    def restore(self, losses: Iterable[tuple[int, float]], evaluations: Iterable[tuple[int, float]]) -> None:
+        """What a run that goes on has seen so far, by step; none of it is told again.
+
+        losses: (step, mean over the steps since the entry before), each of which counts as that mean. evaluations:
+        (step, loss on validation data, nan where it is not known).
+        """
+        seen: list[tuple[int, bool, float]] = [(step, True, value) for step, value in evaluations]
+        before = 0
+        for step, mean in losses:
+            if math.isfinite(mean):
+                seen += [(each, False, mean) for each in range(before + 1, step + 1)]
+            before = step
+        seen.sort(key=lambda entry: entry[:2])
+        first = sorted([value for _, is_evaluation, value in seen if not is_evaluation][: rules.SPIKE_LEAST])
+        if len(first) == rules.SPIKE_LEAST:
+            self._first_loss = first[len(first) // 2]
+        with self._alerts.silently():
+            for step, is_evaluation, value in seen:
+                if is_evaluation:
+                    self.evaluated(step, value)
+                else:
+                    self._follow(step, value)
+
+    def _follow(self, step: int, value: float) -> None:
+        """One more step of the curve."""
         self._sum, self._n = self._sum + value, self._n + 1
         if self._history.add(step, value) and len(self._history.losses) % _POINTS_A_LOOK == 0:
             self._look_for_divergence()
-        return spike
 
     def _look_for_divergence(self) -> None:
         """Its episode lasts until the loss has been lower than the best that it left."""
@@ -117,9 +157,17 @@ class LossWatch:
         training = self._sum / self._n if self._n else math.nan
         self._sum, self._n = 0.0, 0
         self._evaluations.append((step, math.nan if validation_loss is None else validation_loss, training))
-        steps, validation, trained = zip(*self._evaluations, strict=True)
-        alert = rules.overfitting(np.array(steps), np.array(validation), np.array(trained))
-        self._alerts.note(AlertKind.OVERFITTING, alert)
+        steps, validation, trained = (np.array(column) for column in zip(*self._evaluations, strict=True))
+        known = validation[np.isfinite(validation)]
+        best = float(known.min()) if len(known) else math.inf
+        if best < self._left_validation:  # the episodes of both last until there is a new best
+            self._alerts.note(AlertKind.OVERFITTING, None)
+            self._alerts.note(_BY_VALIDATION, None)
+        self._left_validation = best
+        for rule, look in ((AlertKind.OVERFITTING, rules.overfitting), (_BY_VALIDATION, rules.validation_divergence)):
+            alert = look(steps, validation, trained)
+            if alert is not None:
+                self._alerts.note(rule, alert)
 
     def logged(self, step: int, values: Mapping[str, float]) -> None:
         """Metrics that a script logged: its losses are told by their names."""

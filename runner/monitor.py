@@ -1,6 +1,7 @@
 """What watches one training: its flight recorder, its alerts and its watchdog, behind one narrow interface.
 
-The trainer tells what happens (`waiting`, `begin`, `add_loss`, `end`, `evaluated`, `resting`); everything else is here.
+The trainer tells what happens (`waiting`, `begin`, `add_loss`, `end`, `evaluated`, `resting`, and `restore` where a run
+goes on); everything else is here.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from runner.alerts import Alerts, LossWatch, record_alert
 from runner.causes import Interrupted
 from runner.flight import FlightRecorder, Number
 from runner.watchdog import Watchdog
-from store import FlightKind, Recorder
+from store import FlightKind, Recorder, list_metrics, list_scores
 from store.runs import run_files
 
 _FLIGHTS = {AlertKind.SPIKE: FlightKind.SPIKE, AlertKind.NOT_FINITE: FlightKind.NOT_FINITE}
@@ -87,6 +88,16 @@ class Monitor:
         if self._flight is not None:
             self._flight.flush()
         self._losses.evaluated(step, validation_loss)
+
+    def restore(self, step: int) -> None:
+        """The run goes on after this step: know of its losses up to there."""
+        store, key = self._recorder.store, self._recorder.run.key
+        losses, scores = list_metrics(store, [key], ["train/loss"]), list_scores(store, [key])
+        losses = losses[losses["step"] <= step]
+        scores = scores[(scores["split"] == "validation") & (scores["metric"] == "loss") & (scores["step"] <= step)]
+        self._losses.restore(
+            *(list(zip(f["step"].tolist(), f["value"].tolist(), strict=True)) for f in (losses, scores))
+        )
 
     # its own doings ------------------------------------------------------------------------------------------------
 

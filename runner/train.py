@@ -153,6 +153,8 @@ def train_recorded(
             if features:
                 experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
             trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress, start, control)
+            if start.intact is not None:
+                trainer.monitor.restore(start.intact.checkpoint.step)
             with trainer.monitor:
                 _fit(trainer, recorder, meter, progress, start)
             if recipe.recording.embeddings:

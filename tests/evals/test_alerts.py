@@ -20,6 +20,7 @@ from evals.alerts import (
     overfitting,
     slow_loader,
     stall,
+    validation_divergence,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -131,6 +132,30 @@ def test_overfitting(validation: list[float], training: list[float], is_over: bo
         assert "over-fitting: the validation loss was 0.5 at step" in found.message
 
 
+@pytest.mark.parametrize(
+    ("validation", "training", "is_diverging"),
+    [
+        ([2.4, 1e13], [NAN, 1e12], True),
+        ([2.4, 2.0, 24.0], [NAN, 2.0, 2.0], True),
+        ([2.4, 2.0, 19.0], [NAN, 2.0, 9.0], False),  # less than ten times the best
+        ([2.4, 0.01, 0.9], [NAN, 0.1, 0.5], False),  # near zero ten times is little: most of what was gained is kept
+        ([2.4, 0.01, 1.3], [NAN, 0.1, 0.5], True),
+        ([2.4, 0.1, 3.0], [NAN, 0.1, 0.01], False),  # the training loss fell: over-fitting
+        ([2.4, NAN, 30.0], [NAN, NAN, 9.0], True),
+        ([0.0, 1.0], [1.0, 1.0], False),
+        ([-5.0, 1.0], [1.0, 1.0], False),  # ten times a negative number means nothing
+        ([2.4], [NAN], False),
+        ([], [], False),
+    ],
+)
+def test_a_validation_loss_that_is_blown_up(validation: list[float], training: list[float], is_diverging: bool) -> None:
+    found = validation_divergence(np.arange(len(validation)), np.array(validation), np.array(training))
+    assert (found is not None) == is_diverging
+    if found is not None:
+        assert found.kind is AlertKind.DIVERGENCE
+        assert f"the validation loss is {validation[-1]:.4g} at step {len(validation) - 1}" in found.message
+
+
 def test_a_stall_is_twenty_steps_and_a_minute() -> None:
     usual = np.full(10, 4.0)
     assert stall(80.0, usual, step=7, is_waiting=False) is None
@@ -191,6 +216,7 @@ def test_no_rule_ever_raises_and_evidence_fits_into_json(
         lambda: loss_spike(steps, losses, first_loss=number),
         lambda: divergence(steps, losses),
         lambda: overfitting(two, *pair),
+        lambda: validation_divergence(two, *pair),
         lambda: stall(number, losses, step=None, is_waiting=is_waiting),
         lambda: slow_loader(*pair, step=1),
     ]

@@ -119,6 +119,39 @@ def test_overfitting_uses_the_mean_training_loss_between_evaluations(watch: Loss
     assert told[0].evidence == {"loss": 0.9, "best": 0.7, "best_step": 20, "training": 0.305}
 
 
+def epochs(watch: LossWatch, losses: list[tuple[float, float]]) -> None:
+    for i, (training, validation) in enumerate(losses, start=1):
+        watch.loss(i, training)
+        watch.evaluated(i, validation)
+
+
+def test_overfitting_lasts_until_there_is_a_new_best(watch: LossWatch, told: list[Alert]) -> None:
+    up_and_down = [0.7, 0.5, 0.6, 0.7, 0.65, 0.7, 0.8, 0.6, 0.7, 0.8]  # one episode
+    again = [0.4, 0.5, 0.6, 0.55, 0.7]
+    epochs(watch, [(1 - 0.05 * i, loss) for i, loss in enumerate([*up_and_down, *again])])
+    assert kinds(told) == [("over-fitting", 4), ("over-fitting", 13)]
+
+
+def test_a_validation_loss_that_is_blown_up_is_told_once(watch: LossWatch, told: list[Alert]) -> None:
+    watch.evaluated(0, 2.4)
+    epochs(watch, [(2.0 * 30**i, 2.4 * 40**i) for i in range(1, 9)])
+    assert kinds(told) == [("divergence", 1)]
+
+
+def test_what_was_seen_before_a_resume_is_known_and_not_told_again(watch: LossWatch, told: list[Alert]) -> None:
+    watch.restore([(50, 2.4), (100, 0.01), (150, 0.001)], [(0, 2.5), (50, 0.12), (100, 0.2), (150, 0.3)])
+    for step in range(151, 200):
+        watch.loss(step, 0.0001)
+    watch.loss(200, 0.5)  # far above the last ones, and less than a quarter of the first
+    watch.evaluated(200, 0.4)
+    assert told == []
+    watch.loss(201, 0.7)
+    for step, loss in ((250, 0.1), (300, 0.2), (350, 0.3)):
+        watch.loss(step, 0.0001)
+        watch.evaluated(step, loss)
+    assert kinds(told) == [("loss spike", 201), ("over-fitting", 350)]
+
+
 @pytest.mark.parametrize(
     ("name", "role"),
     [

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import runner.pauses
 import runner.trainer
 from benchmarks.tiny import BERT
+from runner.alerts import LossWatch
 from runner.errors import ModelError
 from runner.progress import make_progress
 from runner.resume import NotResumable, resume
@@ -241,6 +242,24 @@ def test_a_paused_run_ends_the_same(kit: Kit, store: Store, whole: Callable[...,
     ended = go_on(store, run)
     assert [s.start_step for s in list_segments(store, run.key)] == [0, 5]
     assert differences(everything(store, ended), whole(**settings)) == []
+
+
+def test_the_alerts_know_what_was_seen_before(kit: Kit, store: Store) -> None:
+    run = killed(kit, store, before("training_step", 7), **STEPS)
+    seen: list[LossWatch] = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = LossWatch.restore
+
+        def restore(self: LossWatch, *arguments: Any) -> None:
+            seen.append(self)
+            original(self, *arguments)
+
+        patch.setattr(LossWatch, "restore", restore)
+        go_on(store, run)
+    (watch,) = seen
+    validation = [e for e in list_evaluations(store, run.key) if e.split == "validation"]
+    assert [step for step, _, _ in watch._evaluations] == [e.step for e in validation] == [0, 2, 4, 6, 8, 9]
+    assert watch._history.steps == [1, 2, 3, 4, 7, 8, 9]  # the loss was logged at 4, and the run went on from 6
 
 
 # No evaluation improves on the first.
