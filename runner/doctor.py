@@ -19,6 +19,7 @@ DAMAGE = "damage"
 """The subject of findings that mean that the store must not be written to before it is repaired."""
 
 _LOW_DISK_BYTES = 5e9
+_SHOWN = 10  # checkpoints that are named, and files of one
 _PACKAGES = ("torch", "transformers", "peft", "datasets", "bitsandbytes", "sqlite-utils", "streamlit")
 
 
@@ -82,6 +83,36 @@ def examine_leftovers(store: Store) -> list[Finding]:
         text = f"{len(leftovers)} × {leftovers[0].what}{taking}: {names}. --repair {leftovers[0].remedy}"
         findings.append(Finding("leftovers", "broken" if kind in ("damaged", "unmounted") else "note", text))
     return findings
+
+
+def examine_checkpoints(store: Store, *, thorough: bool) -> list[Finding]:
+    """Whether the checkpoints are what was written: by their sizes, and by their hashes where `thorough`."""
+    from runner.checkpoint_health import check_checkpoints
+
+    health = check_checkpoints(store, thorough=thorough)
+    if not health.n_checkpoints:
+        return []
+    findings = [
+        Finding(
+            "checkpoints",
+            "broken",
+            f"{run.name} ({run.id}), step {checkpoint.step:,}: {'; '.join(texts[:_SHOWN])}. Put it back from a backup; "
+            "a resume passes it over, or begins anew with --from-start",
+        )
+        for run, checkpoint, texts in health.wrong[:_SHOWN]
+    ]
+    if len(health.wrong) > _SHOWN:
+        findings.append(Finding("checkpoints", "broken", f"and {len(health.wrong) - _SHOWN:,} more"))
+    how = (
+        f"{health.bytes_read / 1e6:,.1f} MB read and compared with their hashes"
+        if thorough
+        else "sizes compared; without --quick their files are read and compared with their hashes"
+    )
+    n_wrong = f", {len(health.wrong):,} not what was written" if health.wrong else ""
+    return [
+        Finding("checkpoints", "note" if health.wrong else "good", f"{health.n_checkpoints:,}{n_wrong}; {how}"),
+        *findings,
+    ]
 
 
 def _spool(report: SpoolReport) -> Finding:

@@ -21,7 +21,7 @@ _SHOWN = 10  # leftovers of one kind that are named
 
 
 @click.command("doctor")
-@click.option("--quick", is_flag=True, help="Skip reading every page of the store.")
+@click.option("--quick", is_flag=True, help="Skip reading every page of the store and every checkpoint.")
 @click.option("--repair", is_flag=True, help="Put right what is wrong with the store; a damaged file is kept.")
 @click.option("--remove-orphans", is_flag=True, help="With --repair: remove folders that belong to nothing.")
 @json_option
@@ -38,7 +38,9 @@ def command(quick: bool, repair: bool, remove_orphans: bool, as_json: bool, stor
         raise click.UsageError("--remove-orphans goes with --repair; `runner doctor` alone lists them.")
     path = default_store(store_path)
     done = _repair(path, remove_orphans=remove_orphans, as_json=as_json) if repair else None
-    findings = examine_machine(path.expanduser().absolute().parent) + _examine(path, thorough=not quick and not repair)
+    findings = examine_machine(path.expanduser().absolute().parent) + _examine(
+        path, thorough=not quick and not repair, reads_checkpoints=not quick
+    )
     if as_json:
         listed = [asdict(finding) for finding in findings]
         echo_json({"repair": _as_json(done), "findings": listed} if done else listed)
@@ -52,9 +54,9 @@ def command(quick: bool, repair: bool, remove_orphans: bool, as_json: bool, stor
         sys.exit(1)
 
 
-def _examine(path: Path, *, thorough: bool) -> list["Finding"]:
+def _examine(path: Path, *, thorough: bool, reads_checkpoints: bool) -> list["Finding"]:
     """What there is to say of the store. One that is damaged is not written to."""
-    from runner.doctor import DAMAGE, Finding, examine_leftovers, examine_store
+    from runner.doctor import DAMAGE, Finding, examine_checkpoints, examine_leftovers, examine_store
     from store import StoreError, open_store
 
     if not path.expanduser().exists():
@@ -64,7 +66,8 @@ def _examine(path: Path, *, thorough: bool) -> list["Finding"]:
         findings = examine_store(store, thorough=thorough)
         if any(finding.subject == DAMAGE for finding in findings):
             return findings
-        return examine_store(reconciled(store), thorough=False) + examine_leftovers(store)
+        findings = examine_store(reconciled(store), thorough=False)
+        return findings + examine_checkpoints(store, thorough=reads_checkpoints) + examine_leftovers(store)
     except StoreError as error:  # that it cannot be opened is what one asks a doctor for
         return [Finding("store", "broken", str(error))]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.files import folder_bytes
 from runner.repair import repair_store
 from store import NewRun, Recorder, Status, Store, check_store, get_run, list_checkpoints, open_store, record_run
 from tests.runner.conftest import Trained
@@ -59,6 +60,29 @@ def test_nothing_to_repair(trained: Callable[[str], Trained], tmp_path: Path, sh
     code, out, _ = shell(store.path, "doctor", "--repair")
     assert code == 0, out
     assert "nothing had to be repaired" in out
+
+
+@pytest.mark.parametrize("harm", ["altered", "longer"])
+def test_a_checkpoint_that_is_not_what_was_written_is_broken(
+    trained: Callable[[str], Trained], tmp_path: Path, shell: Shell, harm: str
+) -> None:
+    store, run = own_copy(trained, tmp_path)
+    known = checkpoints(store, run)
+    store.close()
+    n_bytes = sum(folder_bytes(store.files / each.path) for each in known)
+    code, out, _ = shell(store.path, "doctor")
+    assert code == 0, out
+    assert f"{len(known)}; {n_bytes / 1e6:,.1f} MB read and compared with their hashes" in out
+    file = store.files / known[-1].path / "head.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content) + (b"0" if harm == "longer" else b""))
+    for options in ([], ["--quick"], ["--repair"], ["--repair", "--quick"]):
+        code, out, _ = shell(store.path, "doctor", *options)
+        is_seen = harm == "longer" or "--quick" not in options
+        assert code == is_seen, out
+        assert ("1 broken" in out) == is_seen
+        assert (f"{run.name} ({run.id}), step {known[-1].step}: {store.files / known[-1].path}" in out) == is_seen
 
 
 def test_everything_at_once(trained: Callable[[str], Trained], tmp_path: Path, shell: Shell) -> None:
