@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evals.dynamics import area_under_margin, decode
 from runner.recipe import LoadedRecipe, parse_recipe
-from store import Run, Store, get_dataset, iter_dynamics, read_rows, read_targets
+from store import Dataset, Run, Store, Triage, get_dataset, iter_dynamics, read_column, read_rows, read_targets
 
 METHODS = ("head", "lora")
 
@@ -57,10 +58,22 @@ def find_planted(store: Store, run: Run) -> Found:
     """Rank the training examples by their area under the margin, lowest first, and count the planted errors on top."""
     assert run.dataset_key is not None
     dataset = get_dataset(store, run.dataset_key)
-    names = dataset.label_names or ()
     given = read_targets(store, dataset, "train")
     margins = np.stack([decode(row.words, row.n_classes, given).margin_logit for row in iter_dynamics(store, run.key)])
-    order = np.argsort(area_under_margin(margins))
+    return _found(store, dataset, -area_under_margin(margins))
+
+
+def find_queued(store: Store, triage: Triage) -> Found:
+    """Count the planted errors at the top of a triage's queue."""
+    dataset = get_dataset(store, triage.dataset_key)
+    risk = read_column(store, triage.key, "train", "risk")
+    assert risk is not None, "a finished triage of labelled data has a queue"
+    return _found(store, dataset, risk)
+
+
+def _found(store: Store, dataset: Dataset, risk: NDArray[np.floating]) -> Found:
+    given, names = read_targets(store, dataset, "train"), dataset.label_names or ()
+    order = np.argsort(-risk, kind="stable")
     rows = read_rows(store, dataset, "train", limit=len(given))
     is_planted = np.array([m["true_label"] != names[t] for m, t in zip(rows["metadata"], given, strict=True)])
     n_planted = int(is_planted.sum())

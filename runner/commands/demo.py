@@ -26,9 +26,9 @@ def command(quiet: bool, store_path: Path | None) -> None:
     from runner.quiet import quiet_libraries
 
     quiet_libraries()
-    from runner.demo import METHODS, demo_recipe, find_planted, found_text
+    from runner.demo import METHODS, demo_recipe, find_planted, find_queued, found_text
     from runner.train import train
-    from store import get_cost, list_scores
+    from store import get_cost, latest_triage, list_scores
 
     runs = [train(demo_recipe(method), store, make_progress("quiet" if quiet else "auto")) for method in METHODS]
     failed = [run for run in runs if run.status != "finished"]
@@ -52,6 +52,12 @@ def command(quiet: bool, store_path: Path | None) -> None:
     click.echo("\nWhat both say of the data, not knowing what was planted:\n")
     if code := look_at_data(store, runs[-1], "quiet" if quiet else "auto"):
         sys.exit(code)
+    triage = latest_triage(store, int(runs[-1].dataset_key or 0))
+    if triage is not None:
+        queued = find_queued(store, triage)
+        click.echo(
+            f"Of the first {queued.n_planted} in the queue {queued.n_found} were planted ({queued.precision:.0%})."
+        )
     runner = runner_command()
     click.echo(
         f"""

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from evals.triage.duplicates import normalise
 from evals.triage.folds import assign_folds
-from evals.triage.members import word_opinions
+from evals.triage.linear import linear_opinion
+from evals.triage.members import one_hot, word_opinions
+from evals.triage.voices import N_FOLDS
 from runner.interrupts import Interrupts
 from runner.progress import Progress
 from runner.triage.embedding import Encoder, Vectors, embed
 from runner.triage.identity import Identity, Options
 from runner.triage.rows import Rows, read_all
 from runner.triage.sources import Sources
-from runner.triage.voices import N_FOLDS, Heads
+from runner.triage.voices import Heads
 from store import Dataset, Store, get_evaluation, read_answers, read_opinion
 
 
@@ -82,16 +84,19 @@ class Context:
         return self.vectors[: self.rows.n_train]
 
     @cached_property
-    def heads(self) -> Heads:
+    def copies(self) -> NDArray[np.int64]:
+        """(n_train,) a number for each different training text: copies are held out together."""
         numbers: dict[str, int] = {}
         train = self.rows.texts[: self.rows.n_train]
-        groups = np.array([numbers.setdefault(normalise(text), len(numbers)) for text in train], dtype=np.int64)
+        return np.array([numbers.setdefault(normalise(text), len(numbers)) for text in train], dtype=np.int64)
+
+    @property
+    def heads(self) -> Heads:
         vectors = self.blind_vectors
         return Heads(
             self.store,
             self.dataset,
             None if vectors is None else vectors.astype(np.float32),
-            groups,
             self.sources.runs,
             self.options.seed,
             self.progress,
@@ -99,24 +104,38 @@ class Context:
         )
 
     @cached_property
-    def opinions_made(self) -> Mapping[str, NDArray[np.floating[Any]]]:
-        """All opinions that the audit does not make itself, by name: those of the store, and of heads."""
-        stored = {
+    def crossvals(self) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """Opinions of the store by name, log-probabilities (n_train, n_classes)."""
+        return {
             f"crossval@{each.id}": read_opinion(self.store, each.key).astype(np.float32)
             for each in self.identity.opinions
         }
-        return {**stored, **self.heads.opinions(self.given)}
 
     @cached_property
-    def out_of_fold(self) -> NDArray[np.floating[Any]] | None:
-        """(n_train, n_classes) log-probabilities that detectors look at: the first of `opinions_made`, else words."""
+    def log_probs(self) -> NDArray[np.floating[Any]] | None:
+        """(n, n_classes): what detectors look at, None where nothing can be judged.
+
+        Of training examples out of fold, by the newest cross-validation, else a linear model on the vectors, else the
+        words; of the others by that linear model, fitted on all training examples; nan = not known.
+        """
         if not self.has_labels:
             return None
-        for opinion in self.opinions_made.values():
-            return opinion
-        folds = assign_folds(self.given, N_FOLDS, groups=self.heads.groups, seed=self.options.seed)
-        texts = self.rows.texts[: self.rows.n_train]
-        return word_opinions(texts, self.given, folds, self.n_classes, seed=self.options.seed)["words"]
+        rows = self.rows
+        train = slice(0, rows.n_train)
+        folds = np.full(len(rows), N_FOLDS)
+        folds[train] = assign_folds(self.given, N_FOLDS, groups=self.copies, seed=self.options.seed)
+        given = np.where(np.arange(len(rows)) < rows.n_train, rows.labels, -1)  # the others teach nothing
+        if self.blind_vectors is not None and self.vectors is not None:
+            targets = one_hot(given, self.n_classes)
+            found = linear_opinion(self.vectors.astype(np.float32), targets, given, folds, seed=self.options.seed)
+        else:
+            found = np.full((len(rows), self.n_classes), np.nan, dtype=np.float32)
+            of_words = word_opinions(rows.texts[train], self.given, folds[train], self.n_classes)
+            found[train] = of_words["naive_bayes"]
+        for opinion in self.crossvals.values():
+            found[train] = opinion
+            break
+        return found
 
     def predicted(self, split: str) -> NDArray[np.int64] | None:
         """What the newest run that evaluated a split predicted there, (n,), -1 = none."""

@@ -135,10 +135,10 @@ def _classes(summary: Mapping[str, Any]) -> Html:
     rows = [
         [
             escape(str(row["label"])),
-            _number(row["n"], 0),
-            _number(row["n_errors"], 0),
-            percent(row["rate"]),
-            f"{percent(row['low'])} to {percent(row['high'])}",
+            _number(row.get("n"), 0),
+            _number(row.get("n_errors"), 0),
+            percent(row.get("rate")),
+            f"{percent(row.get('low'))} to {percent(row.get('high'))}",
         ]
         for row in classes
     ]
@@ -186,10 +186,10 @@ def _findings(store: Store, triage: Triage, dataset: Dataset) -> Iterator[Html]:
     """Each kind with its worst examples or groups; label errors have a section of their own."""
     counts = count_findings(store, triage.key)
     for detector in DETECTORS:
-        n = (triage.summary.get("findings") or {}).get(detector.kind, 0)
+        where = counts[counts["kind"] == detector.kind]
+        n = int(where["n"].sum()) or len(list_groups(store, triage.key, detector.kind))
         if not n or detector.kind == "label_error":
             continue
-        where = counts[counts["kind"] == detector.kind]
         splits = ", ".join(f"{n:,} in {split}" for split, n in zip(where["split"], where["n"], strict=True))
         yield f"<h3>{escape(counted(detector.kind, n))}</h3>"
         yield f'<p class="quiet">{escape(splits + ". " if splits else "")}{escape(detector.to_do)}</p>'
@@ -245,10 +245,10 @@ def _scores(triage: Triage) -> Html:
     rows = [
         [
             _score_name(row["score"], triage, is_default=row["score"] == labels["default"]),
-            _number(row["average_precision"]),
-            f"{_number(row['low'])} to {_number(row['high'])}",
-            _number(row["precision_at_100"]),
-            _number(row["precision_at_errors"]),
+            _number(row.get("average_precision")),
+            f"{_number(row.get('low'))} to {_number(row.get('high'))}",
+            _number(row.get("precision_at_100")),
+            _number(row.get("precision_at_errors")),
             "yes" if row.get("in_sample") else "no",
         ]
         for row in scores
@@ -256,10 +256,11 @@ def _scores(triage: Triage) -> Html:
     if not rows:
         return ""
     note = (
-        f"By {n:,} labels that were flipped on purpose in a copy, which was trained on and thrown away. "
-        f"The queue is sorted by {labels['default']}. Real errors may be harder to see."
+        f"By {n:,} labels that were flipped on paper; scores that saw the labels, by those of them that were flipped "
+        f"in a copy, which was trained on and thrown away. The queue is sorted by {labels['default']}. Real errors may "
+        "be harder to see."
         if n
-        else "No labels were flipped on purpose, so nothing was measured."
+        else "No labels were flipped, so nothing was measured."
     )
     headers = ["score", "average precision", "95 % interval", "precision at 100", "at the errors", "saw the labels"]
     return f'<p class="quiet">{escape(note)}</p>' + table_html(headers, rows, numbers=(1, 2, 3, 4))

@@ -43,7 +43,7 @@ def of_labels(summary: Mapping[str, Any]) -> str:
 
     >>> print(of_labels({"n": 900, "labels": {"n_labelled": 900, "n_errors": {"value": 61, "low": 52, "high": 70},
     ...     "noise": {"value": 0.068, "low": 0.06, "high": 0.08}, "pairs": [{"given": "a", "likely": "b", "n": 21}]}}))
-    About 61 (52 to 70) of 900 labels are wrong, 6.8 % (5.9 to 7.8 %); most often a that should be b (21).
+    About 61 (52 to 70) of 900 labels are wrong, 6.8 % (6.0 to 8.0 %); most often a that should be b (21).
     """
     labels = summary.get("labels")
     if not labels:
@@ -82,13 +82,13 @@ def of_scores(summary: Mapping[str, Any]) -> str:
         return ""
     n, said = labels["canaries"]["n"], f"The queue is sorted by {labels['default']}"
     if not n:
-        return f"{said}; no score was measured on canaries."
+        return f"{said}; no score was measured."
     row = next((row for row in labels["scores"] if row["score"] == labels["default"]), None)
     if row is None or row["average_precision"] is None:
-        return f"{said}, which {n:,} canaries did not measure."
+        return f"{said}, which was not measured."
     return (
-        f"{said}: by {n:,} labels flipped on purpose its average precision is {row['average_precision']:.2f}"
-        f" ({row['low']:.2f} to {row['high']:.2f})."
+        f"{said}: measured on {n:,} labels that were flipped on paper, its average precision is"
+        f" {row['average_precision']:.2f} ({row['low']:.2f} to {row['high']:.2f})."
     )
 
 
@@ -101,13 +101,17 @@ def of_yield(summary: Mapping[str, Any]) -> str:
     curve = labels["yield"]
     n_looks = min((looks for looks in LOOKS if looks >= errors), default=LOOKS[-1])
     n_looks = min(n_looks, summary.get("n") or n_looks)
-    if any(value is None for value in curve["n_found"]):
+    found, low, high = (_at(n_looks, curve["n_reviewed"], curve[name]) for name in ("n_found", "low", "high"))
+    if found is None:
         return ""
-    found, low, high = (
-        float(np.interp(n_looks, curve["n_reviewed"], curve[name])) for name in ("n_found", "low", "high")
-    )
-    ends = f"{low:,.0f} to {high:,.0f}"
-    return f"About {found:,.0f} ({ends}) of the first {n_looks:,} in the queue are expected to be wrong."
+    ends = "" if low is None or high is None else f" ({low:,.0f} to {high:,.0f})"
+    return f"About {found:,.0f}{ends} of the first {n_looks:,} in the queue are expected to be wrong."
+
+
+def _at(n: int, places: Sequence[float], values: Sequence[float | None]) -> float | None:
+    """A curve's value; None where it is not known."""
+    known = [value for value in values if value is not None]
+    return float(np.interp(n, places, known)) if len(known) == len(places) > 0 else None
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:

@@ -11,17 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evals.triage.audit import LabelAudit, NothingToAudit, label_audit
-from evals.triage.coverage import train_neighbours
+from evals.triage.coverage import K, train_neighbours
 from evals.triage.detection import Findings, find_all
 from evals.triage.findings import get_detector
 from evals.triage.inputs import Inputs
 from evals.triage.layout import data_map
 from evals.triage.neighbours import Neighbours
 from evals.triage.regions import find_regions
+from evals.triage.voices import N_NEIGHBOURS
 from runner.triage.context import Context
 from runner.triage.dynamics import has_dynamics, run_risks
 from runner.triage.embedding import count_tokens
-from runner.triage.heads import head_predictions
 from runner.triage.summary import findings_summary, labels_summary
 from runner.triage.voices import listened_to, named
 from store import list_columns, read_column
@@ -75,7 +75,7 @@ def neighbours(context: Context, triage_key: int) -> Written:
         return Written()
     rows = context.rows
     vectors = context.vectors.astype(np.float32)
-    found = train_neighbours(vectors, rows.split_names == "train")
+    found = train_neighbours(vectors, rows.split_names == "train", N_NEIGHBOURS)
     region = find_regions(vectors, seed=context.options.seed).region.astype(np.int16)
     columns: dict[tuple[str, str], Column] = {}
     for split in rows.splits:
@@ -100,7 +100,9 @@ def labels(context: Context, triage_key: int) -> Written:
             context.n_classes,
             texts=context.rows.texts[: context.rows.n_train],
             embeddings=None if vectors is None else vectors.astype(np.float32),
-            opinions=context.opinions_made,
+            neighbours=None if vectors is None else _stored_neighbours(context, triage_key, of_train=True),
+            groups=context.copies,
+            opinions=context.crossvals,
             in_sample=in_sample,
             retrain=context.heads.on_copy,
             with_canaries=context.options.with_canaries,
@@ -178,7 +180,7 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
     rows, n = context.rows, len(context.rows)
     columns = {name: _train_column(context, triage_key, name) for name in _OF_LABELS}
     has_risk = columns["risk"] is not None
-    log_probs = _log_probs(context)
+    log_probs = context.log_probs
     counted = count_tokens(context.sources, rows)
     return Inputs(
         n,
@@ -197,7 +199,7 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
         n_voices=_filled(columns["n_voices"], n, -1) if has_risk else None,
         n_tokens=counted.n_tokens if counted else None,
         max_length=counted.max_length if counted else None,
-        found_neighbours=_stored_neighbours(context, triage_key),
+        found_neighbours=_stored_neighbours(context, triage_key, k=K),
     )
 
 
@@ -217,22 +219,6 @@ def _filled(column: Column | None, n: int, missing: float) -> Column:
     return found
 
 
-def _log_probs(context: Context) -> NDArray[np.floating[Any]] | None:
-    """(n, n_classes): out of fold for training examples, by a head fitted on all of those for the others."""
-    of_train = context.out_of_fold
-    if of_train is None:
-        return None
-    rows = context.rows
-    found = np.full((len(rows), context.n_classes), np.nan, dtype=np.float32)
-    found[: rows.n_train] = of_train
-    blind, vectors = context.blind_vectors, context.vectors
-    if blind is not None and vectors is not None and len(rows) > rows.n_train:
-        found[rows.n_train :] = head_predictions(
-            blind.astype(np.float32), context.given, vectors[rows.n_train :].astype(np.float32), context.n_classes
-        )
-    return found
-
-
 def _predicted(context: Context, log_probs: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     """(n,) the likeliest label, -1 = not known; of other splits what a run said, where one did."""
     is_known = ~np.isnan(log_probs).any(axis=1)
@@ -244,16 +230,19 @@ def _predicted(context: Context, log_probs: NDArray[np.floating[Any]]) -> NDArra
     return found
 
 
-def _stored_neighbours(context: Context, triage_key: int) -> Neighbours | None:
-    """What the step `neighbours` wrote, of all rows."""
+def _stored_neighbours(
+    context: Context, triage_key: int, *, k: int = N_NEIGHBOURS, of_train: bool = False
+) -> Neighbours | None:
+    """What the step `neighbours` wrote, of all rows or of the training examples: the nearest k."""
+    splits = ("train",) if of_train else context.rows.splits
     pieces = [
-        [read_column(context.store, triage_key, split, name) for split in context.rows.splits]
+        [read_column(context.store, triage_key, split, name) for split in splits]
         for name in ("neighbours", "neighbour_similarity")
     ]
     if any(piece is None for column in pieces for piece in column):
         return None
     rows, similarity = (np.concatenate([piece for piece in column if piece is not None]) for column in pieces)
-    return Neighbours(rows.astype(np.int64), similarity)
+    return Neighbours(rows[:, :k].astype(np.int64), similarity[:, :k])
 
 
 def _finding_rows(found: Findings, context: Context) -> pd.DataFrame:

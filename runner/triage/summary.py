@@ -21,7 +21,7 @@ def labels_summary(
     noise: share of wrong labels with its interval. n_errors: how many that are. by_class: label, n, n_errors, rate,
     low, high. pairs: given, likely, n, low, high. scores: what the canaries say of each, and whether it is in-sample.
     default: the score that the queue is sorted by. voices: opinions that were listened to. yield: errors found after
-    so many looks. canaries: how many, of which kinds.
+    so many looks. canaries: how many labels were flipped on paper, how many of those in the copy, of which kinds.
     """
     noise = audit.noise
     n_errors = {"value": noise.value * noise.n, "low": noise.low * noise.n, "high": noise.high * noise.n}
@@ -42,6 +42,7 @@ def labels_summary(
         "yield": {name: np.round(audit.curve[name].to_numpy(), _CURVE_DIGITS).tolist() for name in _CURVE},
         "canaries": {
             "n": len(audit.canaries.rows),
+            "n_planted": int(audit.canaries.is_planted.sum()),
             "kinds": {str(kind): int(n) for kind, n in kinds.value_counts().items()},
             "seed": seed,
         },

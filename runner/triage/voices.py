@@ -1,4 +1,4 @@
-"""The voices of heads about any labels of the training examples: these, or a copy with canaries in it."""
+"""What heads say of the labels that they are trained on: the labels as they are, or a copy with canaries in it."""
 
 import io
 from collections.abc import Mapping
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from evals.triage.audit import Voices
 from evals.triage.dynamics import risks
-from evals.triage.folds import assign_folds
 from runner.crossval.aside import recipe_aside, trained_aside
 from runner.errors import UserError
 from runner.experiment import prepare
@@ -19,12 +18,11 @@ from runner.resume import read_recorded
 from runner.shared import Shared
 from runner.train import frozen_features
 from runner.triage.dynamics import LISTENED_TO, run_risks
-from runner.triage.heads import head_dynamics, head_opinion
+from runner.triage.heads import head_dynamics
 from store import Dataset, Run, Store
 
 HEAD = "head"
 """The name of the voice of a head on vectors of a frozen encoder."""
-N_FOLDS = 5
 MOST_RETRAINED = 2
 """Runs of method head that are trained again on a copy: the newest. The scores of the others are not measured."""
 
@@ -33,27 +31,18 @@ Risks = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Heads:
-    """Makes the voices that take seconds.
+    """Trains what takes seconds.
 
-    vectors (n_train, d): of an encoder that saw no label, or None. groups (n_train,): copies of a text have one number
-    and are held out together. runs: those listened to.
+    vectors (n_train, d): of an encoder that saw no label, or None. runs: those listened to.
     """
 
     store: Store
     dataset: Dataset
     vectors: NDArray[np.floating] | None
-    groups: NDArray[np.int64]
     runs: tuple[Run, ...]
     seed: int
     progress: Progress
     interrupts: Interrupts
-
-    def opinions(self, given: NDArray[np.int64]) -> Risks:
-        """Log-probabilities out of fold (n_train, n_classes), by name; {} without vectors."""
-        if self.vectors is None:
-            return {}
-        folds = assign_folds(given, N_FOLDS, groups=self.groups, seed=self.seed)
-        return {HEAD: head_opinion(self.vectors, given, folds, self._n_classes, seed=self.seed)}
 
     def in_sample(self, given: NDArray[np.int64]) -> Risks:
         """What one head trained on all these labels says of them, by name; {} without vectors."""
@@ -63,7 +52,7 @@ class Heads:
         return named({str(name): table[name].to_numpy(dtype=np.float32) for name in table}, HEAD)
 
     def on_copy(self, labels: NDArray[np.int64]) -> Voices:
-        """All of it about a copy of the labels, and the runs of method head trained again on it."""
+        """The same of a copy of the labels, with the runs of method head trained again on it."""
         in_sample = self.in_sample(labels)
         heads = [run for run in self.runs if run.method == "head" and run.recipe is not None]
         for run in heads[:MOST_RETRAINED]:
@@ -71,7 +60,7 @@ class Heads:
                 in_sample |= named(self._train_again(run, labels), run.id)
             except UserError as problem:  # its model is gone, say: then its scores are not measured
                 self.progress.warning(f"{run.name} ({run.id}) cannot be trained on the copy with canaries: {problem}")
-        return Voices(self.opinions(labels), listened_to(in_sample))
+        return Voices(in_sample=listened_to(in_sample))
 
     @property
     def _n_classes(self) -> int:

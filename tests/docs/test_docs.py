@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from evals.triage.findings import DETECTORS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
@@ -21,6 +23,7 @@ PAGES = [
     ROOT / "docs/recovery.md",
     ROOT / "docs/rescue.md",
     ROOT / "docs/sweeps.md",
+    ROOT / "docs/triage.md",
 ]
 BIN = Path(sys.executable).parent
 
@@ -52,6 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "mood.csv").write_text(blocks(tutorial, "csv")[0])
     (folder / "mood.toml").write_text(blocks(tutorial, "toml")[0])
     (folder / "mood-sweep.toml").write_text(blocks(ROOT / "docs/sweeps.md", "toml")[0])
+    (folder / "policy.toml").write_text(blocks(ROOT / "docs/triage.md", "toml")[0])
     result = run("runner demo", folder)
     assert result.returncode == 0, result.stderr
     assert "flipped" in result.stdout
@@ -147,3 +151,13 @@ def test_links_between_pages_lead_somewhere() -> None:
                 n_links += 1
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
     assert n_links >= 5
+
+
+def test_every_kind_of_finding_is_explained() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", (ROOT / "docs/triage.md").read_text(), re.MULTILINE)
+    said = {kind: [cell.strip() for cell in cells.split(" | ")] for kind, cells in rows}
+    assert list(said) == [detector.kind for detector in DETECTORS]
+    for detector in DETECTORS:
+        meaning, needs, evidence, limits = said[detector.kind]
+        assert needs == ", ".join(detector.needs), detector.kind
+        assert all((meaning, evidence, limits)), detector.kind
