@@ -3,6 +3,7 @@
 A sweep's page shows costs and scores of its runs too, which move without it: those are keyed on the store's version.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,21 +11,18 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import queries
 from dashboard.source import Source
 from dashboard.trials import parameter_frame
 from evals.importance import Importance, parameter_importance
-from evals.seeds import ADDITIVE, compare_with_best, example_scores
+from evals.leaders import Leaders, find_leaders
 from store import (
     Job,
     Objective,
     Sweep,
     get_job,
-    get_run,
     get_sweep,
     job_log,
     list_datasets,
-    list_evaluations,
     list_jobs,
     list_runs,
     list_sweeps,
@@ -33,9 +31,7 @@ from store import (
     list_workers,
     reading,
 )
-
-MOST_CONTENDERS = 30
-"""Configurations that are compared example by example."""
+from store.trial_answers import read_together
 
 # sweeps ------------------------------------------------------------------------------------------------------------
 
@@ -103,67 +99,19 @@ def _importance(
     return parameter_importance(_parameters, _values)
 
 
-class Contenders(NamedTuple):
-    """The best configurations, each against the best: `numbers` of them, in the order of `table`.
-
-    table: as `evals.seeds.compare_with_best` gives it. seconds: mean wall time of one of their runs; nan if unknown.
-    """
-
-    numbers: tuple[int, ...]
-    table: pd.DataFrame
-    seconds: float
-
-
-def contenders(source: Source, trials: pd.DataFrame, objective: Objective) -> Contenders | None:
-    """The best configurations by mean, compared on the examples of the validation split.
-
-    None where the objective is no mean over examples, or fewer than two configurations have predictions to compare.
-    """
-    split, _, metric = objective.metric.rpartition("/")
-    finished = trials[(trials["status"] == "finished") & trials["run_key"].notna() & trials[objective.metric].notna()]
-    if metric not in ADDITIVE or not split or finished.empty:
-        return None
-    means = finished.groupby("number")[objective.metric].mean()
-    best = means.sort_values(ascending=objective.direction == "minimize", kind="stable").index[:MOST_CONTENDERS]
-    chosen = finished[finished["number"].isin(best)]
-    runs = tuple(zip(chosen["number"].astype(int), chosen["run_key"].astype(int), strict=True))
-    seconds = float(pd.to_numeric(chosen["wall_seconds"]).mean())
-    numbers = tuple(int(number) for number in best)
-    return _contenders(source.path, runs, numbers, split, metric, objective.direction == "maximize", seconds)
+def leaders(source: Source, sweep: Sweep, trials: pd.DataFrame) -> Leaders | None:
+    """`evals.leaders` over its trials, as `runner sweep` compares them; done once for each set of results."""
+    columns = ["number", "status", "run_key", "wall_seconds", *(objective.metric for objective in sweep.objectives)]
+    rows = tuple(trials[columns].astype(object).where(trials[columns].notna(), None).itertuples(index=False, name=None))
+    return _leaders(source.path, rows, sweep.objectives, _trials=trials)
 
 
 @st.cache_data(show_spinner="Comparing the best configurations …", max_entries=32)
-def _contenders(
-    path: str,
-    runs: tuple[tuple[int, int], ...],
-    numbers: tuple[int, ...],
-    split: str,
-    metric: str,
-    is_maximised: bool,
-    seconds: float,
-) -> Contenders | None:
-    scores: dict[int, list[NDArray[np.float64]]] = {}
-    for number, run_key in runs:
-        found = _example_scores(path, run_key, split, metric)
-        if found is not None:
-            scores.setdefault(number, []).append(found)
-    if len(scores) < 2 or len({len(row) for rows in scores.values() for row in rows}) > 1:
-        return None
-    kept = tuple(number for number in numbers if number in scores)
-    table = compare_with_best([np.vstack(scores[number]) for number in kept], is_maximised=is_maximised)
-    return Contenders(kept, table, seconds)
-
-
-def _example_scores(path: str, run_key: int, split: str, metric: str) -> NDArray[np.float64] | None:
+def _leaders(
+    path: str, rows: tuple[tuple[object, ...], ...], objectives: tuple[Objective, ...], _trials: pd.DataFrame
+) -> Leaders | None:
     with reading(path) as store:
-        run = get_run(store, run_key)
-        best = next((e for e in list_evaluations(store, run_key) if e.split == split and e.is_best), None)
-    if best is None or run.dataset_key is None:
-        return None
-    gold, said = queries.targets(path, run.dataset_key, split), queries.answers(path, best)
-    if len(said.predicted) != len(gold):
-        return None
-    return example_scores(metric, gold, said.predicted, said.loss)
+        return find_leaders(_trials, objectives, partial(read_together, store, split="validation"))
 
 
 # jobs --------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 - `alerts`          when a training goes wrong: spike, divergence, over-fitting, stall, slow data, full disk
 - `search`          the best so far over trials, and the Pareto front of several objectives
 - `seeds`           which configurations can be told from the best, and how many seeds that takes
+- `leaders`         the best of a search, which of them may be the best one, what it would take to know
 - `importance`      which parameters of a search mattered: permutation importance on held-out trials
 - `memory`          what a training step takes: weights, gradients, optimizer states, activations
 

@@ -13,6 +13,7 @@ entries      what was recorded, as records    batches  entries written in one tr
 spool        entries in a file, checksummed   folding  from there into the store, exactly once
 spools       what waits on disk; dead ones    spool_folders  where
 sweeps       searches and who drives them    trials   their configurations, each a run
+trial_answers  what their runs answered, side by side
 segments     stretches between (re)starts
 jobs         the queue, as people handle it   job_leases who carries a job out
 job_order    the order of those that wait

@@ -64,9 +64,9 @@ def _moves(here: source.Source, sweep: Sweep) -> bool:
 def _body(here: source.Source, sweep: Sweep) -> None:
     say_notes()
     trials = work_queries.trials(here, sweep.key)
-    found = None if trials.empty else work_queries.contenders(here, trials, sweep.objectives[0])
-    st.markdown(f"##### {escape(sweep_sentence(sweep, trials))}")
-    if (leaders := leaders_sentence(found)) is not None:
+    found = None if trials.empty else work_queries.leaders(here, sweep, trials)
+    st.markdown(f"##### {escape(sweep_sentence(sweep, trials, None if found is None else found.numbers[0]))}")
+    if (leaders := leaders_sentence(found, sweep.objectives)) is not None:
         st.markdown(escape(leaders))
     if sweep.cause:
         st.warning(escape(f"{sweep.status.capitalize()}: {sweep.cause}"), icon=":material/error:")

@@ -11,7 +11,7 @@ from runner.recipe.objectives import LATENCY
 from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.engine import Asked, Ended, Lost, Task
 from runner.sweep.failures import is_certain
-from runner.sweep.leaders import find_leaders
+from runner.sweep.leaders import leaders_of
 from runner.sweep.measures import last_report, losses_at, measure
 from runner.sweep.pruning import decide, notes_before
 from runner.sweep.search import Search
@@ -109,7 +109,7 @@ class Ledger:
         if spec.seeds_for == "all":
             chosen, at_once = [each.number for each in known if each.status == Status.FINISHED], spec.seeds
         else:
-            leaders = find_leaders(self._store, self._search, known)
+            leaders = leaders_of(self._store, self._search, self._sweep.key)
             chosen, at_once = ([] if leaders is None else list(leaders.contenders)), 1
         lacking = [each for each in known if each.number in chosen and len(each.trials) < spec.seeds]
         for configuration in lacking:

@@ -7,11 +7,12 @@ from typing import Any
 
 from evals.classification import METRICS
 from evals.intervals import mean_interval
+from evals.leaders import Leaders
 from runner.commands.options import UNKNOWN, duration, records, size, table
 from runner.recipe import toml_text
 from runner.recipe.tables import without
 from runner.sweep.configurations import Configuration, configurations
-from runner.sweep.leaders import Leaders, find_leaders, sentence
+from runner.sweep.leaders import leaders_of, sentence
 from runner.sweep.rungs import Epochs, count_epochs
 from runner.sweep.search import Search
 from runner.sweep.tidy import stopped_checkpoints, total_bytes
@@ -42,7 +43,7 @@ def summarise(store: Store, sweep: Sweep, search: Search) -> Summary:
         sweep,
         search,
         known,
-        find_leaders(store, search, known),
+        leaders_of(store, search, sweep.key),
         count_epochs(trials, reports, search.rungs),
         sum_costs(store, sweep.key),
     )

@@ -17,7 +17,7 @@ from dashboard.parts.trials_table import trial_columns, trials_table
 from dashboard.source import Source
 from dashboard.sweep_sentences import leaders_sentence, objective_title, spent_text, sweep_sentence
 from dashboard.trials import seed_means
-from dashboard.work_queries import Contenders
+from evals.leaders import Leaders
 from store import (
     Run,
     Status,
@@ -223,16 +223,17 @@ def test_the_call_behind_the_numbers_runs(show: Show, sweep: Sweep) -> None:
 # what is said ------------------------------------------------------------------------------------------------------
 
 
-def table(differences: list[float], needed: list[float], separated: list[bool], n_seeds: int = 1) -> Contenders:
+def table(differences: list[float], needed: list[float], separated: list[bool], n_seeds: int = 1) -> Leaders:
     """The first is the best."""
     frame = pd.DataFrame(
         {
+            "number": range(4, 4 + len(needed)),
             "mean": [0.7 + d for d in differences], "difference": differences, "n_seeds": n_seeds,
             "p": [float("nan"), *[0.5] * (len(needed) - 1)],
             "is_separated": separated, "n_seeds_needed": needed,
         }
     )  # fmt: skip
-    return Contenders(tuple(range(4, 4 + len(needed))), frame, 60.0)
+    return Leaders(frame, tuple(frame.loc[~frame["is_separated"], "number"].tolist()), True, 60.0)
 
 
 NAN, INF = float("nan"), float("inf")
@@ -241,12 +242,12 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("needed", "separated", "n_seeds", "said"),
     [
-        ([NAN, 5, 4], [False, True, True], 2, "Trial 4 is better than any of the next best."),
-        ([NAN, 5], [False, True], 2, "Trial 4 is better than the next best."),
+        ([NAN, 5, 4], [False, True, True], 2, "Trial 4 is better than every other, by the paired "
+         "test on validation examples."),
         ([NAN, 4, 5], [False, False, False], 3, "Trials 4, 5 and 6 cannot be told apart yet: about 2 more seeds each "
          "would, about 6 min 00 s."),
         ([NAN, 3, 400], [False, False, False], 2, "Trials 4, 5 and 6 cannot be told apart yet: about 1 more seed each "
-         "would for 1 of them, about 2 min 00 s; the rest hardly differ."),
+         "would for 1 of them, about 3 min 00 s; the rest hardly differ."),
         ([NAN, 400, INF], [False, False, False], 2, "Trials 4, 5 and 6 cannot be told apart yet: they lie within 0.02, "
          "and 20 seeds each would not do it. Take the cheapest."),
         ([NAN, NAN], [False, False], 1, "Trials 4 and 5 cannot be told apart yet: with one seed each nobody knows how "
@@ -254,36 +255,71 @@ NAN, INF = float("nan"), float("inf")
     ],
 )  # fmt: skip
 def test_leaders_in_a_sentence(needed: list[float], separated: list[bool], n_seeds: int, said: str) -> None:
-    assert leaders_sentence(table([-0.01 * i for i in range(len(needed))], needed, separated, n_seeds)) == said
+    found = table([-0.01 * i for i in range(len(needed))], needed, separated, n_seeds)
+    assert leaders_sentence(found, [MACRO_F1]) == said
 
 
 def test_many_leaders_are_counted_and_none_is_nothing() -> None:
     many = table([0.0] * 6, [NAN, *[3.0] * 5], [False] * 6, 2)
-    assert str(leaders_sentence(many)).startswith("The top 6 (trials 4, 5, 6, …) cannot be told apart yet")
-    assert leaders_sentence(None) is None
+    assert str(leaders_sentence(many, [MACRO_F1])).startswith("The top 6 (trials 4, 5, 6, …) cannot be told apart yet")
+    assert leaders_sentence(None, [MACRO_F1]) is None
 
 
 def test_contenders_are_compared_on_their_predictions(store: Store) -> None:
     made = make_sweep(store, n=6, n_seeds=2, dataset=get_dataset(store, "tweets"))
     here = source_of(store)
     trials = list_trials(store, made.key)
-    found = work_queries.contenders(here, trials, MACRO_F1)
+    found = work_queries.leaders(here, made, trials)
     assert found is not None
+    assert found.are_compared
     assert (found.table["n_seeds"] <= 2).all()
     finished = trials[trials["status"] == "finished"]
-    means = finished.groupby("number")["validation/macro_f1"].mean().sort_values(ascending=False)
-    assert list(found.numbers) == means.index.tolist()[: len(found.numbers)]
+    assert set(found.numbers) == set(finished["number"])
+    assert found.table["mean"].is_monotonic_decreasing
     without = make_sweep(store, "without", n=4)
-    assert work_queries.contenders(here, list_trials(store, without.key), MACRO_F1) is None
+    not_compared = work_queries.leaders(source_of(store), without, list_trials(store, without.key))
+    assert not_compared is not None
+    assert "cannot be compared" in str(leaders_sentence(not_compared, without.objectives))
     timed = make_sweep(store, "timed", n=3, objectives=(SECONDS,), with_scores=False)
-    assert work_queries.contenders(here, list_trials(store, timed.key), SECONDS) is None  # no mean over examples
+    costs = work_queries.leaders(source_of(store), timed, list_trials(store, timed.key))
+    assert costs is not None
+    assert leaders_sentence(costs, timed.objectives) is None, "no mean over examples"
+
+
+def test_the_page_and_the_command_decide_alike(store: Store) -> None:
+    from runner.sweep.leaders import leaders_of
+    from tests.runner.sweep.recipes import search_of
+
+    space = '[sweep]\ntrials = 9\n[sweep.space]\n"training.epochs" = { low = 1, high = 99 }'
+    for objectives in ((MACRO_F1,), (MACRO_F1, SECONDS)):
+        made = make_sweep(store, n=6, n_seeds=2, objectives=objectives, dataset=get_dataset(store, "tweets"))
+        shown = work_queries.leaders(source_of(store), made, list_trials(store, made.key))
+        names = [objective.metric for objective in objectives]
+        said = leaders_of(store, search_of(space, f"sweep.objectives={names!r}"), made.key)
+        assert shown is not None
+        assert said is not None
+        assert (shown.numbers, shown.contenders, shown.seconds) == (said.numbers, said.contenders, said.seconds)
+        pd.testing.assert_frame_equal(shown.table, said.table)
+
+
+def test_the_best_of_several_objectives_stands_on_the_front(store: Store) -> None:
+    made = make_sweep(store, n=4, wanted=4, objectives=(MACRO_F1, SECONDS), with_scores=False)
+    trials = list_trials(store, made.key).assign(**{"validation/macro_f1": 0.7, "status": "finished"})
+    found = work_queries.leaders(source_of(store), made, trials)
+    assert found is not None
+    cheapest = int(trials.loc[trials["cost/wall_seconds"].idxmin(), "number"])
+    assert found.contenders == (cheapest,)
+    assert f"(trial {cheapest})" in sweep_sentence(made, trials, found.numbers[0])
+    assert leaders_sentence(found, made.objectives) == (
+        f"No configuration beats trial {cheapest} in every objective (the Pareto front)."
+    )
 
 
 def test_sentences_of_seeds_costs_and_objectives(store: Store) -> None:
     made = make_sweep(store, n=3, wanted=3, n_seeds=3, with_scores=False)
     trials = list_trials(store, made.key)
-    assert sweep_sentence(made, trials).startswith("3 of 3 trials, with up to 3 seeds; best 0.")
-    assert re.search(r"best 0\.\d+ ± 0\.\d+ macro F1 \(trial \d, mean of 3 seeds\)", sweep_sentence(made, trials))
+    assert sweep_sentence(made, trials, 1).startswith("3 of 3 trials, with up to 3 seeds; best 0.")
+    assert re.search(r"best 0\.\d+ ± 0\.\d+ macro F1 \(trial \d, mean of 3 seeds\)", sweep_sentence(made, trials, 1))
     table = trials_table(trials, [], made.objectives, seed_means(trials, made.objectives[0].metric))
     assert (table["mean_half"] > 0).all()
     assert table.groupby(trials["number"])["mean"].nunique().tolist() == [1, 1, 1]

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runner.sweep.configurations import Configuration, configurations
-from runner.sweep.leaders import Leaders, find_leaders, sentence
+from evals.leaders import Leaders
+from runner.sweep.leaders import leaders_of, sentence
 from runner.sweep.search import Search
 from store import (
     Dataset,
+    NewRow,
     NewRun,
     NewSweep,
     NewTrial,
@@ -19,7 +20,7 @@ from store import (
     Store,
     Sweep,
     read_targets,
-    read_trials,
+    record_dataset,
     record_run,
     record_sweep,
 )
@@ -61,10 +62,6 @@ def trained(store: Store, dataset: Dataset, sweep: Sweep, number: int, seed: int
     end_trial(store, trial, Status.FINISHED, None, (float(is_right.mean()),))
 
 
-def known(store: Store, sweep: Sweep) -> list[Configuration]:
-    return configurations(read_trials(store, sweep.key), {})
-
-
 def right(share: float, seed: int = 0) -> np.ndarray:
     """The easiest examples, the same for all, and a little of chance."""
     hard = np.arange(N) / N + 0.02 * np.random.default_rng(seed).normal(size=N)
@@ -74,7 +71,7 @@ def right(share: float, seed: int = 0) -> np.ndarray:
 def test_what_is_clearly_worse_does_not_contend(store: Store, dataset: Dataset, sweep: Sweep, search: Search) -> None:
     for number, share in enumerate((0.6, 0.9, 0.905, 0.7)):
         trained(store, dataset, sweep, number, 0, right(share, number))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert leaders.are_compared
     assert set(leaders.contenders) == {1, 2}
@@ -84,7 +81,7 @@ def test_what_is_clearly_worse_does_not_contend(store: Store, dataset: Dataset, 
     assert said.startswith("the top 2 (")
     assert said.endswith(
         "cannot be told apart: with one seed each nobody knows how much is chance. "
-        "3 seeds each would show it, some 4 minutes: runner sweep r.toml --seeds 3"
+        "3 seeds each would show it, about 4 min: runner sweep r.toml --seeds 3"
     )
 
 
@@ -101,10 +98,10 @@ def compared(needed: list[float], *, n_seeds: int = 2, seconds: float | None = 9
         (
             compared([np.nan, 4.0, 3.0]),
             1,
-            "the top 3 (0, 1 and 2) cannot be told apart: about 2 more seeds each would, some 9 minutes: "
+            "the top 3 (0, 1 and 2) cannot be told apart: about 2 more seeds each would, about 9 min: "
             "runner sweep r.toml --seeds 4",
         ),
-        (compared([np.nan, 3.0]), 4, "about 1 more seed each would, about a minute: runner sweep r.toml --seeds 3"),
+        (compared([np.nan, 3.0]), 4, "about 1 more seed each would, about 45 s: runner sweep r.toml --seeds 3"),
         (
             compared([np.nan, 9.0, np.inf], seconds=None),
             1,
@@ -122,7 +119,7 @@ def test_seeds_make_intervals(store: Store, dataset: Dataset, sweep: Sweep, sear
     for number, share in enumerate((0.6, 0.9)):
         for seed in range(3):
             trained(store, dataset, sweep, number, seed, right(share + rng.normal() * 0.01, seed + 10 * number))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert (leaders.numbers, leaders.contenders) == ((1, 0), (1,))
     assert leaders.table["n_seeds"].tolist() == [3, 3]
@@ -132,7 +129,7 @@ def test_seeds_make_intervals(store: Store, dataset: Dataset, sweep: Sweep, sear
 def test_one_clear_winner(store: Store, dataset: Dataset, sweep: Sweep, search: Search) -> None:
     for number, share in enumerate((0.5, 0.9)):
         trained(store, dataset, sweep, number, 0, right(share, number))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert sentence(leaders, search, "x", 1) == (
         "trial 1 is better than every other, by the paired test on validation examples"
@@ -143,7 +140,7 @@ def test_equal_ones_are_not_worth_more_seeds(store: Store, dataset: Dataset, swe
     for number in range(2):
         for seed in range(2):
             trained(store, dataset, sweep, number, seed, right(0.8, seed))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert sentence(leaders, search, "x", 1).endswith("seeds each would not do it. Take the cheapest")
 
@@ -156,17 +153,18 @@ def test_several_objectives_have_a_front(store: Store, dataset: Dataset) -> None
     for number, values in enumerate(((0.9, 10.0), (0.8, 5.0), (0.7, 7.0))):
         trial = record_trial(store, sweep.key, NewTrial(number, 0, {"training.epochs": 1 + number}, "h"))
         end_trial(store, trial, Status.FINISHED, None, values)
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert leaders.contenders == (0, 1)
     assert "trials 0 and 1 in every objective" in sentence(leaders, search, "x", 1)
 
 
-def test_without_examples_nothing_is_compared(store: Store, dataset: Dataset, sweep: Sweep) -> None:
+def test_without_examples_nothing_is_compared(store: Store, dataset: Dataset) -> None:
     search = search_of(SPACE, 'sweep.objectives=["validation/ece"]')
+    sweep = record_sweep(store, NewSweep("s", "", {"sweep": {}}, "f", search.objectives))
     for number in range(3):
         trained(store, dataset, sweep, number, 0, right(0.5 + number / 10, number))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert not leaders.are_compared
     assert leaders.contenders == (0, 1, 2), "the lowest first, as for an error"
@@ -176,20 +174,65 @@ def test_without_examples_nothing_is_compared(store: Store, dataset: Dataset, sw
 def test_other_data_is_not_compared_by_example(store: Store, dataset: Dataset, sweep: Sweep, search: Search) -> None:
     trained(store, dataset, sweep, 0, 0, right(0.9))
     trained(store, make_dataset(store, "other", N), sweep, 1, 0, right(0.5))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert not leaders.are_compared
 
 
+def test_versions_with_the_same_validation_split_are_compared(
+    store: Store, dataset: Dataset, sweep: Sweep, search: Search
+) -> None:
+    rows = [NewRow("validation", f"toy validation {i}", i % 2) for i in range(N)]
+
+    def version(rows: list[NewRow], names: tuple[str, str] = ("no", "yes")) -> Dataset:
+        return record_dataset(
+            store, "toy", [*rows, NewRow("train", "t", 0)], label_names=names, source={}, fingerprint=rows[-1].text
+        )
+
+    trained(store, dataset, sweep, 0, 0, right(0.9))
+    trained(store, version(rows), sweep, 1, 0, right(0.5))
+    leaders = leaders_of(store, search, sweep.key)
+    assert leaders is not None
+    assert leaders.are_compared
+    assert leaders.contenders == (0,)
+    trained(store, version([*rows[:-1], NewRow("validation", "other", 1)]), sweep, 2, 0, right(0.4))
+    other = leaders_of(store, search, sweep.key)
+    assert other is not None
+    assert not other.are_compared
+
+
+def test_who_gets_seeds_without_examples_is_settled_by_the_first_seeds(store: Store, dataset: Dataset) -> None:
+    search = search_of(SPACE, 'sweep.objectives=["validation/ece"]')
+    sweep = record_sweep(store, NewSweep("s", "", {"sweep": {}}, "f", search.objectives))
+    for number in range(13):
+        trained(store, dataset, sweep, number, 0, right(0.30 + number / 50, number))
+    before = leaders_of(store, search, sweep.key)
+    assert before is not None
+    assert len(before.contenders) == 8
+    for number in before.contenders:
+        trained(store, dataset, sweep, number, 1, right(0.9, number))
+    after = leaders_of(store, search, sweep.key)
+    assert after is not None
+    assert set(after.contenders) == set(before.contenders), "their means are worse now, and nobody else drifts in"
+
+
+def test_seeds_that_some_have_already_are_not_counted_again() -> None:
+    table = pd.DataFrame({"number": [0, 1], "n_seeds": [1, 3], "difference": [0, -0.01], "n_seeds_needed": [np.nan, 4]})
+    search = search_of(SPACE, "evaluation.select=validation/accuracy")
+    assert "cannot be told apart: up to 3 more seeds each would, about 4 min: x --seeds 4" in sentence(
+        Leaders(table, (0, 1), True, 60.0), search, "x", 1
+    )
+
+
 def test_nothing_yet(store: Store, sweep: Sweep, search: Search) -> None:
-    assert find_leaders(store, search, known(store, sweep)) is None
+    assert leaders_of(store, search, sweep.key) is None
     record_trial(store, sweep.key, NewTrial(0, 0, {"training.epochs": 1}, "h"))
-    assert find_leaders(store, search, known(store, sweep)) is None
+    assert leaders_of(store, search, sweep.key) is None
 
 
 def test_the_only_one(store: Store, dataset: Dataset, sweep: Sweep, search: Search) -> None:
     trained(store, dataset, sweep, 0, 0, right(0.9))
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert isinstance(leaders, Leaders)
     assert sentence(leaders, search, "x", 1) == "trial 0 is the only one with a validation/accuracy"
 
@@ -201,7 +244,7 @@ def test_runs_that_were_removed_leave_their_values(
         trained(store, dataset, sweep, number, 0, right(0.5 + number / 5))
     with store.write() as db:
         db.execute("DELETE FROM runs")
-    leaders = find_leaders(store, search, known(store, sweep))
+    leaders = leaders_of(store, search, sweep.key)
     assert leaders is not None
     assert leaders.numbers == (1, 0)
     assert leaders.table["mean"].notna().all()
