@@ -69,7 +69,7 @@ def _batch_sizes(trials: Sequence[Trial], failed: Sequence[Trial]) -> str:
 
     worked, tried = sizes(Status.FINISHED, Status.PRUNED), sizes(Status.FAILED)
     if worked:
-        return f"The largest training.batch_size that worked{where} was {max(worked)}; sweep over smaller ones"
+        return f"The largest training.batch_size that worked{where} was {max(worked)}; sweep over none larger"
     if tried:
         return f"The smallest training.batch_size tried{where} was {min(tried)}; sweep over smaller ones"
     return "Set a smaller training.batch_size with more training.gradient_accumulation, or a shorter model.max_length"

@@ -78,7 +78,7 @@ def text(store: Store, summary: Summary, command: str, n_parallel: int) -> str:
             f"; pruning saved {share:.0%} of the epochs ({summary.epochs.trained:.0f} of {summary.epochs.planned:.0f})"
         )
     n_reused = sum(trial.is_reused for configuration in known for trial in configuration.trials)
-    lines.append(spent + (f"; {n_reused} runs were there before" if n_reused else ""))
+    lines.append(spent + (f"; {n_reused} run{' was' if n_reused == 1 else 's were'} there before" if n_reused else ""))
     if kept > _WORTH_SAYING_BYTES:
         lines.append(f"stopped trials keep {size(kept)}, so that more trials can take them up; --tidy removes it")
     return "\n".join(lines)

@@ -236,7 +236,7 @@ def test_the_same_failure_over_and_over_ends_the_sweep(store: Store, dataset: Da
     assert swept.sweep.status == Status.FAILED
     assert swept.sweep.cause == (
         "4 of 6 trials failed for the same reason, the last 4 of them in a row: out of memory. "
-        "The largest training.batch_size that worked was 16; sweep over smaller ones"
+        "The largest training.batch_size that worked was 16; sweep over none larger"
     )
     assert len(swept.ran) == 6
     mended = Swept(store, text, dataset, retries_failed=True)
