@@ -20,7 +20,7 @@ Passes        inference   a split through a model                 predict      w
 Checkpoints   checkpoints written whole, kept as asked            files        hashes, and room for them
               training_state  what training goes on from          trees        nested states without pickle
               resume      from the newest intact one              unsaved      what a full disk did not take
-              copying     between stores
+              copying     between stores                          checkpoint_health  whether they are what was written
 Recording     callback    any transformers.Trainer                script       any loop
               console     what was printed                        cost         time, memory, energy
               system      what the machine does                   provenance   code, packages, device
@@ -28,7 +28,7 @@ Recording     callback    any transformers.Trainer                script       a
 Watching      monitor     all of these, for one training          flight       the last 200 steps
               alerts      when it goes wrong                      watchdog     when it hangs
 Ending        interrupts  Ctrl-C and SIGTERM                      pauses       asked by another thread
-              causes      why it ended
+              causes      why it ended                            reasons      why it is interrupted
 Care          doctor      what is broken or slow                  repair       a damaged store
               leftovers   what nothing will use again
 Command line  cli         its commands                            paths        where things are when nobody says

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
+from runner import reasons
 from runner.arguments import training_arguments
 from runner.callback import AssayCallback, is_broken
 from runner.causes import Interrupted, Pruned, cause_of
@@ -106,7 +107,7 @@ def carry_out(
         except Pruned as pruned:
             status, cause = Status.PRUNED, str(pruned)
         except (Interrupted, KeyboardInterrupt) as interruption:
-            status, cause = Status.KILLED, f"interrupted ({interruption})"
+            status, cause = Status.KILLED, reasons.take(interruption)
         except BaseException as error:
             status, cause = Status.FAILED, cause_of(error)
             trace = "".join(traceback.format_exception(error)[-8:])

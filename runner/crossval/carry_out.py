@@ -2,6 +2,7 @@
 
 import traceback
 
+from runner import reasons
 from runner.beating import beating
 from runner.causes import Interrupted, cause_of
 from runner.crossval.fold import Bench, FoldResult, train_fold
@@ -70,7 +71,7 @@ def _fold_by_fold(bench: Bench, opinion: Opinion, interrupts: Interrupts) -> tup
         try:
             result = train_fold(bench, fold, interrupts)
         except (Interrupted, KeyboardInterrupt) as interruption:
-            return Status.KILLED, f"interrupted ({interruption})"
+            return Status.KILLED, reasons.take(interruption)
         except Exception as error:
             if not finished_parts(bench.store, opinion.key):
                 raise

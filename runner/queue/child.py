@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from runner import pauses
+from runner import pauses, reasons
 from runner.errors import UserError
 from runner.queue.devices import show_only
 from runner.queue.kinds import KINDS, Kind, command_line
@@ -215,6 +215,8 @@ class _Duties:
             if request is None:
                 continue
             now, is_first, self.obeyed = time.monotonic(), self.obeyed is None, request  # a cancel may follow a pause
+            if is_first or interrupted_at == math.inf:
+                reasons.say(f"its job was {'cancelled' if request == 'cancel' else 'paused'}")
             if is_first and request == "pause" and pauses.ask():
                 _say("asked to pause: ending after this step, with a checkpoint")
                 paused_at = now

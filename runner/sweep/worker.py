@@ -96,7 +96,7 @@ class Line:
                 with self._changing:
                     self._is_cut = True
                 self._tasks.put(None)
-                self._end()
+                self._end("its sweep's driver was gone")
                 return
             match message:
                 case Task():
@@ -106,16 +106,17 @@ class Line:
                 case Answer():
                     self._answers.put(message)
                 case Stop():
-                    self._end()
+                    self._end("its sweep was stopped")
 
-    def _end(self) -> None:
+    def _end(self, reason: str) -> None:
         """End the run at work so that nothing of it is lost; one that waits at a rung has just saved all."""
-        from runner import pauses
+        from runner import pauses, reasons
 
         with self._changing:
             if not self._is_at_work:
                 self._is_refused = self._is_given
                 return
+            reasons.say(reason)
             if self._is_asking:
                 self._answers.put(None)
                 return

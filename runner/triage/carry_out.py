@@ -3,6 +3,7 @@
 import time
 import traceback
 
+from runner import reasons
 from runner.beating import beating
 from runner.causes import Interrupted, cause_of
 from runner.interrupts import Interrupts, held_interrupts
@@ -53,7 +54,7 @@ def _carry_on(context: Context, triage: Triage, interrupts: Interrupts) -> Triag
         try:
             _do(context, triage.key, step, interrupts)
         except (Interrupted, KeyboardInterrupt) as interruption:
-            return fail_triage(store, triage.key, Status.KILLED, f"interrupted ({interruption})")
+            return fail_triage(store, triage.key, Status.KILLED, reasons.take(interruption))
         except Exception as error:
             progress.message("".join(traceback.format_exception(error)[-8:]))
             return fail_triage(store, triage.key, Status.FAILED, f"{step.name}: {cause_of(error)}")

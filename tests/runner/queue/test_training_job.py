@@ -11,6 +11,7 @@ import pytest
 from store import (
     Job,
     Store,
+    cancel_job,
     get_job,
     get_run,
     job_log,
@@ -62,3 +63,25 @@ def test_a_killed_training_goes_on_as_one_run(store: Store, kit: Kit, tmp_path: 
     row = list_jobs(store).iloc[0]
     assert (row["step"], row["n_steps"], row["run_status"]) == (36, 36, "finished")
     assert log.count("runner resume") == 1
+
+
+@pytest.mark.timeout(900)
+def test_a_cancelled_training_says_what_ended_it(store: Store, kit: Kit, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(kit.text({"training.epochs": 10_000, "recording.embeddings": False}))
+    command = [sys.executable, "-m", "runner"]
+    environment = {**os.environ, "ASSAY_STORE": str(store.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "queue", "add", "train", str(recipe), "--name", "job"], env=environment, check=True)
+    job = get_job(store, "job")
+    with (tmp_path / "worker.log").open("wb") as out:
+        worker = subprocess.Popen([*command, "worker", "--device", "cpu"], env=environment, stdout=out, stderr=out)
+    try:
+        until(lambda: at_step(store, job, 3), 200)
+        cancel_job(store, job.key)
+        until(lambda: get_job(store, job.key).status != "running", 200)
+    finally:
+        worker.terminate()
+        worker.wait()
+    run = get_run(store, "tiny")
+    assert (run.status, run.cause) == ("killed", "its job was cancelled")
+    assert (get_job(store, job.key).status, get_job(store, job.key).cause) == ("killed", "cancelled")

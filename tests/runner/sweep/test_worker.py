@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
+from runner import reasons
 from runner.data import prepare_data
 from runner.recipe import LoadedRecipe, parse_recipe
 from runner.shared import Shared
@@ -19,6 +20,12 @@ from runner.sweep.worker import Line, carry_out
 from store import Status, Store, get_run, list_checkpoints, list_evaluations, list_runs
 from tests.runner.conftest import Kit
 from tests.runner.sweep.recipes import configuration
+
+
+@pytest.fixture(autouse=True)
+def _own_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said here to end a run is not left to the runs of other tests in this process."""
+    monkeypatch.setattr(reasons, "_said", None)
 
 
 class Place:
