@@ -293,7 +293,7 @@ class Driver:
         self._display.update(
             Snapshot(
                 trials=tuple(trials),
-                n_wanted=self._search.spec.trials,
+                n_wanted=self._n_wanted(),
                 at_work=tuple(self._at_work),
                 metric=self._search.objectives[0].metric,
                 best=max(valued, key=lambda each: sign * each[1], default=None),
@@ -302,6 +302,11 @@ class Driver:
                 saved_share=count_epochs(trials, reports, self._search.rungs).saved_share,
             )
         )
+
+    def _n_wanted(self) -> int | None:
+        """Configurations; None: as many as the sampler finds."""
+        wanted, size = self._search.spec.trials, self._search.space.size()
+        return wanted if size is None else min(wanted or size, size)
 
     @contextmanager
     def _heard(self) -> Iterator[None]:

@@ -487,3 +487,11 @@ def test_a_run_of_the_same_name_by_somebody_else_is_not_the_trials(store: Store,
     record_run(store, NewRun("search-0", recipe_hash="another"))
     swept = Swept(store, sweep_text("trials = 1"), dataset)
     assert len(swept.ran) == 1
+
+
+def test_a_small_grid_wants_no_more_than_it_has(store: Store, dataset: Dataset) -> None:
+    space = '"training.learning_rate" = [1e-3, 1e-4]'
+    last = Swept(store, sweep_text('sampler = "grid"\ntrials = 6', space), dataset).heard.last
+    assert last is not None
+    assert last.n_wanted == 2
+    assert last.line().startswith("2 of 2 configurations")
