@@ -17,6 +17,8 @@ SETTINGS = {
     "training.seed": int,
 }
 """Path of each plain setting of the form, and its type."""
+SWEEP_TAG = "sweep:"
+"""What begins the tag of a sweep's trials."""
 METHODS = ("head", "lora", "top-layers", "full")
 _FORM = {"model.base", "model.method", "data.source", "data.columns", *SETTINGS}
 
@@ -139,13 +141,15 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, str]:
 
 
 def kept_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What nested tables say that the form has no widget for."""
+    """What nested tables say that the form has no widget for; a trial's copy is no trial of its sweep."""
     kept: dict[str, Any] = {}
     for name, value in recipe.items():
         if name in ("name", "task", "sweep"):
             continue
         if isinstance(value, Mapping):
             value = {key: item for key, item in value.items() if f"{name}.{key}" not in _FORM}
+        if name == "tags":
+            value = [tag for tag in value if not str(tag).startswith(SWEEP_TAG)]
         if value not in ({}, [], (), "", None):
             kept[name] = value
     return kept

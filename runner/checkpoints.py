@@ -269,9 +269,9 @@ def _subfolders(folder: Path) -> Iterable[Path]:
 def require_room(folder: Path, n_bytes: int) -> None:
     """Raise DiskFull unless a checkpoint of `n_bytes` and some spare fit on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
-    needed = n_bytes + _SPARE_BYTES
-    if free < needed:
+    if free < n_bytes + _SPARE_BYTES:
         raise DiskFull(
-            f"disk nearly full: the next checkpoint needs {needed / 1e6:,.0f} MB in {folder}, where "
-            f"{free / 1e6:,.0f} MB are free. {_ADVICE}"
+            f"disk nearly full: the next checkpoint takes {n_bytes / 1e6:,.1f} MB and "
+            f"{_SPARE_BYTES / 1e6:,.0f} MB more are to stay free in {folder}, "
+            f"where {free / 1e6:,.0f} MB are free. {_ADVICE}"
         )

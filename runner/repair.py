@@ -43,11 +43,14 @@ class Sizes:
 
 @dataclass
 class Repair:
-    """What was done. `died` are runs whose process was found gone; `left` is what a repair does not touch."""
+    """What was done. `problems` is what was wrong with the file; `died` are runs whose process was found gone; `left`
+    is what a repair does not touch.
+    """
 
     before: Sizes
     after: Sizes
     rescue: Rescue | None = None
+    problems: tuple[str, ...] = ()
     died: list[Run] = field(default_factory=list)
     cleared: list[Leftover] = field(default_factory=list)
     left: list[Leftover] = field(default_factory=list)
@@ -72,7 +75,7 @@ def repair_store(path: Path, *, remove_orphans: bool, report: Callable[[str, int
         after = _sizes(store, check_store(store, thorough=False))
     finally:
         store.close()
-    return Repair(before, after, rescue, died, cleared, left)
+    return Repair(before, after, rescue, problems, died, cleared, left)
 
 
 def _look(path: Path) -> tuple[tuple[str, ...], Sizes]:

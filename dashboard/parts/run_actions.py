@@ -7,17 +7,16 @@ import streamlit as st
 from dashboard import work_queries
 from dashboard.parts.sweep_actions import MAX_ATTEMPTS
 from dashboard.parts.workers import worker_hint
+from dashboard.recipe_form import SWEEP_TAG
 from dashboard.source import Source
 from dashboard.writing import write
 from store import Run, Store, queue_job
 from store.segments import RESUMABLE
 
-_SWEEP_TAG = "sweep:"
-
 
 def run_actions(source: Source, run: Run) -> None:
     """Links and buttons that fit the run; to be drawn in a row."""
-    for name in (tag.removeprefix(_SWEEP_TAG) for tag in run.tags if tag.startswith(_SWEEP_TAG)):
+    for name in (tag.removeprefix(SWEEP_TAG) for tag in run.tags if tag.startswith(SWEEP_TAG)):
         st.page_link(
             "views/sweep.py", label="Its sweep", icon=":material/tune:", query_params={"sweep": name}, width="content"
         )

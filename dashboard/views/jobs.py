@@ -26,15 +26,15 @@ def render() -> None:
             new_run="Or here, with a table of texts",
         )
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.page_link("views/new_run.py", label="New run", icon=":material/add:", width="content")
-        behind(opening(here.path, "list_jobs", "list_workers") + "\njobs = list_jobs(store)")
-        st.space("stretch")
-        freshness_line(here)
 
     @st.fragment(run_every=LIVE_SECONDS)
     def panel() -> None:
         now = source.current()
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link("views/new_run.py", label="New run", icon=":material/add:", width="content")
+            behind(opening(now.path, "list_jobs", "list_workers") + "\njobs = list_jobs(store)")
+            st.space("stretch")
+            freshness_line(now)
         with guarded(now.path):
             queue_panel(now)
 

@@ -90,7 +90,12 @@ def _repair(path: Path, *, remove_orphans: bool, as_json: bool) -> "Repair":
 def _echo(done: "Repair") -> None:
     if done.rescue is not None:
         salvaged = done.rescue.salvaged
-        click.echo(f"the store was damaged: {salvaged.n_damaged_pages:,} of {salvaged.n_pages:,} pages, as found")
+        click.echo(f"the store was damaged: {done.problems[0]}")
+        of_pages = f"of its {salvaged.n_pages:,} pages"
+        if salvaged.n_damaged_pages:
+            click.echo(f"{salvaged.n_damaged_pages:,} {of_pages} were found to hold something else than they should")
+        else:
+            click.echo(f"{of_pages} none shows by itself that it holds something else than it should")
         click.echo(f"{done.rescue.n_kept:,} rows were saved into a new one, which was checked and put in its place")
         click.echo(f"the damaged file is {done.rescue.damaged_path}")
         if done.rescue.harmed:

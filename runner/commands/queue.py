@@ -158,7 +158,7 @@ def add_train(
     from runner.recipe import load_recipe
 
     store = _store(store_path, check=lambda: load_recipe(recipe, overrides))
-    _added(add_train_job(store, recipe, overrides, wishes), as_json)
+    _added(store, add_train_job(store, recipe, overrides, wishes), as_json)
 
 
 @add.command("sweep")
@@ -191,7 +191,7 @@ def add_sweep(
     budget = Budget(trials, seeds, max_hours, max_gpu_hours)
     store = _store(store_path, check=lambda: find_recipe(recipe, overrides, budget, None))
     others = {"parallel": parallel, "retry": retry or None}
-    _added(add_sweep_job(store, recipe, overrides, budget, others, wishes), as_json)
+    _added(store, add_sweep_job(store, recipe, overrides, budget, others, wishes), as_json)
 
 
 @add.command("resume")
@@ -206,7 +206,8 @@ def add_resume(
     """Queue the rest of a failed, killed or pruned RUN."""
     from runner.queue.adding import add_run_job
 
-    _added(add_run_job(_store(store_path), "resume", run, wishes), as_json)
+    store = _store(store_path)
+    _added(store, add_run_job(store, "resume", run, wishes), as_json)
 
 
 @add.command("reproduce")
@@ -221,7 +222,8 @@ def add_reproduce(
     """Queue RUN's recorded recipe once more, to see whether the same comes out."""
     from runner.queue.adding import add_run_job
 
-    _added(add_run_job(_store(store_path), "reproduce", run, wishes), as_json)
+    store = _store(store_path)
+    _added(store, add_run_job(store, "reproduce", run, wishes), as_json)
 
 
 @add.command("predict")
@@ -249,15 +251,31 @@ def add_predict(
     from runner.queue.adding import add_predict_job
 
     options = {"split": split, "text-column": text_column, "batch-size": batch_size, "checkpoint": checkpoint}
-    _added(add_predict_job(_store(store_path), run, file, out, options, wishes), as_json)
+    store = _store(store_path)
+    _added(store, add_predict_job(store, run, file, out, options, wishes), as_json)
 
 
-def _added(job: "Job", as_json: bool) -> None:
+def _added(store: "Store", job: "Job", as_json: bool) -> None:
     if as_json:
         echo_json(_as_dict(job))
     else:
         where = "" if job.device is None else f" for a worker with {job.device}"
         click.echo(f"queued {job.kind} {job.name}: job {job.id}{where}")
+        if job.device is not None and not _has_worker(store, job.device):
+            click.echo(
+                f"no worker for {job.device} is at work: `runner worker --device {job.device}` starts one, on a machine"
+                " that has it"
+            )
+
+
+def _has_worker(store: "Store", device: str) -> bool:
+    """Whether a living worker takes jobs for the device; `cuda` is any of its kind."""
+    from store import list_workers
+
+    workers = list_workers(store)
+    return any(
+        worker == device or worker.startswith(f"{device}:") for worker in workers[workers["cause"].isna()]["device"]
+    )
 
 
 # change --------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Values are strict (`"3"` is not a number, `true` is not 1) and finite; a key tha
 Rules between fields live in `rules`; a `Recipe` built by hand instead of parsed has not met them.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
@@ -399,6 +400,8 @@ class Recipe(Table):
             return raw
         epochs, learning_rate = METHOD_DEFAULTS[method]
         written = {key: value for key, value in training.items() if value is not None}
-        head = written.get("learning_rate", learning_rate) if method == "head" else HEAD_LEARNING_RATE
+        own = written.get("learning_rate")  # where it is none that can be, it is the one that is wrong, not both
+        is_rate = isinstance(own, int | float) and not isinstance(own, bool) and 0 < own < math.inf
+        head = HEAD_LEARNING_RATE if method != "head" else own if is_rate else learning_rate
         defaults = {"epochs": epochs, "learning_rate": learning_rate, "head_learning_rate": head}
         return {**raw, "training": {**defaults, **written}}

@@ -57,9 +57,12 @@ def _part_rules(raw: Mapping[str, Any], part: Part) -> Iterator[Problem]:
         hint = 'set seeds = 3 in [sweep], and seeds_for = "all" for the mean over seeds of every configuration'
         yield Problem(part.here, written, "is no choice to search over: a seed is no better than another", hint)
         return
+    said: set[Keys] = set()
     if part.range is not None:
-        yield from _range_rules(part.here, part.keys, part.range, value_at(raw, ("sweep", "sampler")))
-    yield from _value_rules(raw, part, part.keys)
+        for problem in _range_rules(part.here, part.keys, part.range, value_at(raw, ("sweep", "sampler"))):
+            said.add(problem.keys)
+            yield problem
+    yield from (problem for problem in _value_rules(raw, part, part.keys) if problem.keys not in said)
 
 
 def _range_rules(here: Keys, keys: Keys, written: Mapping[str, Any], sampler: Any) -> Iterator[Problem]:

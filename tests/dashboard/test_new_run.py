@@ -258,7 +258,8 @@ def test_clone_fills_the_form_from_a_run(show: Show, store: Store, runs: dict[st
 
 def test_clone_keeps_what_the_form_does_not_know(show: Show, store: Store, csv: Path) -> None:
     text = (
-        'name = "own"\ntask = "text-classification"\n[model]\nbase = "builtin:minilm"\nmethod = "lora"\n'
+        'name = "own"\ntask = "text-classification"\ntags = ["mine", "sweep:theirs"]\n'
+        '[model]\nbase = "builtin:minilm"\nmethod = "lora"\n'
         f'lora = {{ r = 4 }}\n[data]\nsource = "{csv}"\ncolumns = {{ text = "tweet", label = "mood" }}\n'
         "[training]\nwarmup = 0.2\n"
     )
@@ -271,6 +272,7 @@ def test_clone_keeps_what_the_form_does_not_know(show: Show, store: Store, csv: 
     assert "model.lora.r" in said
     table = recipe(app)
     assert table["training"] == {"warmup": 0.2}
+    assert table["tags"] == ["mine"]  # it is no trial of the sweep
     assert table["data"]["columns"] == {"text": "tweet", "label": "mood"}  # type: ignore[index]  # a table
     app.query_params.clear()
     app.run()

@@ -447,7 +447,9 @@ def disk_with(free: int) -> Any:
 
 def test_a_full_disk_is_said_before_there_is_a_run(kit: Kit, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", disk_with(1_000_000))
-    with pytest.raises(DiskFull, match=r"disk nearly full: the next checkpoint needs 67 MB .* where 1 MB are free"):
+    with pytest.raises(
+        DiskFull, match=r"checkpoint takes 0\.\d MB and 67 MB more are to stay free in .* where 1 MB are free"
+    ):
         kit.train(store)
     nothing_left(store)
     assert kit.train(store, checkpoints__keep="none", training__epochs=1).status == "finished"

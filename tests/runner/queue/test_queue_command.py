@@ -7,7 +7,7 @@ import pytest
 
 from runner.recipe import RecipeError, load_recipe
 from store import JobStatus, NewRun, Store, finish_run, get_job, job_log, list_jobs, queue_job, record_run
-from store.job_leases import finish_job, lease_job
+from store.job_leases import finish_job, lease_job, register_worker
 from tests.runner.conftest import Kit
 from tests.runner.test_commands import Runner, runner
 
@@ -105,6 +105,11 @@ def test_a_recipe_for_a_device_makes_a_job_for_it(runner: Runner, store: Store, 
     runner(store, "queue", "add", "train", str(recipe), "--set", "training.device=cuda", "--name", "one")
     said = runner(store, "queue", "add", "train", str(recipe), "--set", "training.device=cuda", "--device", "cuda:1")
     assert "for a worker with cuda:1" in said.out
+    assert "no worker for cuda:1 is at work: `runner worker --device cuda:1` starts one" in said.out
+    register_worker(store, "cuda:1")
+    for device, is_there in (("cuda", True), ("cuda:1", True), ("cuda:3", False), ("cpu", False)):
+        said = runner(store, "queue", "add", "train", str(recipe), "--device", device)
+        assert ("no worker for" not in said.out) == is_there
     assert get_job(store, "one").device == "cuda"
 
 

@@ -283,7 +283,6 @@ def test_sweep_paths_and_values_are_checked_like_the_fields() -> None:
         (f'{prefix}"training.epochs".low', "must be an integer ≥ 1"): "",
         (f'{prefix}"training.weight_decay"', "low must be below high"): "",
         (f'{prefix}"training.learning_rate".low', "must be a number > 0 on a logarithmic scale"): "",
-        (f'{prefix}"training.learning_rate".low', "must be a number > 0"): "",
         (
             f'{prefix}"training.learning_rate".step',
             "has no meaning on a logarithmic scale",
@@ -302,6 +301,12 @@ def test_sweep_paths_and_values_are_checked_like_the_fields() -> None:
         (f'{prefix}"training.warmup".high', "missing: a number"): "",
         (f'{prefix}"training.warmup".hihg', "unknown key"): "did you mean high?",
     }
+
+
+@pytest.mark.parametrize("written", ['"abc"', "-1.0", "0", "inf", "true"])
+def test_a_learning_rate_that_is_none_is_said_once(written: str) -> None:
+    head = SMALL.replace('"gpt2"', '"gpt2", method = "head"')
+    assert only(f"{head}\n[training]\nlearning_rate = {written}").path == "training.learning_rate"
 
 
 def test_a_sweep_needs_a_space_and_a_grid_needs_steps() -> None:
