@@ -48,7 +48,8 @@ class LabelAudit:
     `in_sample` (bool); nan for what the canaries could not measure. noise, by_class, pairs: `evals.triage.noise`.
     suggestions: `evals.triage.suggestions`. n_doubting, n_voices (n,): how many voices prefer another label, of how
     many. voices_predicted: each opinion's likeliest label (n,), -1 = none; voices_p_given (n,): its probability of the
-    given label. pooled (n, n_classes): log-probabilities of the voices together, out of fold. curve:
+    given label. opinions: what each voice thinks, log-probabilities (n, n_classes) as if all classes were equally
+    common; pooled (n, n_classes): all together, once they have heard each other; both out of fold. curve:
     `yields.expected_yield` of the queue. canaries: what was flipped, or asked about.
     """
 
@@ -65,6 +66,7 @@ class LabelAudit:
     n_voices: npt.NDArray[np.int64]
     voices_predicted: Mapping[str, npt.NDArray[np.int64]]
     voices_p_given: Mapping[str, Numbers]
+    opinions: Mapping[str, Floats]
     pooled: npt.NDArray[np.float32]
     curve: pd.DataFrame
     canaries: Flips
@@ -153,6 +155,7 @@ def label_audit(
         n_voices=doubts.n_voices,
         voices_predicted={name: _likeliest(each) for name, each in first.opinions.items()},
         voices_p_given={name: 1 - self_confidence_risk(each, given) for name, each in first.opinions.items()},
+        opinions=first.opinions,
         pooled=second.pooled,
         curve=curve,
         canaries=flips,
