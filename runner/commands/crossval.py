@@ -9,6 +9,7 @@ import click
 from runner.commands.options import echo_json, open_or_make, open_reconciled, store_option
 
 if TYPE_CHECKING:
+    from runner.crossval.plan import Plan
     from runner.recipe import LoadedRecipe
     from store import Dataset, Opinion, Store
 
@@ -54,20 +55,15 @@ def command(
         loaded, dataset = _of_run(store, str(recipe), overrides)
         check_locations(loaded.recipe)
     from runner.crossval.plan import plan_folds
+    from store import get_opinion
 
     plan = plan_folds(store, dataset, loaded.hash, n_folds=folds, seed=seed)
-    from runner.progress import make_progress
-    from runner.quiet import quiet_libraries
-
-    quiet_libraries()
-    from runner.crossval.carry_out import cross_validate
-
-    mode: Literal["auto", "plain", "quiet"] = "quiet" if quiet else "plain" if plain else "auto"
-    progress = make_progress(mode)
-    for text in plan.warnings:
-        progress.warning(text)
-    n_before = int(_row(store, dataset, plan.fingerprint).get("n_parts", 0))
-    opinion = cross_validate(loaded, store, dataset, plan, progress)
+    known = _row(store, dataset, plan.fingerprint)
+    n_before = int(known.get("n_parts", 0))
+    if known.get("status") == "finished" and n_before == folds:
+        opinion = get_opinion(store, int(known["key"]))  # without loading torch
+    else:
+        opinion = _carry_out(loaded, store, dataset, plan, "quiet" if quiet else "plain" if plain else "auto")
     if as_json:
         echo_json(as_dict(store, dataset, opinion))
     else:
@@ -76,6 +72,21 @@ def command(
         sys.exit(130)
     if opinion.status != "finished":
         sys.exit(1)
+
+
+def _carry_out(
+    loaded: "LoadedRecipe", store: "Store", dataset: "Dataset", plan: "Plan", mode: Literal["auto", "plain", "quiet"]
+) -> "Opinion":
+    from runner.progress import make_progress
+    from runner.quiet import quiet_libraries
+
+    quiet_libraries()
+    from runner.crossval.carry_out import cross_validate
+
+    progress = make_progress(mode)
+    for text in plan.warnings:
+        progress.warning(text)
+    return cross_validate(loaded, store, dataset, plan, progress)
 
 
 def _prepared(store: "Store", loaded: "LoadedRecipe") -> "Dataset":
