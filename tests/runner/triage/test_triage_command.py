@@ -191,6 +191,22 @@ def test_a_head_is_trained_again_on_the_copy(kit: Kit, faulty: Faulty, store: St
     assert not list((store.files / "cache" / "folds").iterdir())
 
 
+def test_a_head_whose_base_is_gone_is_not_trained_again(
+    kit: Kit, faulty: Faulty, store: Store, call: Call, tmp_path: Path
+) -> None:
+    shutil.copytree(kit.bert, tmp_path / "base")
+    more = {"model__method": "head", "training__epochs": 2, "model__base": str(tmp_path / "base")}
+    run = kit.train(store, **overrides(faulty, **more))
+    shutil.rmtree(tmp_path / "base")
+    shutil.rmtree(store.files / "cache")
+    result = call("triage", run.id, "--json")
+    assert result.exit_code == 0, result.output
+    assert "cannot be trained on the copy with canaries: there is no model folder" in result.stderr
+    scores = {row["score"]: row for row in json.loads(result.stdout)["summary"]["labels"]["scores"]}
+    assert scores[f"area_under_margin@{run.id}"]["average_precision"] is None
+    assert scores["area_under_margin@head"]["average_precision"] is not None
+
+
 def test_a_data_set_without_runs_is_looked_at_by_the_encoder_that_is_named(
     kit: Kit, triaged: Triaged, tmp_path: Path
 ) -> None:
