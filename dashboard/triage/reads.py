@@ -397,6 +397,8 @@ def _histories(store: Store, triage: Triage, position: int, given: int) -> tuple
             run = get_run(store, run_id)
         except RunNotFound:  # it was removed since
             continue
+        if run.dataset_key != triage.dataset_key:  # its positions are those of other data
+            continue
         p_given = []
         for row in read_example_dynamics(store, run.key, position):
             seen = decode(row.words, row.n_classes, np.array([given]))

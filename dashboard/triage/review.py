@@ -1,7 +1,7 @@
 """One example at a time: the budget, the example, the keys that decide it, and what comes of going on.
 
 A key press runs its callback, which writes the decision and steps on, and draws the next example, which was read
-before. What takes longer, how many errors are left, is a part of its own that follows (`dashboard.triage.forecast`).
+before. What takes longer, how many errors are left (`dashboard.triage.forecast`), comes after that.
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.formats import count
+from dashboard.parts.notices import guarded
 from dashboard.triage import reads
 from dashboard.triage.budget import verdicts
 from dashboard.triage.deciding import decide, redo, undo
@@ -41,7 +42,6 @@ PREFETCHED = 2
 def review(desk: Desk, filters: QueueFilter, of: tuple[object, ...]) -> None:
     """Draw it. `of`: what the list is of; while that is the same, the place in the list is kept."""
     open_review(desk, filters, of)
-    forecast_bar()
     _panel()
 
 
@@ -49,16 +49,20 @@ def review(desk: Desk, filters: QueueFilter, of: tuple[object, ...]) -> None:
 def _panel() -> None:
     if st.session_state.pop(RERUN, False):  # the filter is another: that is drawn outside of this part of the page
         st.rerun()
-    say_notes()
     now = current_review()
-    if now.work.row is None:
-        _at_the_end(now)
-    else:
-        now.shown_at = time.monotonic()
-        example_panel(now.desk, now.work, now.filters.kinds, picking=now.picking, act=Actions(now))
-    for place in now.work.ahead(PREFETCHED):
-        if (row := now.work.rows.get(place)) is not None:
-            reads.details(now.desk, row)
+    with guarded(now.desk.path):
+        say_notes()
+        bar = st.container(key="triage-bar")
+        if now.work.row is None:
+            _at_the_end(now)
+        else:
+            now.shown_at = time.monotonic()
+            example_panel(now.desk, now.work, now.filters.kinds, picking=now.picking, act=Actions(now))
+        for place in now.work.ahead(PREFETCHED):
+            if (row := now.work.rows.get(place)) is not None:
+                reads.details(now.desk, row)
+        with bar:
+            forecast_bar(now)
 
 
 def _at_the_end(now: Review) -> None:
@@ -149,4 +153,5 @@ class Actions:
         for place in places:
             now.found.pop(place, None)
         now.is_wrong, now.is_gone = current_verdicts(now.desk)
+        now.forecast = None
         fetch(now)

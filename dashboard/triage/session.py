@@ -26,6 +26,8 @@ class Forecast:
     """What was worked out when the review was at `key`: of the list that is left, and of the whole data set."""
 
     key: object
+    at: float
+    """When, by a clock that only goes forward."""
     rest: Outlook
     whole: Outlook
 
@@ -84,7 +86,7 @@ def set_budget(now: Review, n: int) -> None:
     st.query_params["budget"] = str(n)
     now.work.widen(reads.places(now.desk, now.filters, n))
     now.work.places = now.work.places[: max(now.work.at, n)]
-    now.n_changes += 1
+    now.n_changes, now.forecast = now.n_changes + 1, None
     fetch(now)
 
 
