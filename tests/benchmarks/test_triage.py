@@ -33,9 +33,7 @@ def test_finds_and_foresees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     for name in (DEFAULT, "random", "text length", "run: area_under_margin@head", "cleanlab: ensemble of all runs"):
         assert sum(line.startswith(f"| {name} |") for line in rows) == len(Quality._fields), name
-    before = sorted(tmp_path.iterdir())
-    measure(MADE_UP, [0], ["quality"], tmp_path, is_small=True)
-    assert sorted(tmp_path.iterdir()) == before  # what takes long was kept
+    assert len(list(tmp_path.glob("*logistic-regression-*.npy"))) == 2  # what takes long is kept
 
 
 def test_the_lead_is_over_the_best_run() -> None:
