@@ -6,23 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 from transformers import set_seed
 
 from evals.dynamics import row_bytes
 from runner.backbone import Backbone, load_backbone
 from runner.checkpoints import require_room
-from runner.classifier import CheckpointInfo, TextClassifier, build_classifier
+from runner.classifier import CheckpointInfo, TextClassifier
 from runner.data import PreparedData, prepare_data
 from runner.data.problems import DataError
 from runner.devices import Device, choose_device
-from runner.encoding import EncodedSplit, encode_split
+from runner.encoding import EncodedSplit
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared, tokenizer_key
+from runner.tasks import TASKS, Task
 from runner.training_state import weights_mark
 from store import Dataset, NewRun, Run, Store
 
@@ -40,6 +39,10 @@ class Experiment:
     backbone: Backbone
     model: TextClassifier
     splits: Mapping[str, EncodedSplit]
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.loaded.recipe.task]
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -74,17 +77,17 @@ def prepare(
     for text in data.warnings:
         progress.warning(text)
     _require_splits(data)
-    names = data.dataset.label_names or ()
+    task = TASKS[recipe.task]
     set_seed(seed)  # what is fresh does not depend on whether the base was loaded just now
-    model = build_classifier(backbone, len(names), recipe.model)
+    model = task.build(backbone, data.dataset, recipe.model)
     if recipe.training.gradient_checkpointing and recipe.model.method != "head":
         _checkpoint_gradients(model)
 
     def encoded(split: str) -> EncodedSplit:
-        return encode_split(store, data.dataset, split, backbone.tokenizer, backbone.max_length, progress.reading)
+        return task.encode(store, data.dataset, split, backbone, progress.reading)
 
     def shared_or_encoded(split: str) -> EncodedSplit:
-        key = (store.path, data.dataset.key, split, tokenizer_key(recipe.model), backbone.max_length)
+        key = (task.name, store.path, data.dataset.key, split, tokenizer_key(recipe.model), backbone.max_length)
         return shared.split(key, lambda: encoded(split)) if shared else encoded(split)
 
     splits = {
@@ -95,7 +98,7 @@ def prepare(
     experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
     if recipe.checkpoints.keep != "none":
         require_room(store.path.parent, checkpoint_bytes(experiment))
-    class_weights(experiment)  # a weight for a label that is not there is bad input too
+    task.objective(experiment)  # a weight for a label that is not there is bad input too
     return experiment
 
 
@@ -112,7 +115,7 @@ def checkpoint_bytes(experiment: Experiment) -> int:
     trained = [p for p in model.parameters() if p.requires_grad]
     saved = {"head": list(model.head.parameters()), "lora": trained}.get(recipe.model.method, list(model.parameters()))
     optimizer = _OPTIMIZER_BYTES[recipe.training.optimizer] * sum(p.numel() for p in trained)
-    dynamics = len(experiment.splits["train"]) * row_bytes(len(experiment.label_names))
+    dynamics = len(experiment.splits["train"]) * row_bytes(experiment.task.n_logits(experiment.data.dataset) or 0)
     return sum(p.numel() * p.element_size() for p in saved) + optimizer + dynamics * recipe.recording.dynamics
 
 
@@ -121,19 +124,6 @@ def base_mark(experiment: Experiment) -> str | None:
     if experiment.loaded.recipe.model.method not in ("head", "lora"):
         return None
     return weights_mark(p for p in experiment.model.backbone.parameters() if not p.requires_grad)
-
-
-def class_weights(experiment: Experiment) -> Tensor | None:
-    """Weights (k,) of the labels in the loss; balanced is n / (k × count), as scikit-learn has it."""
-    spec, names = experiment.loaded.recipe.training.class_weights, experiment.label_names
-    if spec == "none":
-        return None
-    if spec == "balanced":
-        counts = np.bincount(experiment.splits["train"].labels, minlength=len(names)).clip(min=1)
-        return torch.tensor(counts.sum() / (len(names) * counts), dtype=torch.float32)
-    if unknown := sorted(set(spec) - set(names)):
-        raise DataError([f"training.class_weights names {unknown[0]!r}; the labels are {', '.join(names[:20])}."])
-    return torch.tensor([float(spec.get(name, 1.0)) for name in names])
 
 
 def checkpoint_info(experiment: Experiment, run: Run, step: int, epoch: float | None) -> CheckpointInfo:

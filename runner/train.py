@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
@@ -32,7 +31,6 @@ from runner.experiment import (
     base_mark,
     checkpoint_bytes,
     checkpoint_info,
-    class_weights,
     new_run,
     prepare,
 )
@@ -43,6 +41,7 @@ from runner.pauses import heeding
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared
+from runner.tasks.task import Examination
 from runner.trainer import RecordingTrainer
 from runner.unsaved import Unsaved
 from store import Dataset, Recorder, Run, RunCost, Status, Store, get_run, list_scores, record_run
@@ -240,15 +239,18 @@ def _trainer(
     start: Start,
     control: Control | None,
 ) -> RecordingTrainer:
-    recipe, splits = experiment.loaded.recipe, experiment.splits
+    recipe, splits, task = experiment.loaded.recipe, experiment.splits, experiment.task
     tokenizer, model, dtype = experiment.backbone.tokenizer, experiment.model, experiment.device.dtype
     batch_size = recipe.evaluation.batch_size
     trained: nn.Module = model.head if experiment.trains_features else model
 
-    def predict(split: str) -> NDArray[np.float32]:
-        if features:
-            return predict_features(trained, features[split].pooled)
-        return predict_logits(model, splits[split], tokenizer.pad_token_id, batch_size, dtype)
+    def examine(split: str) -> Examination:
+        outputs = (
+            predict_features(trained, features[split].pooled)
+            if features
+            else predict_logits(model, splits[split], tokenizer.pad_token_id, batch_size, dtype)
+        )
+        return task.examine(outputs, splits[split], with_predictions=recipe.recording.predictions)
 
     def save(folder: Path, step: int, epoch: float | None) -> None:
         save_classifier(folder, trained, tokenizer, checkpoint_info(experiment, recorder.run, step, epoch))
@@ -258,9 +260,10 @@ def _trainer(
         if features
         else TokenCollator(splits["train"], tokenizer.pad_token_id)
     )
+    n_logits = task.n_logits(experiment.data.dataset)
     catcher = (
-        DynamicsCatcher(len(splits["train"]), len(experiment.label_names), torch.device(experiment.device.type))
-        if recipe.recording.dynamics
+        DynamicsCatcher(len(splits["train"]), n_logits, torch.device(experiment.device.type))
+        if recipe.recording.dynamics and n_logits is not None
         else None
     )
     watcher = _Watcher(progress)
@@ -275,7 +278,9 @@ def _trainer(
         train=splits["train"],
         collator=collator,
         evaluated={name: split for name, split in splits.items() if name != "train"},
-        predict=predict,
+        objective=task.objective(experiment),
+        examine=examine,
+        metrics=task.metrics,
         recorder=recorder,
         meter=meter,
         monitor=Monitor(
@@ -286,14 +291,11 @@ def _trainer(
             checkpoint_bytes=checkpoint_bytes(experiment) if checkpoints is not None else 0,
         ),
         select=recipe.evaluation.select,
-        record_predictions=recipe.recording.predictions,
         catcher=catcher,
         checkpoints=checkpoints,
         unsaved=Unsaved(recorder, recipe.evaluation.select, progress.warning),
         save=save,
         expected_bytes=checkpoint_bytes(experiment),
-        class_weights=class_weights(experiment),
-        label_smoothing=recipe.training.label_smoothing,
         head_learning_rate=_head_learning_rate(experiment),
         group_by_length=recipe.training.length_grouping and not features,
         callbacks=callbacks,

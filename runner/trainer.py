@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import TrainerControl, TrainingArguments
 
-from evals.classification import METRICS, prediction_columns, score_classification
+from evals.classification import Metric
 from runner import pauses
 from runner.causes import Interrupted, Pruned
 from runner.checkpoints import CheckpointFolder, DiskFull, Intact
@@ -30,14 +28,15 @@ from runner.monitor import Monitor
 from runner.order import TrainingOrder
 from runner.parameters import parameter_groups
 from runner.resumable import ResumableTrainer
+from runner.tasks.task import Examination, Objective, OutputsBroken
 from runner.training_state import Counters, write_training_state
 from runner.unsaved import Unsaved
-from store import Predictions, Recorder, RowsLost, RunCost, ScoreRow
+from store import Recorder, RowsLost, RunCost, ScoreRow
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-Predict = Callable[[str], NDArray[np.float32]]  # split name → logits (n, k)
+Examine = Callable[[str], Examination]  # of a split, by name
 Save = Callable[[Path, int, float | None], None]  # (folder, step, epoch)
 
 _FLUSH_SECONDS = 10.0  # so long a rung waits for the store before it is decided about
@@ -54,19 +53,18 @@ class RecordingTrainer(ResumableTrainer):
         train: EncodedSplit,
         collator: Collator,
         evaluated: Mapping[str, EncodedSplit],
-        predict: Predict,
+        objective: Objective,
+        examine: Examine,
+        metrics: Mapping[str, Metric],
         recorder: Recorder,
         meter: CostMeter,
         monitor: Monitor,
         select: str,
-        record_predictions: bool,
         catcher: DynamicsCatcher | None,
         checkpoints: CheckpointFolder | None,
         unsaved: Unsaved,
         save: Save,
         expected_bytes: int,
-        class_weights: Tensor | None,
-        label_smoothing: float,
         head_learning_rate: float,
         group_by_length: bool,
         callbacks: Sequence["TrainerCallback"],
@@ -94,14 +92,13 @@ class RecordingTrainer(ResumableTrainer):
         """The selecting metric at `best_step`, and before training."""
         self._best_saved: tuple[int | None, float | None] = None, None
         """Step and value of the best that is in a checkpoint."""
-        self._train, self._evaluated, self._predict = train, evaluated, predict
+        self._train, self._evaluated = train, evaluated
+        self._objective, self._examine, self._metrics = objective, examine, metrics
         self._recorder, self._meter, self._catcher = recorder, meter, catcher
-        self._select, self._record_predictions = select, record_predictions
+        self._select = select
         self._checkpoints, self._unsaved = checkpoints, unsaved
         self._save_to, self._expected_bytes = save, expected_bytes
-        self._class_weights = None if class_weights is None else class_weights.to(args.device)
-        self._label_smoothing, self._head_learning_rate = label_smoothing, head_learning_rate
-        self._group_by_length = group_by_length
+        self._head_learning_rate, self._group_by_length = head_learning_rate, group_by_length
         self._on_evaluation, self._cost, self._base_mark = on_evaluation, cost, base_mark
         self._step_weight: Tensor | int = 1
         self._epoch = 1
@@ -131,25 +128,14 @@ class RecordingTrainer(ResumableTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """A batch's part of the step's weighted, smoothed cross-entropy; its logits are kept as dynamics on the way.
+        """A batch's part of the step's loss; its logits are kept as dynamics on the way.
 
         The parts add up to the loss of one batch as large as all that the step accumulates, whatever their sizes.
         """
-        labels, positions = inputs["labels"], inputs["positions"]
-        if "features" in inputs:
-            logits = model(inputs["features"])
-        else:
-            logits = model(inputs["input_ids"], inputs["attention_mask"])
-        if self._catcher is not None and model.training:
-            self._catcher.catch(positions, logits, labels)
-        loss = functional.cross_entropy(
-            logits.float(),
-            labels,
-            weight=self._class_weights,
-            label_smoothing=self._label_smoothing,
-            reduction="sum",
-        )
-        loss = loss / self._step_weight
+        total, logits = self._objective.loss(model, inputs)
+        if self._catcher is not None and logits is not None and model.training:
+            self._catcher.catch(inputs["positions"], logits, inputs["labels"])
+        loss = total / self._step_weight
         if model.training:
             self.monitor.add_loss(loss)
         return (loss, logits) if return_outputs else loss
@@ -168,9 +154,7 @@ class RecordingTrainer(ResumableTrainer):
         if sizes:
             self.monitor.begin(self.state.global_step + 1, np.concatenate([s.positions for s in sizes]))
         self.state.num_input_tokens_seen += n_tokens
-        self._step_weight = n_examples
-        if self._class_weights is not None:
-            self._step_weight = torch.stack([self._class_weights[s["labels"]].sum() for s in samples]).sum()
+        self._step_weight = self._objective.weight(samples)
         return samples, n_items
 
     def _get_train_sampler(self, train_dataset: Any = None) -> TrainingOrder:
@@ -230,22 +214,19 @@ class RecordingTrainer(ResumableTrainer):
         """Score and record one split; metric → value."""
         step, encoded = self.state.global_step, self._evaluated[split]
         with self._meter.evaluating(), self.monitor.resting():
-            logits = torch.from_numpy(self._predict(split))
-            if not logits.isfinite().all():
-                raise TrainingDiverged(f"the model's outputs are no numbers any more at step {step}; {self.advice}")
-            log_probs = functional.log_softmax(logits, dim=1).numpy()
-            scores = [
-                ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n)
-                for s in score_classification(encoded.labels, log_probs)
-            ]
-            columns = prediction_columns(encoded.labels, log_probs) if self._record_predictions else None
+            try:
+                found = self._examine(split)
+            except OutputsBroken as broken:
+                message = f"the model's outputs are no numbers any more at step {step}; {self.advice}"
+                raise TrainingDiverged(message) from broken
+            scores = [ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n) for s in found.scores]
             self._recorder.evaluation(
                 split,
                 step,
                 epoch=float(self.state.epoch or 0.0),
                 n_examples=len(encoded),
                 scores=scores,
-                predictions=Predictions(*columns) if columns else None,
+                predictions=found.predictions,
             )
             values = {score.metric: score.value for score in scores}
             self._on_evaluation(split, step, values)
@@ -260,7 +241,7 @@ class RecordingTrainer(ResumableTrainer):
             self.untrained_value = value
         if value is None or step == 0:
             return
-        is_higher_better = METRICS[self._select.split("/")[1]].higher_is_better
+        is_higher_better = self._metrics[self._select.split("/")[1]].higher_is_better
         if self.best_value is None or (value > self.best_value if is_higher_better else value < self.best_value):
             self.best_value, self.best_step = value, step
             self._recorder.best(step)

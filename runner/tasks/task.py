@@ -1,0 +1,91 @@
+"""What a kind of work adds to a fine-tune: tokens of its rows, a model, a loss, and what an evaluation says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from evals.classification import Metric, Score
+from runner.backbone import Backbone
+from runner.classifier import TextClassifier
+from runner.encoding import Batch, EncodedSplit
+from store import Dataset, Predictions, Store
+
+if TYPE_CHECKING:
+    from runner.experiment import Experiment
+    from runner.recipe import Model
+
+Reading = Callable[[str, int], None]
+"""Progress: what is being done, rows so far."""
+
+
+class StepLoss(NamedTuple):
+    """What a training batch costs."""
+
+    total: Tensor
+    """Summed over what `Objective.weight` counts, in nats."""
+    logits: Tensor | None
+    """(batch, k): what is kept as dynamics; None where the task has none."""
+
+
+class Objective(Protocol):
+    """What training makes small."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
+        """Of one batch, on the model's device."""
+
+    def weight(self, batches: Sequence[Batch]) -> Tensor | int:
+        """What the losses of a step's batches are divided by together: examples, their weights, or tokens."""
+
+
+class Examination(NamedTuple):
+    """What an evaluation of a split found."""
+
+    scores: Sequence[Score]
+    predictions: Predictions | None
+    """None where they were not asked for."""
+
+
+class Task(Protocol):
+    """A kind of work. Holds no state: one object serves all runs."""
+
+    @property
+    def name(self) -> str:
+        """As a recipe writes it."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What its evaluations measure, by name."""
+
+    def n_logits(self, dataset: Dataset) -> int | None:
+        """Numbers of an example that its dynamics keep; None where it has none."""
+
+    def encode(
+        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, progress: Reading | None
+    ) -> EncodedSplit:
+        """The rows of a split as token ids and targets."""
+
+    def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
+        """The model, with exactly those weights trainable that the method names. Raises ModelError."""
+
+    def objective(self, experiment: "Experiment") -> Objective:
+        """What a run of the experiment makes small. Raises DataError where the recipe asks for what the data lack."""
+
+    def examine(self, outputs: NDArray[np.float32], split: EncodedSplit, *, with_predictions: bool) -> Examination:
+        """Scores, and what was said of each example, from the model's outputs (n, k) for a split.
+
+        Raises OutputsBroken where they are no numbers.
+        """
+
+
+class OutputsBroken(Exception):
+    """A model's outputs stopped being finite numbers."""
+
+
+def call(model: nn.Module, batch: Batch) -> Any:
+    """A model's outputs for a batch: of cached features, or of tokens."""
+    if "features" in batch:
+        return model(batch["features"])
+    return model(batch["input_ids"], batch["attention_mask"])
