@@ -5,21 +5,18 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboard.formats import count, interval, is_known, number, signed
-from evals.classification import METRICS
+from evals.metrics import find_metric
 from store import Run, Status
 
 
 def metric_title(name: str) -> str:
     """`macro_f1` → `macro F1`; a name that is not in the table of metrics stays as it is.
 
-    >>> metric_title("validation/macro_f1"), metric_title("bleu")
-    ('macro F1', 'bleu')
+    >>> metric_title("validation/macro_f1"), metric_title("test/ndcg@5"), metric_title("mine")
+    ('macro F1', 'nDCG@5', 'mine')
     """
-    short = name.rpartition("/")[2]
-    if short not in METRICS:
-        return short
-    title = METRICS[short].title
-    return title[0].lower() + title[1:] if not title.isupper() else title
+    metric = find_metric(name)
+    return metric.title_inside if metric is not None else name.rpartition("/")[2]
 
 
 class Summary(NamedTuple):

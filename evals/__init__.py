@@ -3,7 +3,17 @@
 - `intervals`       Wilson, percentile bootstrap and its p-value, mean ± t interval over seeds
 - `f1`              F1 from counts of (gold, predicted), of one sample or of a thousand resamples at once
 - `calibration`     expected calibration error with an interval that respects its bias
-- `classification`  the table of metrics, scores with intervals, confusion matrix, class table, predictions
+- `metrics`         the table of metrics: unit, direction, ends; which task has which
+- `resampling`      bootstrap over examples for whatever is a function of sums
+- `classification`  scores with intervals, confusion matrix, class table, predictions
+- `tags`            BIO, BIOES, BILOU: checked, read as spans, written
+- `entities`        precision, recall and F1 of entities, over all and type by type
+- `multilabel`      examples with any number of labels: scores, thresholds, the table of labels
+- `regression`      numbers: correlations, errors, R²
+- `ranking`         candidates ranked for queries: MRR, nDCG, MAP, ties handled fairly
+- `language`        loss a token, perplexity, bits a byte
+- `answers`         exact match and token F1 with one or more right answers
+- `generated`       texts against references: ROUGE, BLEU, chrF
 - `paired`          two models on the same examples: flips, exact McNemar, paired differences, Holm
 - `paired_classes`  the same class by class: of each one, how many more are found
 - `verdict`         better, not better, not separable yet (needs about n more examples); the headline

@@ -1,4 +1,4 @@
-"""Scores of one classifier on one split: the table of metrics, their intervals, confusion, per-class table.
+"""Scores of one classifier on one split: its metrics with their intervals, confusion, per-class table.
 
 Shapes: labels (n,) integers in [0, n_classes), -1 = "no label"; log_probs (n, n_classes) natural logarithms
 of probabilities that sum to 1 per row. A row with a nan has no prediction: it counts as wrong, and its
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evals import f1
+from evals import f1, metrics
 from evals.calibration import expected_calibration_error
 from evals.intervals import (
     UNKNOWN,
@@ -28,16 +28,8 @@ from evals.intervals import (
     wilson,
     wilson_bounds,
 )
-
-
-class Score(NamedTuple):
-    """One metric of one model on one split: value and 95 % interval over `n` labelled examples."""
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int
+from evals.metrics import Metric as Metric  # also for those who import them from here
+from evals.metrics import Score as Score
 
 
 class PredictionColumns(NamedTuple):
@@ -83,18 +75,6 @@ class Outcome:
         return f1.class_totals(cells.values[0], cells.values[1], draws, self.n_classes)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A row of the table of metrics. `compute` gives the value and its interval; `range` are its ends."""
-
-    name: str
-    title: str
-    unit: str
-    higher_is_better: bool
-    range: tuple[float, float]
-    compute: Callable[[Outcome], Estimate]
-
-
 def _accuracy(outcome: Outcome) -> Estimate:
     n, hits = len(outcome.labels), int((outcome.labels == outcome.predicted).sum())
     return Estimate(hits / n if n else np.nan, *wilson(hits, n))
@@ -122,18 +102,17 @@ def _ece(outcome: Outcome) -> Estimate:
     return expected_calibration_error(outcome.confidence, right, n_boot=outcome.n_boot, seed=outcome.seed)
 
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
+_COMPUTE: Mapping[str, Callable[[Outcome], Estimate]] = MappingProxyType(
     {
-        metric.name: metric
-        for metric in (
-            Metric("accuracy", "Accuracy", "fraction", True, (0.0, 1.0), _accuracy),
-            Metric("macro_f1", "Macro F1", "fraction", True, (0.0, 1.0), _averaged_f1(f1.macro_f1)),
-            Metric("weighted_f1", "Weighted F1", "fraction", True, (0.0, 1.0), _averaged_f1(f1.weighted_f1)),
-            Metric("loss", "Loss", "nats", False, (0.0, np.inf), _loss),
-            Metric("ece", "Calibration error", "fraction", False, (0.0, 1.0), _ece),
-        )
+        "accuracy": _accuracy,
+        "macro_f1": _averaged_f1(f1.macro_f1),
+        "weighted_f1": _averaged_f1(f1.weighted_f1),
+        "loss": _loss,
+        "ece": _ece,
     }
 )
+
+METRICS: Mapping[str, Metric] = MappingProxyType({name: metrics.METRICS[name] for name in _COMPUTE})
 """Every classification metric, by name. `macro_f1` averages over the classes that occur in gold: a class
 absent from the split has no F1, and its false alarms already count against the classes they were taken
 from."""
@@ -168,7 +147,7 @@ def score_classification(labels: Ints, log_probs: Floats, *, n_boot: int = 1000,
         n_boot,
         seed,
     )
-    return tuple(Score(name, *metric.compute(outcome), len(labels)) for name, metric in METRICS.items())
+    return tuple(Score(name, *compute(outcome), len(labels)) for name, compute in _COMPUTE.items())
 
 
 def prediction_columns(labels: Ints, log_probs: Floats) -> PredictionColumns:

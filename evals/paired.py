@@ -13,7 +13,6 @@ import pandas as pd
 from scipy import stats
 
 from evals import f1
-from evals.classification import METRICS
 from evals.intervals import (
     UNKNOWN,
     Estimate,
@@ -25,6 +24,7 @@ from evals.intervals import (
     percentile_interval,
     resample_counts,
 )
+from evals.metrics import METRICS
 
 ALPHA = 0.05
 POWER = 0.8

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from evals.classification import METRICS
+from evals.metrics import METRICS
 from evals.paired import ALPHA, Flips
 
 Answer = Literal["better", "not better", "not separable yet"]
@@ -71,12 +71,11 @@ def headline(row: Mapping[str, Any], flips: Flips, *, p_flips: float, name_a: st
     """
     found = verdict(row, name_a=name_a, name_b=name_b)
     metric = METRICS[row["metric"]]
-    title = metric.title if metric.title.isupper() else metric.title[0].lower() + metric.title[1:]
     scale = 100 if metric.unit == "fraction" else 1
     digits = 1 if metric.unit == "fraction" else 3
     low, high = (f"{scale * row[end]:.{digits}f}" for end in ("low", "high"))
     interval = f"95 % interval {low} to {high}" if np.isfinite([row["low"], row["high"]]).all() else "no interval"
-    amount = f"{_amount(row['metric'], row['difference'])} {title} ({interval}, paired, n = {row['n']:,})"
+    amount = f"{_amount(row['metric'], row['difference'])} {metric.title_inside} ({interval}, paired, n = {row['n']:,})"
     if found.answer == "better":
         start = f"{name_b} beats {name_a} by {amount}"
     elif found.answer == "not better":

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from evals.intervals import Floats, Ints
+from evals.tags import Span
 from evals.triage.coverage import train_neighbours
 from evals.triage.duplicates import Duplicates, find_duplicates
 from evals.triage.neighbours import Neighbours
 from evals.triage.regions import find_regions, region_names
 from evals.triage.slices import Slicing, length_slicing, metadata_slicings
-from evals.triage.spans import Span
 
 PER_TOKEN = ("target_log_probs", "best_other_log_probs", "token_p_given", "token_offsets")
 NOT_PER_EXAMPLE = ("n", "label_names", "max_length", "settings", "found_neighbours", *PER_TOKEN)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from evals.tags import Span
 from evals.triage.found import Evidence, Found, Group
 
 
@@ -30,14 +31,6 @@ class SpanKind(StrEnum):
     GHOST = "ghost"
 
 
-class Span(NamedTuple):
-    """Tokens start to end (not included) with a tag."""
-
-    start: int
-    end: int
-    tag: str
-
-
 class SpanError(NamedTuple):
     """One difference: `given` is None for a ghost, `predicted` for a missed span."""
 
@@ -47,32 +40,6 @@ class SpanError(NamedTuple):
 
 
 COLUMNS = ("row", "kind", "start", "end", "tag", "predicted_start", "predicted_end", "predicted_tag")
-
-
-def spans_of(tags: Sequence[str]) -> list[Span]:
-    """Spans of one sentence from its tags, in IOB2, IOB1, IOBES or BILOU: "B-PER", "I-PER", "O".
-
-    A tag that continues nothing ("I-PER" after "O" or after another class) begins a span, as the CoNLL evaluation reads
-    it. Tags without a prefix are spans of equal neighbours.
-
-    >>> spans_of(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
-    [Span(start=0, end=2, tag='PER'), Span(start=3, end=4, tag='LOC'), Span(start=4, end=5, tag='LOC')]
-    """
-    found: list[Span] = []
-    is_open = False
-    for at, tag in enumerate(tags):
-        prefix, sign, name = tag.partition("-")
-        if not sign or len(prefix) != 1:
-            prefix, name = "I", tag
-        if tag in ("O", ""):
-            is_open = False
-            continue
-        if is_open and prefix in "IELM" and found[-1].tag == name:
-            found[-1] = Span(found[-1].start, at + 1, name)
-        else:
-            found.append(Span(at, at + 1, name))
-        is_open = prefix not in "ESLU"
-    return found
 
 
 def compare_spans(given: Sequence[Span], predicted: Sequence[Span]) -> list[SpanError]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evals.classification import METRICS
 from evals.intervals import mean_interval
 from evals.leaders import Leaders
+from evals.metrics import find_metric
 from runner.commands.options import UNKNOWN, duration, records, size, table
 from runner.recipe import toml_text
 from runner.recipe.tables import without
@@ -131,7 +131,7 @@ def _over_seeds(configuration: Configuration, objective: int) -> str:
 
 def _half_width(metric: str, row: Mapping[Any, Any]) -> float:
     """Of the interval over seeds, as far as the metric goes."""
-    known = METRICS.get(metric.removeprefix("validation/"))
+    known = find_metric(metric)
     low, high = known.range if known is not None else (-math.inf, math.inf)
     return float(max(min(row["high"], high) - row["mean"], row["mean"] - max(row["low"], low)))
 

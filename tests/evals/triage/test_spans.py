@@ -2,27 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.triage.spans import COLUMNS, Span, SpanKind, compare_spans, span_errors, span_table, spans_of
+from evals.tags import Span
+from evals.triage.spans import COLUMNS, SpanKind, compare_spans, span_errors, span_table
 
 PER, LOC = "PER", "LOC"
-
-
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ("B-PER I-PER O B-LOC", [Span(0, 2, PER), Span(3, 4, LOC)]),  # IOB2
-        ("I-PER I-PER O I-LOC", [Span(0, 2, PER), Span(3, 4, LOC)]),  # IOB1
-        ("B-PER B-PER I-LOC", [Span(0, 1, PER), Span(1, 2, PER), Span(2, 3, LOC)]),
-        ("S-PER S-PER B-LOC M-LOC E-LOC O", [Span(0, 1, PER), Span(1, 2, PER), Span(2, 5, LOC)]),  # IOBES
-        ("U-PER B-LOC I-LOC L-LOC L-LOC", [Span(0, 1, PER), Span(1, 4, LOC), Span(4, 5, LOC)]),  # BILOU
-        ("PER PER O LOC", [Span(0, 2, PER), Span(3, 4, LOC)]),
-        ("B-X-ray I-X-ray", [Span(0, 2, "X-ray")]),
-        ("O O", []),
-        ("", []),
-    ],
-)
-def test_tags_are_read_as_spans(tags: str, expected: list[Span]) -> None:
-    assert spans_of(tags.split()) == expected
 
 
 @pytest.mark.parametrize(
