@@ -25,6 +25,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("diff", "diff", "What differs between two runs: recipe, code, environment, data."),
     ("rm", "rm", "Remove runs and their files (shows the bytes first)."),
     ("predict", "predict", "Say what a run's model predicts for a file or a split."),
+    ("export", "export", "Write a run's model and its model card to a folder that loads without Assay."),
+    ("push", "push", "Put a run's model and its model card on a model hub."),
     ("queue", "queue", "List, add, order, pause and cancel queued jobs."),
     ("worker", "worker", "Take jobs from the queue and carry them out, one process a device."),
     ("recipe", "recipe", "Check a recipe, or print the schema for editors."),

@@ -22,6 +22,7 @@ from runner.recipe.load import (
 )
 from runner.recipe.models import (
     METHOD_DEFAULTS,
+    Card,
     Checkpoints,
     Choices,
     Columns,
@@ -41,6 +42,7 @@ from runner.recipe.models import (
 
 __all__ = [
     "METHOD_DEFAULTS",
+    "Card",
     "Checkpoints",
     "Choices",
     "Columns",

@@ -28,7 +28,7 @@ from runner.recipe.rules import active, check_rules, drop_inherited
 from runner.recipe.sweep_rules import command_rules
 from runner.recipe.tables import RawTable
 
-_NOT_HASHED: Final = ("name", "notes", "tags", "sweep", "triage")
+_NOT_HASHED: Final = ("name", "notes", "tags", "sweep", "triage", "card")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def resolved_form(recipe: Recipe) -> dict[str, Any]:
 def recipe_hash(resolved: Mapping[str, Any]) -> str:
     """32 hex digits (blake2b-128 of canonical JSON) of all that makes the experiment.
 
-    Name, notes, tags, sweep and triage do not count, nor does the order of keys.
+    Name, notes, tags, sweep, triage and card do not count, nor does the order of keys.
     """
     experiment = active({key: value for key, value in resolved.items() if key not in _NOT_HASHED})
     canonical = json.dumps(experiment, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

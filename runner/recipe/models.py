@@ -27,6 +27,7 @@ from runner.recipe.types import (
     Device,
     Fraction,
     Labels,
+    Languages,
     Name,
     Number,
     Positive,
@@ -273,6 +274,18 @@ class Triage(Table):
     )
 
 
+class Card(Table):
+    """`[card]`: what the model card says that nobody can measure; see docs/publish.md."""
+
+    intended_use: Text | None = Field(default=None, description="What the model is for, and for whom.")
+    limitations: Text | None = Field(default=None, description="What it is not for, and where it fails.")
+    licence: Text | None = Field(default=None, description="Licence of the model, by its SPDX name or in words.")
+    data_licence: Text | None = Field(default=None, description="Licence of the data it was trained on.")
+    language: Languages = Field(
+        default=(), description="Languages of the texts, by their codes (`en`, `pt-BR`) or `multilingual`."
+    )
+
+
 Condition = Annotated[TomlTable, Field(min_length=1)]
 _WHEN: Final = (
     "Only where other parts of the space have one of these values: path = value, or a list of values. "
@@ -386,6 +399,7 @@ class Recipe(Table):
     checkpoints: Checkpoints = Field(default=Checkpoints(), description="What stays on disk.")
     recording: Recording = Field(default=Recording(), description="What is written into the store.")
     triage: Triage = Field(default=Triage(), description="Looking for training examples that hurt.")
+    card: Card | None = Field(default=None, description="What the model card says that nobody can measure.")
     sweep: Sweep | None = Field(default=None, description="A search over recipe values.")
 
     @model_validator(mode="before")

@@ -13,7 +13,7 @@ from runner.recipe.spaces import METHOD, ONLY_WITH_METHOD, Part, candidates, nee
 from runner.recipe.tables import merge, nested, value_at, without
 from runner.recipe.types import is_number
 
-_NOT_SWEPT = frozenset({"name", "task", "notes", "tags", "sweep", "checkpoints", "recording"})
+_NOT_SWEPT = frozenset({"name", "task", "notes", "tags", "sweep", "checkpoints", "recording", "card"})
 _SEED = ("training", "seed")
 
 

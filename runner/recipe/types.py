@@ -168,6 +168,20 @@ Labels = Annotated[
     Field(strict=False, min_length=2, json_schema_extra={"uniqueItems": True}),
     AfterValidator(_unique),
 ]
+Languages = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Field(
+                pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*|multilingual)$",
+                json_schema_extra=words("a language code such as en or pt-BR, or multilingual"),
+            ),
+        ],
+        ...,
+    ],
+    Field(strict=False, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_unique),
+]
 Name = Annotated[
     str,
     Field(

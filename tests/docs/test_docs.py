@@ -24,6 +24,7 @@ PAGES = [
     ROOT / "docs/rescue.md",
     ROOT / "docs/sweeps.md",
     ROOT / "docs/triage.md",
+    ROOT / "docs/publish.md",
 ]
 BIN = Path(sys.executable).parent
 
@@ -31,6 +32,7 @@ BIN = Path(sys.executable).parent
 NOT_RUN = {
     "make demo": "`runner demo` is what it does after setting up",
     "make test": "this is it",
+    "runner push mood --repo me/mood --private": "tests/runner/publish/test_push.py pushes to a stand-in for the hub",
     "runner dashboard": "a server that does not end: the browser tests start it",
 }
 

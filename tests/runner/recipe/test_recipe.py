@@ -130,7 +130,8 @@ def test_a_recipe_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["name=renamed", "notes=why", 'tags=["a"]', 'sweep={space={"training.batch_size"=[1,2]}}']
+    "override",
+    ["name=renamed", "notes=why", 'tags=["a"]', 'card.licence="MIT"', 'sweep={space={"training.batch_size"=[1,2]}}'],
 )
 def test_a_rename_is_not_another_experiment(override: str) -> None:
     assert parse(SMALL, override).hash == parse(SMALL).hash

@@ -1,0 +1,99 @@
+"""`runner export RUN DIR`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.commands.options import echo_json, json_option, open_reconciled, size, store_option
+
+if TYPE_CHECKING:
+    from runner.publish.export import Done
+
+
+@click.command("export")
+@click.argument("run", metavar="RUN")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice(["auto", "transformers", "parts", "adapter"]),
+    default="auto",
+    show_default=True,
+    help="How the model is written.",
+)
+@click.option(
+    "--with",
+    "extras",
+    multiple=True,
+    type=click.Choice(["training-text", "optimizer-state"]),
+    help="Also hand out this; left out unless asked for.",
+)
+@click.option("--checkpoint", "step", type=click.IntRange(0), metavar="STEP", help="Instead of the best one.")
+@json_option
+@store_option
+def command(
+    run: str,
+    folder: Path,
+    wanted: Any,
+    extras: tuple[str, ...],
+    step: int | None,
+    as_json: bool,
+    store_path: Path | None,
+) -> None:
+    """Write RUN's best checkpoint to the new folder DIR, with its model card, so that it loads without Assay.
+
+    transformers: what AutoModelForSequenceClassification loads. parts: backbone, head and tokenizer, each loaded by the
+    library that made it, for models that those classes cannot hold. adapter: as parts, but of a LoRA only the adapter.
+    auto: transformers where it can be, else parts. The folder's answers are compared with the run's own before it is in
+    its place. See docs/publish.md.
+    """
+    from runner.publish.plan import check_target, plan_export
+    from store import get_run
+
+    store = open_reconciled(store_path)
+    plan = plan_export(store, get_run(store, run), step=step, wanted=wanted, extras=extras)
+    check_target(folder)  # all this before torch is loaded
+    from runner.quiet import quiet_libraries
+
+    quiet_libraries()
+    from runner.causes import Interrupted
+    from runner.interrupts import held_interrupts
+    from runner.publish.export import export
+
+    try:
+        with held_interrupts() as interrupts, interrupts.let_through():
+            done = export(plan, folder)
+    except Interrupted:
+        click.echo("interrupted: nothing was written", err=True)
+        sys.exit(130)
+    if as_json:
+        echo_json(as_dict(done))
+        return
+    click.echo(f"{plan.run.name} ({plan.run.id}), step {plan.checkpoint.step:,}, {size(done.n_bytes)}: {done.folder}")
+    click.echo(said(done))
+
+
+def as_dict(done: "Done") -> dict[str, Any]:
+    exported = done.exported
+    return {
+        "folder": str(done.folder),
+        "format": exported.form,
+        "reason": exported.reason,
+        "bytes": done.n_bytes,
+        "n_compared": exported.n_compared,
+        "largest_difference": exported.difference,
+    }
+
+
+def said(done: "Done") -> str:
+    """How it was written, why so, and how it was checked."""
+    from runner.publish.card import at_most
+
+    exported = done.exported
+    why = f" ({exported.reason})" if exported.reason else ""
+    return (
+        f"written as {exported.form}{why}; its answers to {exported.n_compared} texts differ by at most "
+        f"{at_most(exported.difference)} from the run's own. README.md says how to load it."
+    )

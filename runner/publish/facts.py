@@ -1,0 +1,140 @@
+"""What the store knows of a run for its model card. Loads no torch; what was not recorded is None or empty."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evals.classification import class_table, confusion_matrix
+from runner.publish.plan import Plan
+from runner.recipe import Recipe
+from store import (
+    Checkpoint,
+    Dataset,
+    Run,
+    RunCost,
+    Store,
+    get_cost,
+    get_dataset,
+    get_evaluation,
+    latest_triage,
+    list_groups,
+    list_scores,
+    list_version_changes,
+    read_predictions,
+    read_targets,
+)
+
+_TABLE_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A version of the data, and what was decided to make it of its parent."""
+
+    dataset: Dataset
+    counts: Mapping[str, int]
+    """relabel, edit, edit and relabel, drop."""
+    n_people: int | None
+    """Who decided; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Each class on one split; the columns of `evals.classification.class_table`."""
+
+    split: str
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything a model card says of a run."""
+
+    run: Run
+    recipe: Recipe
+    checkpoint: Checkpoint
+    labels: tuple[str, ...]
+    dataset: Dataset | None
+    lineage: tuple[Step, ...]
+    """Versions that were made of others by decisions, the newest first."""
+    balance: pd.DataFrame
+    """Columns label, and one for each split: how often."""
+    scores: pd.DataFrame
+    """Of the checkpoint: columns split, metric, value, low, high, n."""
+    untrained: pd.DataFrame
+    """The same before training; empty where that was not measured."""
+    classes: ClassScores | None
+    cost: RunCost
+    triage: Mapping[str, Any] | None
+    """The summary of the newest triage of the dataset version."""
+    slices: pd.DataFrame
+    """Slices with more errors: columns kind, name, n, evidence."""
+
+
+def card_facts(plan: Plan) -> Facts:
+    store, run = plan.store, plan.run
+    dataset = None if run.dataset_key is None else get_dataset(store, run.dataset_key)
+    labels = dataset.label_names or () if dataset else ()
+    scores = list_scores(store, [run.key])
+    triage = None if dataset is None else latest_triage(store, dataset.key)
+    return Facts(
+        run=run,
+        recipe=plan.recipe,
+        checkpoint=plan.checkpoint,
+        labels=tuple(labels),
+        dataset=dataset,
+        lineage=_lineage(store, dataset),
+        balance=_balance(store, dataset),
+        scores=scores[scores["step"] == plan.checkpoint.step],
+        untrained=scores[(scores["step"] == 0) & (plan.checkpoint.step != 0)],
+        classes=_classes(store, run, dataset, plan.checkpoint.step),
+        cost=get_cost(store, run.key),
+        triage=None if triage is None else triage.summary,
+        slices=_slices(store, None if triage is None or not triage.has_rows else triage.key),
+    )
+
+
+def _lineage(store: Store, dataset: Dataset | None) -> tuple[Step, ...]:
+    steps = []
+    while dataset is not None and dataset.parent_key is not None:
+        counts: Any = dataset.source.get("counts") or {}
+        authors = set(list_version_changes(store, dataset, limit=1_000_000)["author"])
+        steps.append(Step(dataset, dict(counts), len(authors) or None))
+        dataset = get_dataset(store, dataset.parent_key)
+    return tuple(steps)
+
+
+def _balance(store: Store, dataset: Dataset | None) -> pd.DataFrame:
+    if dataset is None or not dataset.label_names:
+        return pd.DataFrame({"label": []})
+    columns: dict[str, Any] = {"label": list(dataset.label_names)}
+    for split, n in dataset.n_rows.items():
+        if n:
+            targets = read_targets(store, dataset, split)
+            columns[split] = np.bincount(targets[targets >= 0], minlength=len(dataset.label_names))
+    return pd.DataFrame(columns)
+
+
+def _classes(store: Store, run: Run, dataset: Dataset | None, step: int) -> ClassScores | None:
+    if dataset is None or not dataset.label_names:
+        return None
+    for split in _TABLE_SPLITS:
+        evaluation = get_evaluation(store, run.key, split, step)
+        if evaluation is None:
+            continue
+        predicted = read_predictions(store, evaluation).predicted
+        if len(predicted):
+            targets = read_targets(store, dataset, split)
+            confusion = confusion_matrix(targets, predicted, len(dataset.label_names))
+            return ClassScores(split, class_table(confusion, dataset.label_names))
+    return None
+
+
+def _slices(store: Store, triage_key: int | None) -> pd.DataFrame:
+    if triage_key is None:
+        return pd.DataFrame({"kind": [], "name": [], "n": [], "evidence": []})
+    groups = pd.concat([list_groups(store, triage_key, kind) for kind in ("weak_slice", "rare_class")])
+    return groups.sort_values("risk", ascending=False, kind="stable")

@@ -1,0 +1,82 @@
+"""The ways to write a text classifier for others.
+
+transformers   config.json, model.safetensors, tokenizer files: what AutoModelForSequenceClassification loads
+parts          backbone/, head.safetensors, tokenizer/, assay.json: an Assay checkpoint that brings its base along
+adapter        adapter/ in its place of backbone/, where others can load the base by its name
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from runner.classifier import CheckpointInfo, TextClassifier
+from runner.publish.forms import as_sequence_classifier
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def write_transformers(
+    folder: Path, model: TextClassifier, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo
+) -> None:
+    """Raises NotExpressible where no class of transformers says the same. Folds adapters into the model's backbone."""
+    fold_adapters(model)
+    whole: Any = as_sequence_classifier(model, info.labels)
+    whole.save_pretrained(folder)
+    _save_tokenizer(folder, tokenizer, info)
+
+
+def write_parts(
+    folder: Path, model: TextClassifier, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo, base: str
+) -> None:
+    """Folds adapters into the model's backbone. `base`: what to call the base; a local path is nobody's business."""
+    fold_adapters(model)
+    body: Any = model.backbone
+    body.config.name_or_path = ""
+    body.save_pretrained(folder / "backbone")
+    _write_rest(folder, model, tokenizer, replace(info, method="full", base=base))
+
+
+def write_adapter(
+    folder: Path, model: TextClassifier, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo, base: str
+) -> None:
+    """The adapter as peft writes it, naming its base as others find it."""
+    body: Any = model.backbone
+    for settings in body.peft_config.values():
+        settings.base_model_name_or_path, settings.revision = base, info.revision
+    body.save_pretrained(folder / "adapter")
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is above it
+    _write_rest(folder, model, tokenizer, replace(info, base=base))
+
+
+def fold_adapters(model: TextClassifier) -> None:
+    """Put the weights of an adapter into those of its base; nothing where there is none."""
+    from peft import PeftModel
+
+    body: Any = model.backbone
+    if isinstance(body, PeftModel):
+        folded: nn.Module = body.merge_and_unload()
+        model.backbone = folded
+
+
+def _write_rest(
+    folder: Path, model: TextClassifier, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo
+) -> None:
+    from safetensors.torch import save_file
+
+    head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
+    save_file(head, folder / "head.safetensors")
+    _save_tokenizer(folder / "tokenizer", tokenizer, info)
+    (folder / "assay.json").write_text(json.dumps(asdict(info), indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _save_tokenizer(folder: Path, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo) -> None:
+    """Padding on the right and cutting where training cut, for whoever does not say it."""
+    tokenizer.padding_side = "right"
+    tokenizer.model_max_length = info.max_length
+    for name in ("name_or_path", "_name_or_path"):
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(folder)
