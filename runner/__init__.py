@@ -17,6 +17,7 @@ Data          encoding    texts → token ids → batches             order     
               docstrings  the built-in data set                   inputs       texts to predict
 Passes        inference   a split through a model                 predict      what a run's model says of texts
               dynamics    logits caught in training               devices      where, in which number format
+Metrics       metrics      modules for `evaluate`, ours and the hub's
 Checkpoints   checkpoints written whole, kept as asked            files        hashes, and room for them
               training_state  what training goes on from          trees        nested states without pickle
               resume      from the newest intact one              unsaved      what a full disk did not take

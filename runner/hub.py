@@ -12,7 +12,7 @@ class HubUnreachable(UserError):
     """The hub cannot be asked; the text says why and what to do instead."""
 
 
-def require_hub(name: str, kind: Literal["model", "dataset"]) -> None:
+def require_hub(name: str, kind: Literal["model", "dataset", "metric"]) -> None:
     """Return when the hub answers; raise `HubUnreachable` within about `CONNECT_SECONDS` when it does not.
 
     Any answer below 500 counts, also "not found": whether `name` exists is for the real request to find out.
@@ -51,6 +51,7 @@ def _message(name: str, kind: str, reason: str) -> str:
     here = {
         "model": "a local folder, builtin:minilm or scratch:TYPE as model.base",
         "dataset": "a local file, a folder written by datasets.save_to_disk or builtin:docstrings as data.source",
+        "metric": "one of the metrics that come with us (`runner.metrics.module_names()`) or a file",
     }[kind]
     return (
         f'hub {kind} "{name}": {reason}, and it is not in the local cache. '

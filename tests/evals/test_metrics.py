@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -76,3 +79,21 @@ def test_titles_inside_a_sentence() -> None:
 @pytest.mark.parametrize("name", ["ndcg@0", "ndcg@", "ndcg@ten", "loss@3", "bleu@4", "nothing", "", "validation/"])
 def test_names_that_are_no_metric(name: str) -> None:
     assert find_metric(name) is None
+
+
+def test_the_page_of_metrics_says_what_the_table_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    rows = [re.split(r" \| ", line.strip("| ")) for line in page.splitlines() if line.startswith("| `")]
+    said = {row[0].strip("`"): tuple(row[1:5]) for row in rows}
+    ends = {np.inf: "∞", -np.inf: "−∞", -1.0: "−1"}
+    table = {
+        name: (
+            metric.title,
+            metric.unit,
+            "higher" if metric.higher_is_better else "lower",
+            " to ".join(ends.get(end, f"{end:g}") for end in metric.range),
+        )
+        for name, metric in METRICS.items()
+    }
+    assert said == table
+    assert list(said) == list(table)
