@@ -1,6 +1,7 @@
 """How numbers are written: the same precision everywhere, and `–` for what was not measured."""
 
 import re
+from collections.abc import Sequence
 from typing import TypeGuard
 
 UNKNOWN = "–"
@@ -132,6 +133,27 @@ def short(text: str, limit: int = 120) -> str:
     """One line of a text, cut with `…` (tables show many; the example card shows all)."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def middle(text: str, limit: int = 30) -> str:
+    """One line of a name, cut in its middle: names that begin alike are told apart by their ends.
+
+    >>> middle("balance_not_updated_after_bank_transfer", 20), middle("age_limit", 20)
+    ('balance_no…_transfer', 'age_limit')
+    """
+    line = " ".join(text.split())
+    tail = (limit - 1) // 2
+    return line if len(line) <= limit else f"{line[: limit - 1 - tail]}…{line[len(line) - tail :]}"
+
+
+def distinct(names: Sequence[str], limit: int = 30) -> list[str]:
+    """Names cut in their middles, those whole that would not be told apart so.
+
+    >>> distinct(["aaaaaaaaa_1_b", "aaaaaaaaa_2_b", "c"], 6)
+    ['aaaaaaaaa_1_b', 'aaaaaaaaa_2_b', 'c']
+    """
+    cut = [middle(name, limit) for name in names]
+    return [name if cut.count(text) > 1 else text for name, text in zip(names, cut, strict=True)]
 
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")

@@ -20,7 +20,7 @@ SETTINGS = {
 SWEEP_TAG = "sweep:"
 """What begins the tag of a sweep's trials."""
 METHODS = ("head", "lora", "top-layers", "full")
-_FORM = {"model.base", "model.method", "data.source", "data.columns", *SETTINGS}
+_FORM = {"model.base", "model.method", "data.source", "data.columns", "data.metadata", *SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Form:
     label_column: str | None = None
     dataset_name: str | None = None
     drops_empty: bool = False
+    metadata: tuple[str, ...] = ()
+    """Further columns to keep."""
     base: str = "builtin:minilm"
     method: str = "head"
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +56,8 @@ def recipe_table(form: Form) -> dict[str, Any]:
         data["columns"] = {**data.get("columns", {}), **columns}
     if form.dataset_name:
         data["name"] = form.dataset_name
+    if form.metadata and not form.source.startswith("dataset:"):
+        data["metadata"] = list(form.metadata)
     if form.drops_empty:
         data["on_empty"] = "drop"
     table["data"] = data

@@ -22,6 +22,7 @@ from store import (
     get_job,
     get_sweep,
     job_log,
+    latest_triage,
     list_datasets,
     list_jobs,
     list_runs,
@@ -170,6 +171,17 @@ def datasets(source: Source) -> pd.DataFrame:
 def _datasets(path: str, version: int) -> pd.DataFrame:
     with reading(path) as store:
         return list_datasets(store)
+
+
+def is_triaged(source: Source, dataset_key: int) -> bool:
+    """Whether there is a finished triage of a data set version."""
+    return _is_triaged(*source, dataset_key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _is_triaged(path: str, version: int, dataset_key: int) -> bool:
+    with reading(path) as store:
+        return latest_triage(store, dataset_key) is not None
 
 
 class Speed(NamedTuple):

@@ -29,6 +29,9 @@ class Progress:
     """Examples that somebody decided on: relabelled, kept, dropped or edited."""
     n_found: int
     """Of those the ones that were not right: everything but kept."""
+    n_earlier: int
+    """Of those decided the ones that were in an earlier version: what was found there is mended here."""
+    n_found_earlier: int
     n_skipped: int
     n_disputed: int
     """Examples of which two authors want different things."""
@@ -81,11 +84,13 @@ def decision_progress(store: Store, dataset: Dataset) -> Progress:
     """How far the review is, in all and by author; decisions of earlier versions that speak for this one included."""
     db = store.db
     rows = db.execute(
-        "SELECT action, count(*), sum(is_disputed) FROM standing_decisions WHERE dataset_key = ? AND is_current"
-        " GROUP BY action",
+        "SELECT s.action, count(*), sum(s.is_disputed), sum(e.dataset_key <> s.dataset_key)"
+        " FROM standing_decisions s JOIN decisions e ON e.key = s.decision_key"
+        " WHERE s.dataset_key = ? AND s.is_current GROUP BY s.action",
         (dataset.key,),
     ).fetchall()
-    by_action = {action: n for action, n, _ in rows}
+    by_action = {action: n for action, n, _, _ in rows}
+    earlier = {action: n for action, _, _, n in rows}
     by_author = read_frame(
         db,
         f"SELECT s.author, count(iif(s.action IN ({DECIDED}), 1, NULL)) AS n_decided,"
@@ -96,13 +101,17 @@ def decision_progress(store: Store, dataset: Dataset) -> Progress:
         (dataset.key,),
     )
     by_author["per_minute"] = [_per_minute(store, dataset, author) for author in by_author["author"]]
-    n_decided = sum(by_action.get(action, 0) for action in ("relabel", "keep", "drop", "edit"))
+    decided = ("relabel", "keep", "drop", "edit")
+    n_decided = sum(by_action.get(action, 0) for action in decided)
+    n_earlier = sum(earlier.get(action, 0) for action in decided)
     return Progress(
         n_examples=sum(dataset.n_rows.values()),
         n_decided=n_decided,
         n_found=n_decided - by_action.get("keep", 0),
+        n_earlier=n_earlier,
+        n_found_earlier=n_earlier - earlier.get("keep", 0),
         n_skipped=by_action.get("skip", 0),
-        n_disputed=sum(n for _, _, n in rows),
+        n_disputed=sum(n for _, _, n, _ in rows),
         by_action=by_action,
         by_author=by_author,
     )

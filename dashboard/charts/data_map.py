@@ -35,10 +35,13 @@ def map_option(frame: pd.DataFrame, colours: Mapping[str, str], *, ink: str) -> 
     bare = {"show": False, "scale": True}
     return {
         "animation": False,
-        "grid": {"left": 8, "right": 8, "top": 44, "bottom": 8},
+        "grid": {"left": 8, "right": 8, "top": 40, "bottom": 40},
         "xAxis": bare,
         "yAxis": bare,
-        "legend": {"type": "scroll", "top": 2, "left": 4, "right": 130, "textStyle": {"color": ink}, "icon": "circle"},
+        "legend": {
+            "type": "scroll", "bottom": 2, "left": 4, "right": 8, "textStyle": {"color": ink}, "icon": "circle",
+            "data": [*colours, *others],
+        },
         "tooltip": {"trigger": "item", "confine": True, "extraCssText": "max-width:420px;white-space:normal"},
         "toolbox": {"top": 2, "right": 8, "feature": {"brush": {"type": ["polygon", "rect", "clear"]}, "dataZoom": {}}},
         "brush": {

@@ -6,8 +6,10 @@ import altair as alt
 import pandas as pd
 
 from dashboard.charts.palette import COLOURS, MUTED, WRONG, require
+from dashboard.formats import distinct
 
 CELL, MARGIN, WIDEST = 64, 120, 520
+LONGEST_NAME = 28
 LARGEST = 20  # classes: beyond that a table of pairs says more
 
 
@@ -17,7 +19,7 @@ def pair_chart(frame: pd.DataFrame, label_names: Sequence[str], *, is_dark: bool
     Columns given, likely (class indices), n, low, high. Clicking a cell selects given and likely under the name `pair`.
     """
     require(frame, "pair_chart", "given", "likely", "n", "low", "high")
-    names = list(label_names)
+    names = distinct(label_names, LONGEST_NAME)
     most = max(1.0, float(frame["n"].max())) if len(frame) else 1.0
     frame = frame.assign(
         given_name=[names[i] for i in frame["given"]],
@@ -25,12 +27,12 @@ def pair_chart(frame: pd.DataFrame, label_names: Sequence[str], *, is_dark: bool
         shade=0.08 + 0.92 * frame["n"] / most,
     )
     pair = alt.selection_point(name="pair", fields=["given", "likely"], toggle=False)
-    still = {"labelFlush": False, "labelBound": False, "labelOverlap": False, "labelLimit": 150}
+    still = {"labelFlush": False, "labelBound": False, "labelOverlap": False, "labelLimit": 200}
     every = {"domain": names}
     base = alt.Chart(frame).encode(
         x=alt.X(
             "likely_name:N", title="should be", sort=names, scale=alt.Scale(**every),
-            axis=alt.Axis(orient="top", labelAngle=-30 if len(names) > 5 else 0, **still),
+            axis=alt.Axis(orient="top", labelAngle=-90 if len(names) > 5 else 0, **still),
         ),
         y=alt.Y(
             "given_name:N", title="labelled", sort=names, scale=alt.Scale(**every), axis=alt.Axis(**still)

@@ -40,13 +40,15 @@ class DataChoice:
     drops_empty: bool = False
     longest: int | None = None
     """Tokens of the longest text, at most; None where it was not read whole."""
+    metadata: tuple[str, ...] = ()
+    """Further columns to keep."""
 
 
 def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
     """The widgets; None until something can be trained on, with the reason shown."""
-    kinds = [FILE, UPLOAD, STORED, BUILTIN] if len(work_queries.datasets(source)) else [FILE, UPLOAD, BUILTIN]
+    kinds = [UPLOAD, FILE, STORED, BUILTIN] if len(work_queries.datasets(source)) else [UPLOAD, FILE, BUILTIN]
     if st.session_state.get("new-kind") not in kinds:
-        st.session_state["new-kind"] = FILE
+        st.session_state["new-kind"] = UPLOAD
     kind = st.segmented_control(
         "Data", kinds, key="new-kind", persist_state="session", required=True, label_visibility="collapsed"
     )
@@ -97,6 +99,7 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
         return None
     preview(sample)
     columns = _columns(sample.rows, path)
+    kept = _kept(sample.rows, path, columns)
     counts = label_counts(sample.rows[columns.label]) if columns.label else pd.DataFrame(columns=["label", "n"])
     sentence = task_sentence(len(sample.rows), is_whole=sample.is_whole, columns=columns, counts=counts)
     st.markdown(f"**{escape(sentence)}**")
@@ -114,7 +117,7 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
     known_as = name or dataset_name(Path(path).name)
     longest = math.ceil(int(sample.rows[columns.text].str.len().max()) / _CHARACTERS_A_TOKEN) + 2
     return DataChoice(
-        path, columns.text, columns.label, known_as, n_train, name, drops, longest if sample.is_whole else None
+        path, columns.text, columns.label, known_as, n_train, name, drops, longest if sample.is_whole else None, kept
     )
 
 
@@ -148,6 +151,23 @@ def _columns(rows: pd.DataFrame, path: str) -> Columns:
             "Label column", names, index=None, key="new-label", persist_state="session", placeholder="choose"
         )
     return Columns(text, label)
+
+
+def _kept(rows: pd.DataFrame, path: str, columns: Columns) -> tuple[str, ...]:
+    """Further columns that stay with the examples: all of them, until somebody says otherwise."""
+    others = [str(name) for name in rows if str(name) not in columns]
+    if not others or None in columns:
+        return ()
+    if st.session_state.get("new-kept-of") != (path, tuple(others)):
+        st.session_state["new-kept-of"] = (path, tuple(others))
+        asked = st.session_state.pop("new-metadata-asked", others)
+        st.session_state["new-metadata"] = [name for name in asked if name in others]
+    return tuple(
+        st.multiselect(
+            "Keep too", others, key="new-metadata", persist_state="session", placeholder="nothing else",
+            help="The model does not see them. Triage filters and slices by them, and exports have them.",
+        )
+    )  # fmt: skip
 
 
 def _labels(counts: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """What is shown instead of data: nothing there yet, or something wrong."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
@@ -11,14 +11,18 @@ from dashboard.writing import create
 from store import StoreError, StoreNotFound, StoreTooNew
 
 
-def empty_state(title: str, text: str, *commands: str, new_run: str | None = None) -> None:
+def empty_state(
+    title: str, text: str, *commands: str, new_run: str | None = None, button: Callable[[], object] | None = None
+) -> None:
     """Say what is missing and the next command that fills it. `title` and `text` are plain text.
 
-    `new_run` is the label of a link to the New run page, which does the same without a command.
+    `new_run` is the label of a link to the New run page, which does the same without a command; `button` draws one.
     """
     with st.container(border=True, horizontal_alignment="center", key=f"empty-{abs(hash(title))}"):
         st.markdown(f"#### {escape(title)}", width="content")
         st.markdown(escape(text), width="content", text_alignment="center")
+        if button:
+            button()
         if commands:
             st.code("\n".join(commands), language="bash", width="content")
         if new_run:
@@ -30,13 +34,14 @@ def store_problem(error: StoreError, path: str) -> None:
     if isinstance(error, StoreNotFound):
         empty_state(
             "No store here yet",
-            f"There is no file {path}. A run makes one; to look at another store, name it.",
+            f"There is no file {path}. Begin here with a table of texts of your own, or in the terminal:",
             "runner demo                      # a small model on real English, five minutes",
             "runner train recipes/NAME.toml   # your own",
             "runner dashboard --store FILE    # another store",
+            button=lambda: st.button(
+                "Make an empty store here", icon=":material/add:", type="primary", on_click=create, args=(path,)
+            ),
         )
-        with st.container(horizontal_alignment="center"):
-            st.button("Make an empty store here", icon=":material/add:", on_click=create, args=(path,))
         return
     st.error(escape(str(error)), icon=":material/error:")
     if isinstance(error, StoreTooNew):

@@ -39,9 +39,12 @@ def worker_hint(source: Source, *, key: str) -> None:
         st.caption("A worker is being started …", width="content")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
-        st.markdown(":orange[:material/warning: No worker is running:] `runner worker`", width="content")
+        st.markdown(
+            ":orange[:material/warning: No worker is running, so nothing begins.] `runner worker`", width="content"
+        )
         st.button(
-            "Start one", icon=":material/play_circle:", key=f"start-worker-{key}", on_click=_start, args=(source.path,),
+            "Start a worker", type="primary", icon=":material/play_circle:", key=f"start-worker-{key}",
+            on_click=_start, args=(source.path,),
             help="A process of its own for the best device of this machine. It stays when this page is closed.",
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dashboard.formats import count, short
 
 
 def change(action: str, given: str | None, label: str | None) -> str:
-    """What becomes of an example.
+    """What becomes of an example, in one line.
 
     >>> change("relabel", "no", "yes"), change("relabel", None, "yes"), change("drop", "no", None)
     ('no → yes', '(none) → yes', '✕ dropped')
@@ -17,6 +17,15 @@ def change(action: str, given: str | None, label: str | None) -> str:
         return f"{given if given is not None else '(none)'} → {label}"
     words = {"keep": "✓ kept", "drop": "✕ dropped", "edit": "✎ text edited"}
     return words.get(action, action)
+
+
+def becomes(action: str, label: str | None) -> str:
+    """What becomes of a label, beside the label that was given.
+
+    >>> becomes("relabel", "yes"), becomes("edit", "no"), becomes("drop", "no")
+    ('→ yes', '✎ text edited', '✕ dropped')
+    """
+    return f"→ {label}" if action == "relabel" else change(action, None, label)
 
 
 def text_diff(old: str, new: str, *, around: int = 40) -> tuple[str, str]:
@@ -50,7 +59,7 @@ def tally(decisions: pd.DataFrame) -> str:
     names = {"relabel": "relabelled", "edit": "edited", "drop": "dropped", "keep": "kept"}
     parts = [f"{count(acts[action])} {word}" for action, word in names.items() if acts.get(action)]
     n = int(sum(acts.get(action, 0) for action in names))
-    words = f"{count(n)} decided: {', '.join(parts)}" if parts else "Nothing is decided"
+    words = f"{count(n)} decided: {', '.join(parts)}" if parts else "Nothing is decided yet"
     disputed = int(decisions["is_disputed"].astype(bool).sum()) if len(decisions) else 0
     if disputed:
         words += f". {count(disputed)} {'is' if disputed == 1 else 'are'} disputed"

@@ -10,7 +10,7 @@ from dashboard.parts.choices import page_offset, pager, tabs
 from dashboard.source import Source
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
-from dashboard.triage.differences import change, tally, text_diff
+from dashboard.triage.differences import becomes, change, tally, text_diff
 from dashboard.triage.reads import Desk
 from dashboard.triage.taking import downloads, replay
 from dashboard.triage.versions import versions
@@ -27,10 +27,7 @@ def edits(source: Source, desk: Desk, now: float) -> None:
     decided = decided[decided["action"].isin(DECIDING)]
     st.markdown(f"###### {escape(tally(decided))}")
     if decided.empty:
-        st.info(
-            "Nothing is decided yet. Accept, relabel or drop examples in the queue; what will change is listed here.",
-            icon=":material/edit_note:",
-        )  # fmt: skip
+        st.caption("Accept, relabel or drop examples in the queue; what will change is listed here.")
     else:
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             downloads(desk)
@@ -76,10 +73,10 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
     part = parts[which].sort_values("at", ascending=False, kind="stable")
     offset = page_offset(len(part), PER_PAGE, key="edited", of=which)
     page = part.iloc[offset : offset + PER_PAGE]
-    columns = zip(page["action"], page["given"], page["label"], page["text"], page["new_text"], strict=True)
+    columns = zip(page["action"], page["label"], page["text"], page["new_text"], strict=True)
     rows = [
-        (change(action, given, label), *(text_diff(text, new) if isinstance(new, str) else (short(text, 300), "")))
-        for action, given, label, text, new in columns
+        (becomes(action, label), *(text_diff(text, new) if isinstance(new, str) else (short(text, 300), "")))
+        for action, label, text, new in columns
     ]
     changes = [what for what, _, _ in rows]
     if which == "disputed":
@@ -89,9 +86,10 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "change": changes,
                 "text": [text for _, text, _ in rows],
-                **({"becomes": [text for _, _, text in rows]} if has_texts else {}),
+                **({"new text": [text for _, _, text in rows]} if has_texts else {}),
+                "given": [short(str(name), 60) if pd.notna(name) else "(none)" for name in page["given"]],
+                "change": changes,
                 "author": [
                     f"{by}{f' and {n - 1} more' if n > 1 else ''}{' ⚑' if dispute else ''}"
                     for by, n, dispute in zip(page["author"], page["n_authors"], page["is_disputed"], strict=True)
@@ -102,12 +100,13 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
             }
         ),
         column_config={
-            "change": st.column_config.TextColumn("change", width=340 if which == "disputed" else 200),
-            "text": st.column_config.TextColumn("text", width=250 if has_texts else 430),
-            "becomes": st.column_config.TextColumn("becomes", width=180),
-            "author": st.column_config.TextColumn("author", width=130, help="⚑: authors want different things."),
+            "text": st.column_config.TextColumn("text", width=220 if has_texts else 320),
+            "new text": st.column_config.TextColumn("new text", width=200),
+            "given": st.column_config.TextColumn("labelled", width=170),
+            "change": st.column_config.TextColumn("becomes", width=340 if which == "disputed" else 180),
+            "author": st.column_config.TextColumn("author", width=90, help="⚑: authors want different things."),
             "when": st.column_config.TextColumn("when", width=80),
-            "note": st.column_config.TextColumn("note", width=120),
+            "note": st.column_config.TextColumn("note", width=100),
             "place": st.column_config.TextColumn("place", width=88),
         },
         hide_index=True, height="content" if len(page) < 12 else 440, placeholder="", key="edits",

@@ -9,7 +9,7 @@ from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
-from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal
+from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal, said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import RERUN
 from dashboard.triage.why import why
@@ -28,7 +28,12 @@ _FOCUS = """<script>
   const until = performance.now() + 2000;
   const look = () => {
     const field = document.querySelector('.st-key-triage-form :is(input, textarea)');
-    if (field) { field.focus(); } else if (performance.now() < until) { requestAnimationFrame(look); }
+    if (field) {
+      field.focus();
+      field.addEventListener('keydown', (event) => {
+        if (event.key === 'Escape') { document.querySelector('.st-key-key-close button')?.click(); field.blur(); }
+      });
+    } else if (performance.now() < until) { requestAnimationFrame(look); }
   };
   look();
 })();
@@ -54,8 +59,9 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
         if author() is None:
             ask_author()
         else:
-            _keys(offered, kind, act)
-            _forms(desk, row, kind, picking, act)
+            with st.container(gap="small", key="triage-actions"):
+                _keys(offered, kind, act)
+                _forms(desk, row, kind, picking, act)
     with right, st.container(key="triage-why"):
         why(desk, row, known)
         _after(split, position, kind)
@@ -95,7 +101,7 @@ def _labels(row: Mapping[str, Any], offered: Proposal, done: str | None) -> None
             st.caption("should be", width="content")
             st.badge(escape(offered.words), color="orange", width="content")
         if done or row.get("action"):
-            before = done or f"{row['action']} by {row['author']}"
+            before = done or f"{said(str(row['action']), None, ())} by {row['author']}"
             st.badge(escape(short(before, 60)), icon=":material/check:", color="green", width="content")
 
 
@@ -143,6 +149,10 @@ def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, a
 
             st.text_area("Text", row.get("new_text") or row["text"], key=key, height=130)
             st.button("Save the text", key="key-save-text", shortcut="Mod+Enter", on_click=keep_text, type="primary")
+        st.button(
+            "Close", key="key-close", shortcut="Escape", type="tertiary", on_click=act.pick, args=(picking,),
+            help="Decide nothing here.",
+        )  # fmt: skip
     if picking != "label":
         st.html(_FOCUS, unsafe_allow_javascript=True)
 

@@ -31,14 +31,16 @@ def forecast_bar(now: Review) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-budget"):
         st.markdown("I can look at", width="content")
         st.number_input(
-            "Budget", 1, MOST_LOOKS, budget(), step=50, key=LOOKS, label_visibility="collapsed", width=130,
+            "Budget", 1, MOST_LOOKS, budget(), step=50, key=LOOKS, label_visibility="collapsed", width=112,
             on_change=_set_budget,
         )  # fmt: skip
         st.markdown(escape(promise(now, None if forecast is None else forecast.rest)), width="content")
         st.space("stretch")
         how_far = reads.progress(now.desk.path, now.desk.dataset)
-        words = sentences.progress(how_far.n_decided, how_far.n_found, reads.rate_of(how_far))
-        st.caption(escape(words), width="content")
+        n, n_found = how_far.n_decided - how_far.n_earlier, how_far.n_found - how_far.n_found_earlier
+        st.caption(
+            escape(sentences.progress(n, n_found, reads.rate_of(how_far), how_far.n_earlier)), width="content"
+        )  # fmt: skip
     if forecast is not None:
         _when_to_stop(now, said, forecast.whole)
 
@@ -73,7 +75,7 @@ def _when_to_stop(now: Review, said: Summary, whole: Outlook) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-stop"):
         icon = ":material/flag:" if whole.n_worth == 0 else ":material/arrow_forward:"
-        st.markdown(f":gray[{icon} {escape(words)}]", width="content")
+        st.caption(f"{icon} {escape(words)}", width="content")
         if len(said.curve.dropna()):
             with st.popover("Curve", type="tertiary", icon=":material/show_chart:", help="Expected against found"):
                 curve = said.curve[said.curve["n_reviewed"] <= max(MOST_CURVE * now.work.n, 500)]

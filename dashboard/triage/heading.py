@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import work_queries
+from dashboard import queries, work_queries
 from dashboard.formats import age, count, escape
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.header import freshness_line
@@ -19,13 +20,15 @@ from dashboard.triage.summary import Summary
 from dashboard.triage.wrong import by_kind
 
 
-def heading(source: Source, desk: Desk, said: Summary) -> None:
-    """Draw it."""
+def heading(source: Source, desk: Desk, said: Summary, bar: DeltaGenerator) -> None:
+    """Draw it; `bar` is the row of the menu of data sets."""
     counts = by_kind(reads.findings(desk))
     found = dict(zip(counts["kind"], counts["n"].astype(int), strict=True))
-    st.markdown(f"##### {escape(headline(said, desk.label_names, found))}")
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(key="triage-headline"):
+        st.markdown(f"##### {escape(headline(said, desk.label_names, found))}")
+    with bar:
         st.caption(escape(made_from(desk, time.time())), width="content")
+        _parent(source, desk)
         _how_measured(desk, said)
         behind(
             opening(source.path, "get_dataset", "get_triage", "list_queue")
@@ -33,6 +36,24 @@ def heading(source: Source, desk: Desk, said: Summary) -> None:
             + f"\ntriage = get_triage(store, {desk.triage.id!r})"
             + "\nprint(triage.summary)\nqueue = list_queue(store, triage, dataset, limit=200)"
         )
+        st.space("stretch")
+        freshness_line(source)
+
+
+def _parent(source: Source, desk: Desk) -> None:
+    """The version that this one was made from, where its decisions and the proof are."""
+    if desk.dataset.parent_key is None:
+        return
+    parent = str(queries.dataset(source.path, desk.dataset.parent_key))
+
+    def go_there() -> None:
+        st.query_params.clear()
+        st.query_params.update({"data": parent, "view": "Edits"})
+
+    st.button(
+        escape(f"made from {parent}"), icon=":material/history:", type="tertiary", key="triage-parent",
+        on_click=go_there, help="What was decided there, and what it was worth",
+    )  # fmt: skip
 
 
 def made_from(desk: Desk, now: float) -> str:
@@ -93,8 +114,8 @@ def _seen(in_sample: Iterable[Any]) -> list[str]:
     return ["in-sample" if each else "" for each in in_sample]
 
 
-def choose_dataset(source: Source) -> int | None:
-    """A menu of data sets, those with a triage first; kept in the URL as `?data=NAME@V`. None where there are none."""
+def choose_dataset(source: Source, bar: DeltaGenerator) -> int | None:
+    """A menu of data sets, those with a triage first, into a row; kept in the URL as `?data=NAME@V`. None: no data."""
     known, found = work_queries.datasets(source), reads.triages(source)
     triaged = list(dict.fromkeys(found["dataset_key"].astype(int).tolist()))
     keys = [*triaged, *(key for key in known["key"].astype(int).tolist() if key not in triaged)]
@@ -111,13 +132,11 @@ def choose_dataset(source: Source) -> int | None:
         st.query_params.clear()
         st.query_params["data"] = names[st.session_state["triage-data"]]
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with bar:
         chosen: int = st.selectbox(
             "Data set", keys, key="triage-data", format_func=lambda key: names.get(key, str(key)), on_change=remember,
-            label_visibility="collapsed", width=300,
+            label_visibility="collapsed", width=240,
         )  # fmt: skip
         if asked and asked != names[chosen]:
             st.caption(f"There is no data set {escape(asked)} here.", width="content")
-        st.space("stretch")
-        freshness_line(source)
     return chosen

@@ -3,11 +3,12 @@
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.formats import count, escape, short
-from dashboard.parts.choices import select, tabs
+from dashboard.parts.choices import select
 from dashboard.triage import reads
-from dashboard.triage.asked import NAMES, STATES, ask, asked_filter, chips, forget, lasso, like
+from dashboard.triage.asked import NAMES, STATES, TO_DO, ask, asked_filter, chips, forget, lasso, like
 from dashboard.triage.reads import Desk
 from dashboard.triage.worklist import by_split
 from store import QueueFilter
@@ -15,18 +16,14 @@ from store import QueueFilter
 ANY = "any"
 
 
-def narrow(desk: Desk) -> QueueFilter:
-    """Draw the controls; returns what they ask for."""
-    names = desk.label_names
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-filters"):
-        tabs("State", list(STATES), key="state")
-        with st.container(width=170):
-            select("Labelled", range(len(names)), names, key="given", any_word="labelled: any")
-        with st.container(width=170):
-            select("Should be", range(len(names)), names, key="likely", any_word="should be: any")
-        with st.container(width=220):
-            _field("Search", "words", placeholder="words in the text", type="search", label_visibility="collapsed")
-        with st.popover("More", icon=":material/tune:"):
+def narrow(desk: Desk, row: DeltaGenerator) -> QueueFilter:
+    """Draw the controls into a row; returns what they ask for."""
+    with row:
+        _state()
+        _field(
+            "Search", "words", placeholder="words in the text", type="search", label_visibility="collapsed", width=210
+        )  # fmt: skip
+        with st.popover("Filter", icon=":material/tune:"):
             _more(desk)
     _chips(desk)
     return asked(desk)
@@ -52,7 +49,27 @@ def filter_key() -> tuple[object, ...]:
     return (*((name, st.query_params.get(name)) for name in NAMES), brushed)
 
 
+def _state() -> None:
+    """What was done about an example, kept in the URL as `?state=…`."""
+    asked_for = st.query_params.get("state")
+    chosen = asked_for if asked_for in STATES else TO_DO
+    if st.session_state.get("narrow-state") != chosen:
+        st.session_state["narrow-state"] = chosen
+
+    def remember() -> None:
+        ask(state=st.session_state["narrow-state"])
+
+    st.selectbox(
+        "State", STATES, key="narrow-state", on_change=remember, label_visibility="collapsed", width=112,
+        filter_mode=None,
+    )  # fmt: skip
+
+
 def _more(desk: Desk) -> None:
+    names = desk.label_names
+    if names:
+        select("Labelled", range(len(names)), names, key="given", any_word="labelled: any")
+        select("Should be", range(len(names)), names, key="likely", any_word="should be: any")
     _field(
         "Regular expression", "pattern", placeholder=r"(?i)refund\w*",
         help="Looked for in every text, within a few seconds. (?i) at the start: capitals do not matter.",

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
-from dashboard.formats import UNKNOWN, count, escape, short
+from dashboard.formats import UNKNOWN, count, distinct, escape, short
 from dashboard.pairing import Pairing, flips_page, pair
 from dashboard.parts.choices import tabs
 from dashboard.parts.verdict_panel import best_evaluation
@@ -20,6 +20,7 @@ from evals.verdict import headline, verdict
 from store import Dataset, Run, RunNotFound
 
 SHOWN = 8
+LONGEST_NAME = 20
 
 
 def proof(source: Source, desk: Desk, children: Sequence[Dataset]) -> None:
@@ -105,13 +106,13 @@ def _tables(source: Source, desk: Desk, compared: Pairing, before: Run, after: R
     number = st.column_config.NumberColumn
     with left:
         st.markdown("###### By class · share found, before and after")
-        table = compare_classes(compared.cells, desk.label_names)
+        table = compare_classes(compared.cells, distinct(desk.label_names, LONGEST_NAME))
         st.dataframe(
             table.assign(verdict=_words(table))[
                 ["label", "n", "recall_a", "recall_b", "difference", "low", "high", "verdict"]
             ],
             column_config={
-                "label": st.column_config.TextColumn("class", width=120),
+                "label": st.column_config.TextColumn("class", width=140),
                 "n": number("n", format="%,d", width=48),
                 "recall_a": number("before", format="%.3f", width=60),
                 "recall_b": number("after", format="%.3f", width=60),
@@ -128,7 +129,7 @@ def _tables(source: Source, desk: Desk, compared: Pairing, before: Run, after: R
         counts = {"fixed": flips.fixed, "broken": flips.broken}
         kind = tabs("Flips", list(counts), key="flips", write=lambda name: f"{name} {count(counts[name])}")
         page = flips_page(source, compared.a, compared.b, {"kind": kind, "label": None, "search": None}, SHOWN, 0)
-        names = desk.label_names
+        names = distinct(desk.label_names, LONGEST_NAME)
         st.dataframe(
             pd.DataFrame(
                 {
@@ -139,10 +140,10 @@ def _tables(source: Source, desk: Desk, compared: Pairing, before: Run, after: R
                 }
             ),
             column_config={
-                "text": st.column_config.TextColumn("text", width=220),
-                "label": st.column_config.TextColumn("label", width=88),
-                "before": st.column_config.TextColumn("before", width=88),
-                "after": st.column_config.TextColumn("after", width=88),
+                "text": st.column_config.TextColumn("text", width=200),
+                "label": st.column_config.TextColumn("label", width=130),
+                "before": st.column_config.TextColumn("before", width=130),
+                "after": st.column_config.TextColumn("after", width=130),
             },
             hide_index=True, height="content", placeholder=UNKNOWN, key="proof-flips",
         )  # fmt: skip

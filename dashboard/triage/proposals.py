@@ -70,11 +70,20 @@ def said(action: str, label: int | None, label_names: Sequence[str]) -> str:
 
     >>> said("relabel", 1, ["no", "yes"]), said("keep", None, []), said("drop", None, [])
     ('relabelled yes', 'kept', 'dropped')
+    >>> said("relabel", None, [])
+    'relabelled'
     """
     if action == "relabel" and is_known(label):
         known = 0 <= int(label) < len(label_names)
         return f"relabelled {label_names[int(label)] if known else label}"
-    words = {"keep": "kept", "drop": "dropped", "edit": "text edited", "skip": "skipped", "note": "noted"}
+    words = {
+        "relabel": "relabelled",
+        "keep": "kept",
+        "drop": "dropped",
+        "edit": "text edited",
+        "skip": "skipped",
+        "note": "noted",
+    }
     return words.get(action, action)
 
 

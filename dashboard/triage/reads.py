@@ -320,10 +320,12 @@ class Voice(NamedTuple):
 
 
 class History(NamedTuple):
-    """Probabilities of the given label while a run trained on an example: one an epoch."""
+    """Probabilities of the given label while a run trained on an example: one an epoch; and the class that the run
+    thought likeliest in the last of them, -1 where it is not known."""
 
     run: str
     p_given: tuple[float, ...]
+    said: int = -1
 
 
 class Details(NamedTuple):
@@ -399,13 +401,14 @@ def _histories(store: Store, triage: Triage, position: int, given: int) -> tuple
             continue
         if run.dataset_key != triage.dataset_key:  # its positions are those of other data
             continue
-        p_given = []
+        p_given, said = [], -1
         for row in read_example_dynamics(store, run.key, position):
             seen = decode(row.words, row.n_classes, np.array([given]))
             if int(seen.top_classes[0, 0]) >= 0:
                 p_given.append(float(seen.p_given[0]))
+                said = int(seen.top_classes[0, 0])
         if p_given:
-            found.append(History(name, tuple(p_given)))
+            found.append(History(name, tuple(p_given), said))
     return tuple(found)
 
 

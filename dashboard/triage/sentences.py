@@ -87,17 +87,20 @@ def _of_labels(said: Summary, label_names: Sequence[str]) -> str:
     return words + "."
 
 
-def progress(n_decided: int, n_errors: int, per_minute: float | None) -> str:
-    """How far the review is.
+def progress(n_decided: int, n_errors: int, per_minute: float | None, n_earlier: int = 0) -> str:
+    """How far the review is; n_earlier: examples decided in earlier versions, beside those decided here.
 
     >>> progress(0, 0, None), progress(120, 89, 14.2)
     ('nothing decided yet', 'decided 120 · 74 % were errors · 14 a minute')
+    >>> progress(0, 0, None, 138)
+    'nothing decided yet · 138 in earlier versions'
     """
-    if not n_decided:
-        return "nothing decided yet"
-    parts = [f"decided {count(n_decided)}", f"{percent(n_errors / n_decided)} were errors"]
-    if is_known(per_minute) and per_minute >= 0.5:
+    parts = [f"decided {count(n_decided)}", f"{percent(n_errors / n_decided)} were errors"] if n_decided else []
+    if parts and is_known(per_minute) and per_minute >= 0.5:
         parts.append(f"{per_minute:.0f} a minute")
+    parts = parts or ["nothing decided yet"]
+    if n_earlier:
+        parts.append(f"{count(n_earlier)} in earlier versions")
     return " · ".join(parts)
 
 
@@ -115,7 +118,8 @@ def budget(n: int, next_errors: Estimate, n_waiting: int) -> str:
         return f"of {count(n_waiting)} that wait; how many are errors is not known"
     n = min(n, n_waiting)
     ends = f"{count(next_errors.low)} to {count(next_errors.high)}"
-    return f"expects {count(next_errors.value)} wrong labels ({ends}), {percent(next_errors.value / n)} of them"
+    words = "wrong label" if round(next_errors.value) == 1 else "wrong labels"
+    return f"expects {count(next_errors.value)} {words} ({ends}), {percent(next_errors.value / n)} of them"
 
 
 def when_to_stop(seen: Outlook, *, worth: float) -> str:
@@ -147,11 +151,13 @@ def when_to_stop(seen: Outlook, *, worth: float) -> str:
 def one_in(n: float) -> str:
     """A rate in words.
 
-    >>> one_in(19.6), one_in(1.2), one_in(float("nan"))
-    ('about 1 in 20', 'almost everything', 'an unknown share')
+    >>> one_in(19.6), one_in(1.2), one_in(float("nan")), one_in(7e6)
+    ('about 1 in 20', 'almost everything', 'an unknown share', 'less than 1 in 1,000')
     """
     if not is_known(n):
         return "an unknown share"
+    if n > 1000:
+        return "less than 1 in 1,000"
     return "almost everything" if n < 1.5 else f"about 1 in {count(n)}"
 
 

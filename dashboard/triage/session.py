@@ -101,4 +101,7 @@ def current_verdicts(desk: Desk) -> tuple[npt.NDArray[np.float64], npt.NDArray[n
     """What is decided of the training split at this moment, as `budget.verdicts`."""
     decided = reads.decided_now(desk)
     mine = decided[decided["split"] == "train"]
-    return verdicts(desk.dataset.n_rows.get("train", 0), mine["position"].tolist(), mine["action"].tolist())
+    n, actions = desk.dataset.n_rows.get("train", 0), mine["action"]
+    # what an earlier version was relabelled to is the label that this one has: it was right here from the start
+    is_done = (actions == "relabel") & (mine["label_index"] == mine["target"])
+    return verdicts(n, mine["position"].tolist(), actions.mask(is_done, "keep").tolist())

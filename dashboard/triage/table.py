@@ -63,6 +63,8 @@ def table(desk: Desk, filters: QueueFilter) -> None:
     n = reads.n_waiting(desk, filters)
     if not n:
         st.info("No example fits these filters.", icon=":material/filter_alt_off:")
+        with st.container(horizontal=True, gap="small", key="triage-bulk"):
+            _back(desk)
         return
     offset = page_offset(n, PER_PAGE, key="page", of=(desk.triage.key, filters))
     page = reads.page(desk, filters, offset, PER_PAGE)
@@ -118,7 +120,7 @@ def _rows(page: pd.DataFrame, label_names: Sequence[str]) -> list[int]:
 def said_of(action: str, new_label: Any, by: str) -> str:
     """What was decided, in a cell."""
     label = f" {new_label}" if action == "relabel" and isinstance(new_label, str) else ""
-    return f"{said(action, None, ()).replace('relabel', 'relabelled')}{label} · {by}"
+    return f"{said(action, None, ())}{label} · {by}"
 
 
 def _doubts(n: float, of: float) -> str:
@@ -148,12 +150,18 @@ def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int
             f"Do it for {count(many)}", key="bulk-all", type="primary", on_click=_do_all,
             args=(desk, filters, what, label),
         )  # fmt: skip
-    st.button("Undo", key="bulk-undo", icon=":material/undo:", shortcut="Z", on_click=_undo, args=(desk,))
-    st.button("Redo", key="bulk-redo", icon=":material/redo:", type="tertiary", on_click=_redo, args=(desk,))
+    _back(desk)
     if len(chosen) == 1:
         st.button("Look at it", key="bulk-look", type="tertiary", on_click=_look, args=(places_of(rows)[0],))
     st.space("stretch")
     author_line()
+
+
+def _back(desk: Desk) -> None:
+    """Undo and redo, for whoever has a name."""
+    if author() is not None:
+        st.button("Undo", key="bulk-undo", icon=":material/undo:", shortcut="Z", on_click=_undo, args=(desk,))
+        st.button("Redo", key="bulk-redo", icon=":material/redo:", type="tertiary", on_click=_redo, args=(desk,))
 
 
 def _do(

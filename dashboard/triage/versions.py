@@ -1,12 +1,14 @@
 """From decisions to a version, from a version to a run, from a run to a proof."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import queries
 from dashboard.commands import check_recipe
 from dashboard.formats import count, escape
-from dashboard.parts.job_card import job_card
+from dashboard.parts.job_card import LIVE, job_card, job_status
 from dashboard.recipe_form import Form, free_name, recipe_text
 from dashboard.rows import tuples
 from dashboard.source import Source
@@ -21,8 +23,8 @@ from store import Dataset, Job, Run, make_version
 
 def versions(source: Source, desk: Desk, decided: pd.DataFrame) -> None:
     """Make a version; train on the newest; what came of it."""
-    _make(desk, decided)
     children = reads.children(source, desk.dataset.key)
+    _make(desk, decided, children)
     if not children:
         return
     child = children[0]
@@ -51,12 +53,22 @@ def made_words(child: Dataset, parent: Dataset) -> str:
     return f"{', '.join(parts) or 'A version of its own'}{by}: {sizes}."
 
 
-def _make(desk: Desk, decided: pd.DataFrame) -> None:
+def is_in(child: Dataset, changes: Mapping[str, int], decided: pd.DataFrame) -> bool:
+    """Whether a version was made of all that is decided now: nothing was decided since, and as much of each kind."""
+    counts = child.source.get("counts")
+    made = {name: n for name, n in counts.items() if n} if isinstance(counts, dict) else {}
+    return made == {name: n for name, n in changes.items() if n} and bool((decided["at"] <= child.created_at).all())
+
+
+def _make(desk: Desk, decided: pd.DataFrame, children: Sequence[Dataset]) -> None:
     changes = reads.n_changes(desk)
     n = sum(changes.values())
     st.markdown("###### 1 · Make a version")
     if not n:
         st.caption("Nothing decided so far changes anything. Examples that were kept stay as they are.")
+        return
+    if children and is_in(children[0], changes, decided):
+        st.markdown(f":green[:material/check:] {escape(f'{children[0]} has all that is decided so far.')}")
         return
     disputed = int(decided["is_disputed"].astype(bool).sum())
     words = f"{count(n)} {'example changes' if n == 1 else 'examples change'}; {desk.dataset} stays as it is."
@@ -96,8 +108,11 @@ def _retrain(source: Source, desk: Desk, child: Dataset) -> None:
     """Queue the recipe of one of the runs on this version, or copy the command."""
     job = st.query_params.get("job")
     if job:
-        job_card(job)
-        return
+        status = job_status(source, job)
+        if status != "finished":  # what it made is the proof
+            job_card(job)
+        if status in LIVE:
+            return
     candidates = reads.runs_on(source, str(desk.dataset))
     if candidates.empty:
         st.page_link("views/new_run.py", label="Train something on it", icon=":material/add:", width="content")

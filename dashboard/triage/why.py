@@ -6,13 +6,35 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
+from dashboard.formats import UNKNOWN, count, escape, is_known, number
 from dashboard.triage import reads
 from dashboard.triage.reads import Desk, Details, History, Voice
 from dashboard.triage.small_tables import bar, show_rows, sparkline
 from evals.triage.phrases import evidence_words, title
 
 SHOWN_NEIGHBOURS = 6
+MOST_BLOCKS = 20
+"""Epochs that a sparkline draws."""
+_HINTS = {
+    "naive_bayes": "Complement naive Bayes on the words",
+    "words": "Logistic regression on the words",
+    "letters": "A linear model on pieces of words",
+    "linear": "A linear model on the vectors of the encoder",
+    "head": "A linear layer on the vectors of the encoder",
+    "neighbours": "The labels of the nearest examples",
+    "crossval": "The recipe, trained on the other folds",
+}
+"""What a voice is; none of them has seen the label of the example that it is asked about."""
+
+
+def voice_hint(name: str) -> str:
+    """What a voice is, for whoever points at it; empty for one that is not known.
+
+    >>> voice_hint("crossval@01ABC"), voice_hint("?")
+    ('The recipe, trained on the other folds. It has not seen this label.', '')
+    """
+    known = _HINTS.get(name.partition("@")[0])
+    return f"{known}. It has not seen this label." if known else ""
 
 
 def doubts(row: Mapping[str, Any], label_names: Sequence[str]) -> str:
@@ -55,33 +77,38 @@ def opinions(voices: Sequence[Voice], given: int | None, label_names: Sequence[s
     >>> opinions([Voice("words", 0, 0.9), Voice("folds", 1, 0.1)], 0, ["no", "yes"]).to_dict("list")
     {'voice': ['folds', 'words'], 'says': ['≠ yes', '= no'], 'p': [0.1, 0.9]}
     """
-    rows = []
-    for voice in sorted(voices, key=lambda each: (each.p_given != each.p_given, each.p_given)):
-        known = 0 <= voice.predicted < len(label_names)
-        label = label_names[voice.predicted] if known else UNKNOWN
-        sign = "" if not known or given is None else ("= " if voice.predicted == given else "≠ ")
-        rows.append((voice.name, f"{sign}{label}", voice.p_given))
+    rows = [
+        (voice.name, _said(voice.predicted, given, label_names), voice.p_given)
+        for voice in sorted(voices, key=lambda each: (each.p_given != each.p_given, each.p_given))
+    ]
     return pd.DataFrame(rows, columns=["voice", "says", "p"])
 
 
 def agreement(neighbours: pd.DataFrame, label: str | None) -> str:
-    """How many of the nearest neighbours have another label.
+    """How many of the nearest neighbours have another label, and which.
 
-    >>> agreement(pd.DataFrame({"label": ["no", "no", "yes"]}), "yes")
-    '2 of the 3 nearest examples are labelled otherwise, most of them no.'
+    >>> agreement(pd.DataFrame({"label": ["no", "no", "maybe", "yes"]}), "yes")
+    '3 of the 4 nearest examples are labelled otherwise, 2 of them no.'
+    >>> agreement(pd.DataFrame({"label": ["no", "no"]}), "yes")
+    'All 2 nearest examples are labelled no.'
     >>> agreement(pd.DataFrame({"label": ["yes"]}), "yes")
     'The nearest example has the same label.'
     """
     n, others = len(neighbours), neighbours[neighbours["label"] != label]
     if not n:
         return ""
+    nearest = f"All {n} nearest examples" if n > 1 else "The nearest example"
     if others.empty:
-        return "The nearest example has the same label." if n == 1 else f"All {n} nearest examples have the same label."
-    most = others["label"].value_counts().index[0]
-    which = f"most of them {most}" if others["label"].nunique() > 1 or len(others) > 1 else f"{most}"
-    return (
-        f"{len(others)} of the {n} nearest examples {'is' if len(others) == 1 else 'are'} labelled otherwise, {which}."
-    )
+        return f"{nearest} {'have' if n > 1 else 'has'} the same label."
+    counts = others["label"].value_counts()
+    most, n_most = counts.index[0], int(counts.iloc[0])
+    if n_most == n:
+        return f"{nearest} {'are' if n > 1 else 'is'} labelled {most}."
+    some = nearest if len(others) == n else f"{len(others)} of the {n} nearest examples"
+    which = f"{n_most} of them {most}" if n_most < len(others) else f"as {most}"
+    if len(others) > 1 and n_most == 1:
+        which = "each in another way"
+    return f"{some} {'is' if len(others) == 1 else 'are'} labelled otherwise, {which}."
 
 
 def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
@@ -96,8 +123,11 @@ def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
             [reads.voice_name(name, desk.triage), says, _two(p), bar(p)]
             for name, says, p in table.itertuples(index=False)
         ]
-        show_rows(["voice", "says", "p(given)", ""], rows, marked=1)
-    _training(known.histories, row.get("label"))
+        show_rows(
+            ["not trained on it", "says", "p(given)", ""], rows, marked=1,
+            hints=[voice_hint(name) for name in table["voice"]],
+        )  # fmt: skip
+    _training(known.histories, given, desk.label_names)
     label = row.get("label")
     near = known.neighbours[:SHOWN_NEIGHBOURS]
     if len(near):
@@ -108,11 +138,22 @@ def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
     _findings(known.findings, desk.label_names)
 
 
-def _training(told: Sequence[History], label: Any) -> None:
+def _training(told: Sequence[History], given: int | None, label_names: Sequence[str]) -> None:
+    """What each run made of it while it was trained on: probabilities over the epochs, what it said at the end."""
     if told:
-        st.markdown(escape(f"p({short(str(label), 30)}) while it was trained on, epoch by epoch"))
-        rows = [[each.run, sparkline(each.p_given), learned(each), _two(each.p_given[-1])] for each in told]
-        show_rows(["run", "epochs", "", "at the end"], rows)
+        rows = [
+            [each.run, sparkline(each.p_given, most=MOST_BLOCKS), learned(each), _said(each.said, given, label_names)]
+            for each in told
+        ]
+        show_rows(["trained on it", "p(given) by epoch", "", "said last"], rows, marked=3, wide=3)
+
+
+def _said(said: int, given: int | None, label_names: Sequence[str]) -> str:
+    """A class with = or ≠ before it: the given label or not."""
+    if not 0 <= said < len(label_names):
+        return UNKNOWN
+    sign = "" if given is None else "= " if said == given else "≠ "
+    return f"{sign}{label_names[said]}"
 
 
 def _findings(found: pd.DataFrame, label_names: Sequence[str]) -> None:

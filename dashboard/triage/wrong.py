@@ -1,12 +1,12 @@
 """What is wrong with the data set, on the left: every kind of finding with its count, each a filter of the queue."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.formats import count, escape, number, percent, short
+from dashboard.formats import count, escape, middle, number, percent, short
 from dashboard.rows import tuples
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
@@ -15,6 +15,7 @@ from dashboard.triage.sentences import about
 from dashboard.triage.summary import Summary
 from evals.triage.phrases import KINDS, counted, title
 
+MOST_PAIRS = 3
 MOST_GROUPS = 5
 """Groups of one kind that are named."""
 
@@ -40,15 +41,58 @@ def wrong_panel(desk: Desk, said: Summary) -> None:
     with st.container(gap="xxsmall", key="triage-kinds"):
         for row in tuples(table):
             _kind(row.kind, int(row.n), int(row.n_decided), said, is_chosen=row.kind == chosen)
+            if row.kind == "label_error":
+                _pairs(said, desk.label_names)
         if table.empty:
             st.caption("No example was found that needs a look.")
     _groups(desk, set(table["kind"]))
 
 
-def _kind(kind: str, n: int, n_decided: int, said: Summary, *, is_chosen: bool) -> None:
+def top_pairs(said: Summary, label_names: Sequence[str]) -> list[tuple[int, int, str]]:
+    """The pairs with the most wrong labels, as (given, likely, words)."""
+    known = said.pairs[(said.pairs["given"] >= 0) & (said.pairs["likely"] >= 0) & (said.pairs["n"] >= 1)]
+    top = known.sort_values("n", ascending=False, kind="stable").head(MOST_PAIRS)
+    return [
+        (int(given), int(likely), f"{middle(label_names[given], 22)} → {middle(label_names[likely], 22)} ({count(n)})")
+        for given, likely, n in zip(top["given"], top["likely"], top["n"], strict=True)
+    ]
+
+
+def _pairs(said: Summary, label_names: Sequence[str]) -> None:
+    """The commonest mistakes below the likely wrong labels, and the way to all of them."""
+    params = st.query_params
+    with st.container(gap=None, key="triage-pairs"):
+        for given, likely, words in top_pairs(said, label_names):
+            pair = {"given": str(given), "likely": str(likely)}
+            is_chosen = all(params.get(name) == value for name, value in pair.items())
+            st.button(
+                escape(words) + (" :material/close:" if is_chosen else ""), key=f"pair-{given}-{likely}",
+                width="stretch", type="secondary" if is_chosen else "tertiary", on_click=ask,
+                kwargs={"given": None, "likely": None} if is_chosen else {"kind": None, **pair},
+                help=escape(f"Labelled {label_names[given]}, should be {label_names[likely]}"),
+            )  # fmt: skip
+        if label_names and len(said.pairs) > MOST_PAIRS:
+            st.button(
+                "All pairs, all classes", icon=":material/grid_on:", type="tertiary", key="pair-all", on_click=ask,
+                kwargs={"view": "Classes"}, width="stretch",
+            )  # fmt: skip
+
+
+def how_many(kind: str, n: int, n_decided: int) -> str:
+    """A kind with its count, and how many of it are left once some were decided.
+
+    >>> how_many("outlier", 3, 0), how_many("outlier", 3, 1), how_many("outlier", 3, 3)
+    ('3 outliers', '3 outliers, 2 left', '3 outliers ✓')
+    """
     words = counted(kind, n)
-    rest = f"{count(n_decided)} of them decided. " if n_decided else ""
-    hint = f"{title(kind).capitalize()}. {rest}"
+    if not n_decided:
+        return words
+    return f"{words} ✓" if n_decided >= n else f"{words}, {count(n - n_decided)} left"
+
+
+def _kind(kind: str, n: int, n_decided: int, said: Summary, *, is_chosen: bool) -> None:
+    words = how_many(kind, n, n_decided)
+    hint = f"{title(kind).capitalize()}. "
     if kind == "label_error":
         hint += f"Expected are {about(said.n_errors)} wrong labels in all; these are the likely ones."
     st.button(

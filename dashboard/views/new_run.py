@@ -97,8 +97,8 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
         return None, data
     kept = st.session_state.get("new-kept", {})
     form = Form(
-        name, data.source, data.text_column, data.label_column, data.dataset_name, data.drops_empty, base, method,
-        typed, kept,
+        name, data.source, data.text_column, data.label_column, data.dataset_name, data.drops_empty, data.metadata,
+        base, method, typed, kept,
     )  # fmt: skip
     return form, data
 
@@ -187,6 +187,9 @@ def _fill(here: source.Source, run: Run, recipe: Mapping[str, Any]) -> None:
         columns = data.get("columns") or {}
         state["new-kind"], state["new-path"] = data_choice.FILE, source_
         state["new-columns-asked"] = Columns(columns.get("text", "text"), columns.get("label", "label"))
+        state.pop("new-columns-of", None)  # also where the form had that file before
+        state.pop("new-kept-of", None)
+        state["new-metadata-asked"] = list(data.get("metadata") or ())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ VIEWS = ("Queue", "Table", "Map", "Classes", "Edits")
 def render() -> None:
     """`?data=NAME@V` → a sentence → what is wrong on the left, the work on the right."""
     here = source.current()
-    chosen = choose_dataset(here)
+    bar = st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-top")
+    chosen = choose_dataset(here, bar)
     if chosen is None:
         nothing_here()
         return
@@ -38,7 +39,7 @@ def render() -> None:
             not_triaged(here, dataset)
         return
     said = reads.summary(desk.path, desk.triage.key, desk.label_names)
-    heading(here, desk, said)
+    heading(here, desk, said, bar)
     left, right = st.columns([1, 4.2], gap="medium")
     with left:
         wrong_panel(desk, said)
@@ -49,14 +50,16 @@ def render() -> None:
 def _work(here: source.Source, desk: Desk) -> None:
     n_changes = sum(reads.n_changes(desk).values())
     names = {"Edits": f"Edits ({count(n_changes)})"} if n_changes else {}
-    view = tabs("View", VIEWS, key="view", write=lambda name: names.get(name, name))
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-views")
+    with row:
+        view = tabs("View", VIEWS, key="view", write=lambda name: names.get(name, name))
     if view == "Classes":
         classes(desk, reads.summary(desk.path, desk.triage.key, desk.label_names))
         return
     if view == "Edits":
         edits(here, desk, time.time())
         return
-    filters = narrow(desk)
+    filters = narrow(desk, row)
     try:
         if view == "Map":
             data_map(desk, filters)

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.commands import check_recipe, start_worker
-from dashboard.parts.data_choice import BUILTIN, STORED, UPLOAD
+from dashboard.parts.data_choice import BUILTIN, FILE, STORED, UPLOAD
 from dashboard.parts.queue_panel import jobs_table
 from store import (
     Job,
@@ -35,6 +35,7 @@ from store.job_leases import finish_job, lease_job, register_worker
 from tests.dashboard.conftest import APP, SECONDS, Show, words
 from tests.dashboard.stores import HOSTILE
 from tests.dashboard.sweeps import make_sweep
+from tests.dashboard.triages import triage_tweets
 
 
 def plain(app: AppTest) -> str:
@@ -64,6 +65,7 @@ def csv(tmp_path: Path) -> Path:
 
 def with_file(show: Show, path: Path) -> AppTest:
     app = show("new_run")
+    app.button_group(key="new-kind").set_value(FILE).run()
     app.text_input(key="new-path").set_value(str(path)).run()
     assert not app.exception
     return app
@@ -91,7 +93,7 @@ def test_a_file_is_shown_as_text_and_understood(show: Show, store_path: Path, cs
     assert "80 texts occur more than once" not in said  # the ids differ only in another column: they do occur
     table = recipe(app)
     assert table["data"] == {
-        "source": str(csv), "on_empty": "drop", "columns": {"text": "tweet", "label": "mood"}
+        "source": str(csv), "on_empty": "drop", "columns": {"text": "tweet", "label": "mood"}, "metadata": ["id"]
     }  # fmt: skip
     assert table["model"] == {"base": "builtin:minilm", "method": "head"}
 
@@ -103,6 +105,15 @@ def test_columns_can_be_changed_and_must_be_chosen(show: Show, store_path: Path,
     app.selectbox(key="new-label").set_value(None).run()
     assert "choose the column that says what each text is" in plain(app)
     assert "Start" not in labels(app)
+
+
+def test_further_columns_are_kept_unless_somebody_says_otherwise(show: Show, store_path: Path, csv: Path) -> None:
+    app = with_file(show, csv)
+    assert app.multiselect(key="new-metadata").value == ["id"]
+    app.multiselect(key="new-metadata").set_value([]).run()
+    assert "metadata" not in recipe(app)["data"]  # type: ignore[operator]  # a table
+    app.selectbox(key="new-label").set_value("id").run()  # what was the label is now one of the others
+    assert app.multiselect(key="new-metadata").value == ["mood"]
 
 
 def test_keeping_empty_rows_is_a_choice(show: Show, store_path: Path, csv: Path) -> None:
@@ -222,6 +233,20 @@ def running(store: Store, **more: object) -> Job:
     job = lease_job(store, "cpu")
     assert job is not None
     return job
+
+
+def test_a_finished_run_leads_to_what_is_wrong_with_its_data(
+    show: Show, store: Store, runs: dict[str, Run]
+) -> None:  # fmt: skip
+    job = running(store)
+    with store.write() as db:
+        db.execute("UPDATE jobs SET run_key = ? WHERE key = ?", (runs["lora"].key, job.key))
+    finish_job(store, job, JobStatus.FINISHED)
+    links = [link.proto.page for link in show("new_run", job=job.id).get("page_link")]
+    assert not any(page.endswith("triage") for page in links)
+    triage_tweets(store, runs)
+    links = [link.proto.page for link in show("new_run", job=job.id).get("page_link")]
+    assert any(page.endswith("triage") for page in links)
 
 
 def test_a_running_and_a_failed_job(show: Show, store: Store, runs: dict[str, Run]) -> None:

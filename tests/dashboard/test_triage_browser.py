@@ -123,6 +123,15 @@ def test_from_the_first_key_to_a_corrected_file(
     press(page, "ArrowLeft", "1 / 120")
     page.get_by_text("relabelled").first.wait_for()
 
+    # Esc closes a form, from within its field and from without, and the keys decide again
+    for key in "ln":
+        page.keyboard.press(key)
+        page.locator(".st-key-triage-form").wait_for()
+        settled(page)
+        page.keyboard.press("Escape")
+        page.locator(".st-key-triage-form").wait_for(state="detached")
+        settled(page)
+
     # another label by a digit, a note and a text by keyboard alone; what is typed there decides nothing
     press(page, "ArrowRight", "2 / 120")
     page.keyboard.press("l")
@@ -146,6 +155,7 @@ def test_from_the_first_key_to_a_corrected_file(
 
     # many at once: one click, one undo
     page.locator(".st-key-triage-kinds").get_by_role("button", name="likely wrong labels").click()
+    settled(page)
     page.get_by_test_id("stButtonGroup").get_by_text("Table", exact=True).click()
     page.get_by_text(re.compile(r"^1 to \d+ of \d+ examples")).wait_for()
     settled(page)

@@ -1,9 +1,11 @@
 """The Triage page in every state, and what its keys and buttons write."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,6 +14,7 @@ from dashboard.triage import reads
 from dashboard.triage.exports import flat
 from dashboard.triage.proof import caveats
 from dashboard.triage.retraining import TAG, fixed_run
+from dashboard.triage.session import current_verdicts
 from dashboard.triage.taking import corrected_rows
 from store import (
     Dataset,
@@ -27,6 +30,7 @@ from store import (
     make_version,
     open_store,
     read_rows,
+    read_targets,
     record_decision,
     record_step,
 )
@@ -34,7 +38,7 @@ from store.records import Status
 from tests.dashboard.conftest import Show, words
 from tests.dashboard.test_sweep_pages import source_of
 from tests.dashboard.triages import corrected_and_retrained, decide_some, triage_tweets
-from tests.store.triages import fill_triage
+from tests.store.triages import fill_triage, triage_of
 
 VIEWS = ("Queue", "Table", "Map", "Classes", "Edits")
 
@@ -273,7 +277,7 @@ def test_a_whole_filter_is_decided_at_once_and_undone_at_once(show: Show, bank: 
     assert len(found) == n
     assert set(found["action"]) <= {"relabel", "keep"}
     assert "No example fits these filters" in plain(app)
-    app = as_ada(show("triage", view="Table", state="decided"))
+    assert any(label.startswith(f"{n} likely wrong labels ✓") for label in labels(app, "kind-"))
     app.button(key="bulk-undo").click().run()
     assert decided(store, dataset).empty
     app.run()
@@ -301,7 +305,9 @@ def test_edits_are_a_diff_and_disputes_are_shown(show: Show, store: Store, runs:
     assert "7 decided: 2 relabelled, 1 edited, 2 dropped, 2 kept. 3 are disputed" in plain(app)
     table = table_of(app, "change")
     assert "✎ text edited" in table["change"].tolist()
-    assert "other" in table["becomes"].tolist()
+    assert "other" in table["new text"].tolist()
+    assert [text.split()[0] for text in table["change"] if text != "✎ text edited"] == ["→", "✕"] * 2
+    assert table["given"].isin(dataset.label_names).all()
     assert "why not" in table["note"].tolist()
     assert table["author"].str.contains("⚑").sum() == 2
     app.button_group(key="tabs-shown").set_value("disputed").run()
@@ -323,8 +329,43 @@ def test_a_version_is_made_and_remembers_why(show: Show, bank: tuple[Store, Data
     assert child.source["note"] == "first pass"
     assert child.n_rows["train"] == 58
     assert len(list_version_changes(store, child)) == 4
-    assert "2 relabelled, 2 dropped, by ada: 70 of 72 examples" in plain(app)
+    said = plain(app)
+    assert "2 relabelled, 2 dropped, by ada: 70 of 72 examples" in said
+    assert "bank@2 has all that is decided so far" in said
+    assert not labels(app, "make-version")
+    record_decision(store, dataset, split="train", position=50, action="drop", author="ada")
+    assert labels(as_ada(show("triage", data="bank@1", view="Edits")), "make-version") == ["Make version"]
     assert any(link.proto.page.endswith("new_run") for link in app.get("page_link"))  # nothing was trained yet
+
+
+def test_what_an_earlier_version_decided_is_done_and_no_error_here(show: Show, bank: tuple[Store, Dataset]) -> None:
+    store, dataset = bank
+    decide_some(store, dataset)
+    child = make_version(store, dataset, author="ada")
+    triage_of(store, child, read_targets(store, child, "train"))
+    desk = reads.desk(source_of(store), child.key)
+    assert desk is not None
+    is_wrong, is_gone = current_verdicts(desk)
+    assert np.nansum(is_wrong) == 0
+    assert (np.isfinite(is_wrong).sum(), is_gone.sum()) == (4, 0)  # 2 relabelled, 2 kept; 2 were dropped
+    app = as_ada(show("triage", data=str(child)))
+    assert "nothing decided yet · 4 in earlier versions" in plain(app)
+    app.button(key="triage-parent").click().run()
+    assert (app.query_params["data"], app.query_params["view"]) == ("bank@1", "Edits")
+
+
+def test_the_commonest_mistakes_are_filters(show: Show, bank: tuple[Store, Dataset]) -> None:
+    app = show("triage")
+    pairs = [button for button in app.button if str(button.key).startswith("pair-") and button.key != "pair-all"]
+    assert 0 < len(pairs) <= 3
+    assert re.fullmatch(r"\S+ → \S+ \(\d+\)", pairs[0].label.replace("\\", ""))
+    pairs[0].click().run()
+    _, given, likely = str(pairs[0].key).split("-")
+    assert (app.query_params["given"], app.query_params["likely"]) == (given, likely)
+    app.button(key=pairs[0].key).click().run()
+    assert "given" not in app.query_params
+    app.button(key="pair-all").click().run()
+    assert app.query_params["view"] == "Classes"
 
 
 def test_disputed_examples_are_settled_or_left(show: Show, bank: tuple[Store, Dataset]) -> None:

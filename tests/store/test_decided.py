@@ -10,6 +10,7 @@ from store import (
     current_decisions,
     decision_progress,
     decision_version,
+    make_version,
     record_decision,
     record_decisions,
     undo_last,
@@ -57,6 +58,17 @@ def test_the_rate_leaves_out_pauses_and_counts_clicks(store: Store, dataset: Dat
     assert rate == pytest.approx(10)
     record_decision(store, dataset, split="train", position=39, action="keep", author="bob")
     assert math.isnan(decision_progress(store, dataset).by_author["per_minute"][1])
+
+
+def test_a_version_knows_what_earlier_ones_decided(store: Store, dataset: Dataset) -> None:
+    for position, action in enumerate(["relabel", "keep", "skip"]):
+        label = 1 - position % 2 if action == "relabel" else None
+        record_decision(store, dataset, split="train", position=position, action=action, label=label, author="ann")
+    child = make_version(store, dataset, author="ann")
+    record_decision(store, child, split="train", position=5, action="keep", author="ann")
+    mine, theirs = decision_progress(store, child), decision_progress(store, dataset)
+    assert (mine.n_decided, mine.n_found, mine.n_earlier, mine.n_found_earlier) == (3, 1, 2, 1)
+    assert (theirs.n_earlier, theirs.n_found_earlier) == (0, 0)
 
 
 def test_the_version_moves_with_every_decision(store: Store, dataset: Dataset) -> None:
