@@ -20,15 +20,14 @@ import pandas as pd
 from evals import f1
 from evals.intervals import Estimate, Floats, Ints, percentile_interval
 from evals.metrics import Score
-from evals.resampling import resample_weights, resampled_sums
+from evals.resampling import affordable_draws, resample_weights, resampled_sums
 
 Numbers = npt.NDArray[np.float64]
 
 MIN_POSITIVES = 5
 """A label with fewer examples has no threshold of its own: the best one on so few is mostly chance."""
-MAX_AP_CELLS = 400_000_000
+MAX_AP_CELLS = 100_000_000
 """Examples × labels × resamples that the interval of the mean average precision may cost."""
-MIN_AP_DRAWS = 100
 
 
 class Thresholds(NamedTuple):
@@ -80,7 +79,7 @@ def score_multilabel(
     """Every score with a bootstrap interval over examples: micro, macro, weighted F1, macro AP, exact match, Hamming.
 
     Examples without any known label are left out. `macro_ap` is the mean over the labels that occur, and nan where a
-    probability is; for very large splits its interval takes fewer resamples (`MAX_AP_CELLS`), `MIN_AP_DRAWS` at least.
+    probability is; for large splits its interval takes fewer resamples (`MAX_AP_CELLS`).
     ValueError, naming every problem, for arrays that are not of this form.
 
     >>> scores = score_multilabel(np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.2], [0.4, 0.8]]), n_boot=0)
@@ -196,7 +195,7 @@ def _macro_ap(labels: Ints, probs: Floats, n_boot: int, seed: int) -> Estimate:
     if not occurs.any() or np.isnan(values[occurs]).any():
         return Estimate(np.nan, np.nan, np.nan)
     value = float(values[occurs].mean())
-    n_draws = min(n_boot, max(MIN_AP_DRAWS, MAX_AP_CELLS // max(1, n * k)))
+    n_draws = affordable_draws(n_boot, n * k, MAX_AP_CELLS)
     if n < 2 or n_draws == 0:
         return Estimate(value, np.nan, np.nan)
     ranked = [_Ranked.of(labels[:, at], probs[:, at]) for at in np.flatnonzero(occurs)]

@@ -15,9 +15,12 @@ from scipy import stats
 
 from evals.intervals import Estimate, Floats, percentile_interval
 from evals.metrics import Score
-from evals.resampling import resample_weights, resampled_sums
+from evals.resampling import affordable_draws, resample_weights, resampled_sums
 
 Numbers = npt.NDArray[np.float64]
+
+MAX_RANKED = 10_000_000
+"""Examples × resamples that the interval of Spearman's correlation may cost; larger splits take fewer resamples."""
 
 
 def score_regression(given: Floats, predicted: Floats, *, n_boot: int = 1000, seed: int = 0) -> tuple[Score, ...]:
@@ -50,9 +53,10 @@ def _spearman(x: Numbers, y: Numbers, n_boot: int, seed: int) -> Estimate:
     value = _correlation(np.ones((1, len(x))), stats.rankdata(x)[None], stats.rankdata(y)[None])[0]
     if np.isnan(value) or len(x) < 2:
         return Estimate(float(value), np.nan, np.nan)
+    n_draws = affordable_draws(n_boot, len(x), MAX_RANKED)
     draws = [
         _correlation(weights, _ranks(weights, x_codes), _ranks(weights, y_codes))
-        for weights in resample_weights(len(x), n_boot, np.random.default_rng(seed))
+        for weights in resample_weights(len(x), n_draws, np.random.default_rng(seed))
     ]
     return Estimate(float(value), *percentile_interval(np.concatenate(draws) if draws else ()))
 

@@ -19,6 +19,9 @@ MAX_UNITS = 20_000
 """Beyond so many examples, as many groups of examples put together by chance are drawn instead: they are alike by
 construction, so the spread of the sums stays what it was and the cost stops growing."""
 
+FEWEST_DRAWS = 100
+"""Resamples that an interval has at least, however many examples there are."""
+
 _CELLS = 4_000_000
 
 
@@ -69,6 +72,17 @@ def resampled_sums(
         units = _grouped(units, rng.permutation(len(units)) % MAX_UNITS)
     draws = [weights @ units for weights in resample_weights(len(units), n_boot, rng)]
     return Sums(total, np.concatenate(draws) if draws else np.empty((0, given.shape[1])))
+
+
+def affordable_draws(n_boot: int, n_cells: int, most: int) -> int:
+    """Resamples for a statistic that is no function of sums: fewer where `n_cells` of each come to more than `most`.
+
+    The ends of an interval from few resamples waver by more, but where there are many examples it is a narrow one.
+
+    >>> affordable_draws(1000, 1000, 10**7), affordable_draws(1000, 50_000, 10**7), affordable_draws(9, 10**9, 1)
+    (1000, 200, 9)
+    """
+    return min(n_boot, max(FEWEST_DRAWS, most // max(1, n_cells)))
 
 
 def resample_weights(n: int, n_boot: int, rng: np.random.Generator) -> Iterator[Numbers]:

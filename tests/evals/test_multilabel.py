@@ -4,6 +4,7 @@ from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
 from evals import multilabel
 from evals.multilabel import average_precisions, choose_thresholds, label_table, predicted_labels, score_multilabel
+from evals.resampling import FEWEST_DRAWS
 
 
 def _model(n: int, k: int, seed: int = 0, digits: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +62,7 @@ def test_large_splits_take_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(multilabel, "MAX_AP_CELLS", 300 * 150)
     _scores(labels, probs, n_boot=1000)
     _scores(np.tile(labels, (10, 1)), np.tile(probs, (10, 1)), n_boot=1000)
-    assert seen == [150, multilabel.MIN_AP_DRAWS]
+    assert seen == [150, FEWEST_DRAWS]
 
 
 def test_unknown_labels_are_left_out() -> None:
