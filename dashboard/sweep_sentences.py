@@ -109,9 +109,9 @@ def _listed(numbers: Sequence[int], noun: str = "Trial") -> str:
 
 
 def spent_text(trials: pd.DataFrame) -> str | None:
-    """What the sweep's own runs took on the device, in words; None where none was measured."""
-    seconds = trials.loc[~trials["is_reused"], "device_seconds"].astype("float64").sum(min_count=1)
+    """How long the sweep's trials held devices, in words; None where it was not written down."""
+    seconds = trials["held_seconds"].astype("float64").sum(min_count=1)
     if not is_known(seconds):
         return None
-    device = "GPU" if trials["peak_device_bytes"].notna().any() else "CPU"
+    device = "GPU" if trials["peak_device_bytes"].notna().any() else "the device"
     return f"{duration(float(seconds))} of {device}"

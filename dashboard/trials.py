@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from dashboard.axes import ABSENT_PLACE, Axis, written
 from dashboard.charts.palette import require
 from evals.intervals import mean_interval
-from evals.search import best_so_far, pareto_front
+from evals.leaders import front_of
+from evals.search import best_so_far
 from store import Objective
 
 Floats = NDArray[np.float64]
@@ -82,14 +83,14 @@ class Progress(NamedTuple):
 
 
 def progress(trials: pd.DataFrame, objective: Objective) -> Progress:
-    """What a search reached, against device seconds; a run that was reused cost nothing."""
+    """What a search reached, against the seconds that its trials held devices; a run that was reused held none."""
     ended = trials[trials["ended_at"].notna() & ~trials["status"].isin(("queued", "running"))]
     ended = ended.sort_values("ended_at", kind="stable")
     values = finished_values(ended, objective.metric)
-    seconds = ended["device_seconds"].astype("float64").where(~ended["is_reused"], 0.0).fillna(0.0).to_numpy()
+    seconds = ended["held_seconds"].astype("float64").fillna(0.0).to_numpy()
     compute, unit = np.arange(1, len(ended) + 1, dtype=np.float64), "trials"
     if seconds.sum() > 0:
-        device = "GPU" if ended["peak_device_bytes"].notna().any() else "CPU"
+        device = "GPU" if ended["peak_device_bytes"].notna().any() else "device"
         total = float(seconds.sum())
         scale, name = (1, "seconds") if total < 180 else (60, "minutes") if total < 10_800 else (3600, "hours")
         compute, unit = np.cumsum(seconds) / scale, f"{device} {name}"
@@ -185,9 +186,11 @@ def slice_frame(trials: pd.DataFrame, axis: Axis, metric: str) -> pd.DataFrame:
 
 
 def trade_off_frame(trials: pd.DataFrame, objectives: Sequence[Objective], x: str, y: str) -> pd.DataFrame:
-    """Columns label, x, y, is_front: the finished trials over two objectives; the front is that of all of them."""
+    """Columns label, x, y, is_front: the finished trials over two objectives; the front is that of all of them.
+
+    Latencies whose intervals overlap count as equal there.
+    """
     finished = trials[trials["status"] == "finished"]
-    values = finished[[objective.metric for objective in objectives]].to_numpy(dtype=np.float64)
-    front = pareto_front(values, [objective.direction == "maximize" for objective in objectives])
+    front = front_of(finished, objectives)
     columns = {"label": trial_labels(finished), "x": finished[x], "y": finished[y], "is_front": front}
     return pd.DataFrame(columns).dropna(subset=["x", "y"]).reset_index(drop=True)

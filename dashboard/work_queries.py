@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dashboard.source import Source
 from dashboard.trials import parameter_frame
 from evals.importance import Importance, parameter_importance
-from evals.leaders import Leaders, find_leaders
+from evals.leaders import INTERVALS, Leaders, find_leaders
 from store import (
     Job,
     Objective,
@@ -102,7 +102,9 @@ def _importance(
 
 def leaders(source: Source, sweep: Sweep, trials: pd.DataFrame) -> Leaders | None:
     """`evals.leaders` over its trials, as `runner sweep` compares them; done once for each set of results."""
-    columns = ["number", "status", "run_key", "wall_seconds", *(objective.metric for objective in sweep.objectives)]
+    metrics = [objective.metric for objective in sweep.objectives]
+    ends = [column for metric in metrics for column in INTERVALS.get(metric, ())]
+    columns = ["number", "status", "run_key", "wall_seconds", *metrics, *ends]
     rows = tuple(trials[columns].astype(object).where(trials[columns].notna(), None).itertuples(index=False, name=None))
     return _leaders(source.path, rows, sweep.objectives, _trials=trials)
 

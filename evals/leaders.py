@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from evals.intervals import Floats, Ints, mean_interval
@@ -19,6 +20,9 @@ MOST_COMPARED = 30
 MOST_WITHOUT_EXAMPLES = 8
 """Configurations that may be the best where examples cannot be compared: the best by their first seed, so that further
 seeds do not change which they are."""
+
+INTERVALS = {"latency/ms": ("latency_low", "latency_high")}
+"""Objectives that are measured with an interval → the columns of trials that hold its ends."""
 
 Together = tuple[Ints, Sequence[tuple[Ints, Floats]]]
 """Runs on the same examples: gold (n,), and for each run predicted classes (n,) and losses (n,)."""
@@ -32,7 +36,8 @@ class Leaders:
     table: pd.DataFrame
     """A row a configuration: number, and what `evals.seeds.compare_with_best` says (nan without examples)."""
     contenders: tuple[int, ...]
-    """Those that may be the best; of several objectives those on the Pareto front."""
+    """Those that may be the best; of several objectives those on the Pareto front, on which latencies whose intervals
+    overlap count as equal."""
     are_compared: bool
     """Whether examples were compared: with several objectives or an objective that has no examples they are not."""
     seconds: float | None
@@ -50,7 +55,8 @@ def find_leaders(
     """Compare the finished configurations of a search; None while nothing has finished.
 
     Args:
-        trials: a row a trial, by number, then seed: number, status, run_key, wall_seconds, a column an objective.
+        trials: a row a trial, by number, then seed: number, status, run_key, wall_seconds, a column an objective, and
+            the columns of `INTERVALS` where there are any.
         objectives: metric, and `maximize` or `minimize`.
         read: run keys → what they answered for the validation split, in their order; None where their examples cannot
             be laid side by side.
@@ -69,7 +75,8 @@ def find_leaders(
     if means.empty:
         return None
     sign = 1 if are_maximised[0] else -1
-    is_front = pareto_front(means.to_numpy(dtype=np.float64), are_maximised)
+    lows, highs = (each.groupby(finished["number"]).mean().loc[means.index] for each in _ends(finished, metrics))
+    is_front = pareto_front(means.to_numpy(dtype=np.float64), are_maximised, lows, highs)
     order = np.lexsort((~is_front, -sign * means[metrics[0]].to_numpy(dtype=np.float64)))
     numbers = [int(number) for number in means.index[order]]
     if len(objectives) > 1:
@@ -89,6 +96,32 @@ def find_leaders(
     if rest := numbers[MOST_COMPARED:]:
         table = pd.concat([table, _without_examples(finished, rest, metrics[0])])
     return _leaders(finished, table.reset_index(drop=True), contenders, are_compared=True)
+
+
+def front_of(trials: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> npt.NDArray[np.bool_]:
+    """Which trials (n,) no other beats in every objective; what overlaps within `INTERVALS` is equally good.
+
+    >>> trials = pd.DataFrame({"validation/accuracy": [0.9, 0.8], "latency/ms": [5.0, 4.8], "latency_low": [4.5, 4.6],
+    ...                        "latency_high": [5.5, 5.2]})
+    >>> front_of(trials, [("validation/accuracy", "maximize"), ("latency/ms", "minimize")]).tolist()
+    [True, False]
+    """
+    metrics = [metric for metric, _ in objectives]
+    lows, highs = _ends(trials, metrics)
+    ups = [direction == "maximize" for _, direction in objectives]
+    return pareto_front(trials[metrics].to_numpy(dtype=np.float64), ups, lows, highs)
+
+
+def _ends(trials: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Lows and highs of the objectives, a column each; the values themselves where there is no interval."""
+
+    def end(metric: str, place: int) -> "pd.Series[float]":
+        column = INTERVALS.get(metric, ("", ""))[place]
+        values = trials[metric].astype("float64")
+        return trials[column].astype("float64").fillna(values) if column in trials else values
+
+    lows, highs = (pd.DataFrame({metric: end(metric, i) for metric in metrics}, index=trials.index) for i in (0, 1))
+    return lows, highs
 
 
 def _leaders(finished: pd.DataFrame, table: pd.DataFrame, contenders: Sequence[int], *, are_compared: bool) -> Leaders:

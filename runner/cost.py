@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
@@ -69,6 +69,7 @@ class CostMeter:
         self._phase_began = 0.0
         self._seconds: dict[Phase, float] = {}
         self._wait_seconds = 0.0
+        self._preparing_seconds: float | None = None
         self._n_examples: int | None = None
         self._n_tokens: int | None = None
 
@@ -122,6 +123,24 @@ class CostMeter:
             yield
 
     @contextlib.contextmanager
+    def preparing(self) -> Iterator[None]:
+        """What is made inside is found ready by later runs: it is booked apart from time and energy, not from peaks.
+
+        Raises:
+            RuntimeError: the meter was never started.
+        """
+        if self._start is None:
+            raise RuntimeError("this CostMeter was never started; call start() before the work")
+        before, joules = _Clock.now(self._gpus), self._samples.joules
+        try:
+            yield
+        finally:
+            after = _Clock.now(self._gpus)
+            self._start = self._start.later(before, after)
+            self._samples.joules = joules
+            self._preparing_seconds = (self._preparing_seconds or 0.0) + after.wall - before.wall
+
+    @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
         """Time spent inside is waiting for the next batch."""
         began = time.perf_counter()
@@ -170,6 +189,7 @@ class CostMeter:
             data_wait_share=min(1.0, self._wait_seconds / train) if train else None,
             device_utilisation=self._samples.mean_utilisation(),
             energy_joules=_difference(end.energy, self._start.energy, self._samples.joules),
+            preparing_seconds=self._preparing_seconds,
         )
 
     @contextlib.contextmanager
@@ -222,6 +242,16 @@ class _Clock:
         times = os.times()
         cpu = times.user + times.system + times.children_user + times.children_system
         return cls(time.perf_counter(), cpu, max_rss_bytes(), gpus.energy_joules())
+
+    def later(self, before: Self, after: Self) -> Self:
+        """As if what was between the two had not been, but for memory."""
+        is_known = self.energy is not None and before.energy is not None and after.energy is not None
+        return replace(
+            self,
+            wall=self.wall + after.wall - before.wall,
+            cpu=self.cpu + after.cpu - before.cpu,
+            energy=_sum(self.energy, _difference(after.energy, before.energy, None)) if is_known else self.energy,
+        )
 
 
 class _Samples:
@@ -277,6 +307,7 @@ def add_costs(before: RunCost, now: RunCost) -> RunCost:
             (before.device_utilisation, before.wall_seconds), (now.device_utilisation, now.wall_seconds)
         ),
         energy_joules=_sum(before.energy_joules, now.energy_joules),
+        preparing_seconds=_sum(before.preparing_seconds, now.preparing_seconds),
     )
 
 

@@ -149,7 +149,8 @@ def train_recorded(
         with interrupts.let_through():
             if recorder.segment == 1:
                 _note_start(experiment, recorder, progress)
-            features, feature_key = frozen_features(experiment, recorder.store, progress, shared)
+            with meter.preparing() if experiment.trains_features else contextlib.nullcontext():
+                features, feature_key = frozen_features(experiment, recorder.store, progress, shared)
             if features:
                 experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
             trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress, start, control)

@@ -37,6 +37,13 @@ def m003_triage(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m004_accounts(db: Database) -> None:
+    for statement in _ACCOUNTS.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
 _FOUNDATION = """
 CREATE TABLE store_version (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -407,4 +414,17 @@ CREATE VIEW sweep_trials AS
     SELECT s.id AS sweep_id, s.name AS sweep, t.number, t.seed, t.status, t.cause, t.parameters, t.objective_values,
            t.is_reused, r.id AS run_id, r.name AS run
     FROM trials t JOIN sweeps s ON s.key = t.sweep_key LEFT JOIN runs r ON r.key = t.run_key
+"""
+
+_ACCOUNTS = """
+-- seconds of a device that the trial held, written down by the sweep's driver
+ALTER TABLE trials ADD COLUMN held_seconds REAL;
+-- ms: the interval of a measured latency
+ALTER TABLE trials ADD COLUMN latency_low REAL;
+ALTER TABLE trials ADD COLUMN latency_high REAL;
+-- having ready what later runs find ready; in no other figure
+ALTER TABLE run_costs ADD COLUMN preparing_seconds REAL;
+-- no driver wrote down what came before: the wall time of its run is the nearest that is known
+UPDATE trials SET held_seconds = (SELECT c.wall_seconds FROM run_costs c WHERE c.run_key = trials.run_key)
+    WHERE NOT is_reused
 """

@@ -186,6 +186,9 @@ class RunCost:
     """Mean over samples and GPUs, in [0, 1]."""
     energy_joules: float | None = None
     """Energy of the GPUs from start to stop: NVML's counter, or else sampled power integrated over time."""
+    preparing_seconds: float | None = None
+    """Wall time of having ready what later runs find ready (features of a frozen base model). It is in no other time
+    here and not in the energy: else the first of several runs would seem to cost more than the others."""
 
 
 class SystemSample(NamedTuple):
@@ -287,6 +290,8 @@ class NewTrial:
     """Of the reused run, in the order of the sweep's objectives."""
     is_reused: bool = False
     """The run was there before, and the sweep does not pay for it."""
+    latency_ms: tuple[float, float] | None = None
+    """Where the objective `latency/ms` was measured: low and high of its interval."""
 
 
 @dataclass(frozen=True)
@@ -312,6 +317,10 @@ class Trial:
     created_at: float
     started_at: float | None
     ended_at: float | None
+    held_seconds: float | None = None
+    """Seconds of a device that it held in this sweep, from its worker's start on; of a device that several trials held
+    at once each has its share. None: none of them was written down yet."""
+    latency_ms: tuple[float, float] | None = None
 
 
 class TrialReport(NamedTuple):

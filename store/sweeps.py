@@ -126,8 +126,8 @@ def list_sweeps(store: Store) -> pd.DataFrame:
     heartbeat_at, host, pid (of the driver, while there is one), request, parent_key, dataset, version,
     objective, direction (the first), n_objectives, best_value (of the first objective over finished trials), counts of
     trials by status (n_queued, n_running, n_finished, n_failed, n_killed, n_pruned), n_reused, n_configurations,
-    wall_seconds (of its drivers), run_seconds, device_seconds, energy_joules (sums over the runs it made itself;
-    missing where no run measured it).
+    wall_seconds (of its drivers), device_seconds (that its trials held devices, see `Trial.held_seconds`), run_seconds,
+    energy_joules (sums over the runs it made itself); missing where nothing was measured.
     """
     counts = ", ".join(f"count(CASE t.status WHEN '{status}' THEN 1 END) AS n_{status}" for status in Status)
     return read_frame(
@@ -143,7 +143,7 @@ def list_sweeps(store: Store) -> pd.DataFrame:
         f"  END AS best_value, {counts}, count(CASE t.is_reused WHEN 1 THEN 1 END) AS n_reused,"
         " count(DISTINCT t.number) AS n_configurations, s.wall_seconds,"
         " sum(CASE t.is_reused WHEN 0 THEN c.wall_seconds END) AS run_seconds,"
-        " sum(CASE t.is_reused WHEN 0 THEN c.device_seconds END) AS device_seconds,"
+        " sum(t.held_seconds) AS device_seconds,"
         " sum(CASE t.is_reused WHEN 0 THEN c.energy_joules END) AS energy_joules"
         " FROM sweeps s LEFT JOIN datasets d ON d.key = s.dataset_key LEFT JOIN trials t ON t.sweep_key = s.key"
         " LEFT JOIN run_costs c ON c.run_key = t.run_key"
@@ -206,9 +206,16 @@ def require_free(sweep: Sweep) -> None:
         )
 
 
-def beat_sweep(store: Store, sweep_key: int, worked_seconds: float) -> str | None:
-    """Say that the driver lives and has worked that much longer; returns what is asked of it (`stop`), or None."""
+def beat_sweep(
+    store: Store, sweep_key: int, worked_seconds: float, held_seconds: Mapping[int, float] | None = None
+) -> str | None:
+    """Say that the driver lives, has worked that much longer, and that trials (by key) have held devices that much
+    longer; returns what is asked of it (`stop`), or None."""
     with write_sweep(store, sweep_key) as db:
+        db.executemany(
+            "UPDATE trials SET held_seconds = coalesce(held_seconds, 0) + ? WHERE key = ? AND sweep_key = ?",
+            [(seconds, trial, sweep_key) for trial, seconds in (held_seconds or {}).items()],
+        )
         (request,) = db.execute(
             "UPDATE sweeps SET heartbeat_at = ?, wall_seconds = wall_seconds + ? WHERE key = ? RETURNING request",
             (time.time(), worked_seconds, sweep_key),

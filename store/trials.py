@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "key, sweep_key, number, seed, parameters, status, cause, recipe_hash, run_key, is_reused, n_attempts,"
-    " n_promotions, objective_values, sampler_state, created_at, started_at, ended_at"
+    " n_promotions, objective_values, sampler_state, created_at, started_at, ended_at, held_seconds, latency_low,"
+    " latency_high"
 )
 
 
@@ -67,8 +68,8 @@ def _insert(db: sqlite3.Connection, sweep_key: int, new: NewTrial) -> int:
     is_over = new.status not in (Status.QUEUED, Status.RUNNING)
     (key,) = db.execute(
         "INSERT INTO trials (sweep_key, number, seed, parameters, status, recipe_hash, run_key, is_reused,"
-        " objective_values, sampler_state, cause, created_at, ended_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " objective_values, sampler_state, cause, created_at, ended_at, latency_low, latency_high)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " RETURNING key",
         (
             sweep_key,
@@ -84,6 +85,7 @@ def _insert(db: sqlite3.Connection, sweep_key: int, new: NewTrial) -> int:
             new.cause,
             now,
             now if is_over else None,
+            *(new.latency_ms or (None, None)),
         ),
     ).fetchone()
     return int(key)
@@ -108,7 +110,8 @@ def list_trials(store: Store, sweep_key: int) -> pd.DataFrame:
 
     Columns: key, number, seed, status, cause, parameters (a dict, path → value), recipe_hash, run_key, run_id,
     run_name, run_status, is_reused, n_attempts, n_promotions, created_at, started_at, ended_at; one column an
-    objective, named as its metric (nan where it was not measured or the trial has not ended); select_metric, value,
+    objective, named as its metric (nan where it was not measured or the trial has not ended); latency_low,
+    latency_high (the interval of a measured latency, in ms); held_seconds (as in `Trial`); select_metric, value,
     low, high, n, step, epoch (the select metric at the run's best checkpoint so far, with its 95 % interval); rung,
     rung_epoch, rung_value (the last report); all of RunCost (of the run: the sweep did not pay for a reused one).
     """
@@ -119,7 +122,8 @@ def list_trials(store: Store, sweep_key: int) -> pd.DataFrame:
         store.db,
         "SELECT t.key, t.number, t.seed, t.status, t.cause, t.parameters, t.recipe_hash, t.run_key, r.id AS run_id,"
         " r.name AS run_name, r.status AS run_status, t.is_reused, t.n_attempts, t.n_promotions, t.created_at,"
-        " t.started_at, t.ended_at, t.objective_values, r.select_metric, s.value, s.low, s.high, s.n, e.step, e.epoch,"
+        " t.started_at, t.ended_at, t.objective_values, t.latency_low, t.latency_high, t.held_seconds, r.select_metric,"
+        " s.value, s.low, s.high, s.n, e.step, e.epoch,"
         f" p.rung, p.epoch AS rung_epoch, p.value AS rung_value, {costs}"
         " FROM trials t LEFT JOIN runs r ON r.key = t.run_key LEFT JOIN run_costs c ON c.run_key = r.key"
         " LEFT JOIN metric_keys k ON k.name = substr(r.select_metric, instr(r.select_metric, '/') + 1)"
@@ -174,19 +178,21 @@ def read_reports(store: Store, sweep_key: int) -> dict[int, list[TrialReport]]:
 
 
 class Spent(NamedTuple):
-    """What runs took, in seconds; 0 where nothing was measured yet."""
+    """What a sweep took, in seconds; 0 where nothing was measured yet."""
 
     run_seconds: float
+    """Wall time of the runs that it made itself."""
     device_seconds: float
+    """That its trials held devices, as its drivers wrote it down: with the start of workers, and with all that a trial
+    did which came to nothing."""
 
 
-def sum_costs(store: Store, sweep_key: int, *, without: Collection[int] = ()) -> Spent:
-    """What the sweep's own runs took, reused ones and the trials `without` left out."""
+def sum_costs(store: Store, sweep_key: int) -> Spent:
+    """What the sweep took by now."""
     rows = store.db.execute(
-        "SELECT coalesce(sum(c.wall_seconds), 0), coalesce(sum(c.device_seconds), 0) FROM run_costs c"
-        " WHERE c.run_key IN (SELECT run_key FROM trials WHERE sweep_key = ? AND NOT is_reused"
-        "  AND key NOT IN (SELECT value FROM json_each(?)))",
-        (sweep_key, json.dumps(list(without))),
+        "SELECT coalesce(sum(CASE t.is_reused WHEN 0 THEN c.wall_seconds END), 0), coalesce(sum(t.held_seconds), 0)"
+        " FROM trials t LEFT JOIN run_costs c ON c.run_key = t.run_key WHERE t.sweep_key = ?",
+        (sweep_key,),
     ).fetchone()
     return Spent(*rows)
 
@@ -259,6 +265,7 @@ def end_trial(
     status: Status,
     cause: str | None = None,
     objective_values: Sequence[float | None] | None = None,
+    latency_ms: tuple[float, float] | None = None,
 ) -> None:
     """It has come to this end, for now. Values that are no finite numbers count as not measured.
 
@@ -266,9 +273,17 @@ def end_trial(
     """
     with write_sweep(store, trial.sweep_key) as db:
         db.execute(
-            "UPDATE trials SET status = ?, cause = ?, ended_at = ?, objective_values = ?,"
-            " n_attempts = max(0, n_attempts - (? = 'killed')) WHERE key = ?",
-            (status, cause, time.time(), _json(_finite(objective_values)), status, trial.key),
+            "UPDATE trials SET status = ?, cause = ?, ended_at = ?, objective_values = ?, latency_low = ?,"
+            " latency_high = ?, n_attempts = max(0, n_attempts - (? = 'killed')) WHERE key = ?",
+            (
+                status,
+                cause,
+                time.time(),
+                _json(_finite(objective_values)),
+                *(latency_ms or (None, None)),
+                status,
+                trial.key,
+            ),
         )
 
 
@@ -282,6 +297,7 @@ def _json(value: object) -> str | None:
 
 def _trial(row: tuple[Any, ...]) -> Trial:
     values = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    low, high = values.pop("latency_low"), values.pop("latency_high")
     found, state = values["objective_values"], values["sampler_state"]
     return Trial(
         **{
@@ -291,5 +307,6 @@ def _trial(row: tuple[Any, ...]) -> Trial:
             "is_reused": bool(values["is_reused"]),
             "objective_values": tuple(json.loads(found)) if found else None,
             "sampler_state": json.loads(state) if state else None,
+            "latency_ms": None if low is None or high is None else (low, high),
         }
     )

@@ -124,7 +124,8 @@ def trade_off_chart(frame: pd.DataFrame, *, x_title: str, y_title: str, is_x_log
     ).properties(
         height=340,
         title=alt.Title(
-            y_title, subtitle="yellow: no other finished trial is as good in every objective and better in one",
+            y_title, subtitle="yellow: no other finished trial is as good in every objective and better in one"
+            " (latencies count as equal where their intervals overlap)",
             subtitleColor=MUTED, anchor="start", fontSize=13, offset=6,
         ),
     )  # fmt: skip

@@ -24,7 +24,7 @@ class Limit:
 def used_up(sweep: Sweep, trials: pd.DataFrame) -> list[Limit]:
     """The limits that ended the sweep, or would end it at once if it went on."""
     spec = sweep.recipe.get("sweep") or {}
-    device_seconds = trials.loc[~trials["is_reused"], "device_seconds"].astype("float64").sum(min_count=1)
+    device_seconds = trials["held_seconds"].astype("float64").sum(min_count=1)
     limits = [
         (field, Limit(field.replace("_", "-"), title, float(spec[field]), seconds / 3600))
         for field, title, seconds in (

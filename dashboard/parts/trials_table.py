@@ -10,7 +10,7 @@ from dashboard.axes import Axis, is_number
 from dashboard.charts.palette import STATUS_COLOURS, require
 from dashboard.formats import short
 from dashboard.parts.chips import status_word
-from dashboard.parts.runs_table import clock, cost_text
+from dashboard.parts.runs_table import clock
 from dashboard.rows import tuples
 from dashboard.sweep_sentences import ENDED, objective_title
 from dashboard.trials import number_text, parameter_frame, trial_labels
@@ -43,7 +43,7 @@ def trials_table(
         "last": trials["rung_value"].astype("float64").where(trials["status"] != "finished"),
         "epochs": trials["epoch"].fillna(trials["rung_epoch"]).astype("float64"),
         "time": [clock(seconds) for seconds in trials["wall_seconds"].astype("float64")],
-        "cost": [cost_text(row.device_seconds, row.peak_device_bytes) for row in tuples(trials)],
+        "cost": trials["held_seconds"].astype("float64") / 3600,
         "note": [_note(row) for row in tuples(trials)],
     }
     table = pd.DataFrame(columns, index=trials.index)
@@ -83,17 +83,24 @@ def trial_columns(axes: Sequence[Axis], objectives: Sequence[Objective]) -> dict
             "status", width=100, options=[status_word(status) for status in STATUS_COLOURS], color=colours
         ),
         "trial": column.TextColumn("trial", width=84, help="Click to open its run."),
-        "half": column.NumberColumn("±", format="%.3f", width=60, help="Half of the 95 % interval over examples."),
+        "half": column.NumberColumn(
+            "± (examples)",
+            format="%.3f",
+            width=92,
+            help="Half of the 95 % interval over validation examples, one seed.",
+        ),
         "last": column.NumberColumn("last rung", format="%.3f", width=76, help="What it said before it was stopped."),
         "epochs": column.NumberColumn("epoch", format="%.2g", width=60, help="Of its best checkpoint, or last rung."),
         "time": column.TextColumn("time", width=70, alignment="right", help="Wall time, h:mm:ss."),
-        "cost": column.TextColumn("cost", width=88, alignment="right"),
+        "cost": column.NumberColumn(
+            "device h", format="%.3f", width=76, help="Hours that it held a device in this sweep, with all that failed."
+        ),
         "note": column.TextColumn("note", width="medium"),
     }
     digits = _digits(objectives[0].metric)
     found["mean"] = column.NumberColumn("mean of seeds", format=digits, width=92, help="Over its finished seeds.")
     found["mean_half"] = column.NumberColumn(
-        "± seeds", format=digits, width=68, help="Half of the mean's 95 % interval over seeds."
+        "± (seeds)", format=digits, width=76, help="Half of the 95 % interval of the mean over seeds."
     )
     for i, objective in enumerate(objectives):
         digits = _digits(objective.metric)
@@ -166,7 +173,7 @@ def sweep_columns() -> dict[str, Any]:
         "failed": number("failed", format="%,d", width=60),
         "best": number("best", format="%.3f", width=64),
         "metric": column.TextColumn("metric", width=110),
-        "cost": number("device h", format="%.2f", width=76, help="Hours on the device, of the runs it made itself."),
+        "cost": number("device h", format="%.2f", width=76, help="Hours that its trials held devices."),
         "time": column.TextColumn("time", width=70, alignment="right", help="Wall time of its drivers, h:mm:ss."),
         "began": column.DatetimeColumn("began", format="distance", width=118),
         "note": column.TextColumn("note", width="medium"),

@@ -52,6 +52,7 @@ def cost_figures(cost: RunCost) -> dict[str, str]:
     return {
         "wall time": duration(cost.wall_seconds),
         "training": duration(cost.train_seconds),
+        "features, apart": duration(cost.preparing_seconds),
         "evaluating": duration(cost.eval_seconds),
         "on the device": duration(cost.device_seconds),
         "examples/s": number(cost.examples_per_second, 0),

@@ -22,7 +22,7 @@ from runner.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from store import Run, Store
+    from store import Run, RunCost, Store
 
 
 _MARKS = {"alert": "⚠ "}
@@ -95,7 +95,7 @@ def describe(store: "Store", run: "Run") -> str:
         ("task", run.task),
         ("model", f"{run.base_model} · {run.method}" if run.method else run.base_model),
         ("started", age(run.started_at)),
-        ("wall", f"{duration(cost.wall_seconds)} (training {duration(cost.train_seconds)})"),
+        ("wall", f"{duration(cost.wall_seconds)} (training {duration(cost.train_seconds)}){_prepared(cost)}"),
         ("memory", f"{size(cost.peak_host_bytes)} host, {size(cost.peak_device_bytes)} device"),
         ("parameters", f"{_count(cost.trainable_parameters)} trained of {_count(cost.total_parameters)}"),
         ("speed", f"{_count(cost.examples_per_second)} examples/s, {_count(cost.tokens_per_second)} tokens/s"),
@@ -144,6 +144,13 @@ def describe(store: "Store", run: "Run") -> str:
         kept = "\n".join(f"flight: the last {f.n_steps} steps before: {f.reason}" for f in flights.itertuples())
         blocks.append(f"{kept}\n(`runner dashboard` shows them, with the examples of each batch)")
     return "\n\n".join(blocks)
+
+
+def _prepared(cost: "RunCost") -> str:
+    """What was booked apart."""
+    if cost.preparing_seconds is None:
+        return ""
+    return f"; before that {duration(cost.preparing_seconds)} for features, which later runs find ready"
 
 
 def _count(value: float | None) -> str:

@@ -11,6 +11,7 @@ leaders     the best, and how sure that is      failures    which are the same, 
 measures    objectives, read from runs          latency     one text at a time
 asked_for   recipe and budget of a command      preview     what would be run
 display     what is shown meanwhile             summary     what is shown at the end
+occupancy   seconds that trials hold devices
 tidy        checkpoints of stopped trials       configurations   trials of one number together
 trial_data  the version that a trial trains on
 """

@@ -1,8 +1,10 @@
 """What a command asks for: the recipe from a file or from a sweep in the store, with the budget that is wanted now."""
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from runner.errors import UserError
 from runner.location import check_locations
@@ -11,7 +13,9 @@ from runner.recipe.sweep_rules import command_rules
 from runner.sweep.search import Search
 from runner.sweep.space import Values
 from runner.sweep.trial_data import TrialData
-from store import Store, Sweep, SweepNotFound, get_dataset, get_sweep
+from store import Store, Sweep, SweepNotFound, get_dataset, get_sweep, list_sweeps
+
+_MOST_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,13 @@ def find_recipe(
 ) -> tuple[LoadedRecipe, Sweep | None]:
     """The recipe of a file, or that of a sweep in the store (by id, id prefix, name or @latest), which comes too.
 
-    Raises RecipeError, all problems at once, or UserError for a `--set` on a sweep of the store.
+    Raises RecipeError, all problems at once, or UserError for a `--set` on a sweep of the store, and for what is
+    neither a file nor a sweep.
     """
     wanted = {name: value for name, value in asdict(budget).items() if value is not None}
     stored = None if recipe.exists() or store is None else _stored(store, str(recipe))
+    if stored is None and not recipe.exists():
+        raise UserError(_nothing_like(recipe, store))
     if stored is None and recipe.suffix != ".json":
         given = [*overrides, *(f"sweep.{name}={value}" for name, value in wanted.items())]
         return _checked(load_recipe(recipe, given, for_sweep=True)), None
@@ -65,6 +72,27 @@ def _stored(store: Store, selector: str) -> Sweep | None:
         return get_sweep(store, selector)
     except SweepNotFound:
         return None
+
+
+def _nothing_like(recipe: Path, store: Store | None) -> str:
+    """That there is no such recipe and no such sweep, with what comes nearest of both, or else what there is."""
+    files = sorted({*recipe.parent.glob("*.toml"), *recipe.parent.glob("recipes/*.toml")})
+    sweeps = [] if store is None else list_sweeps(store)["name"].drop_duplicates().tolist()
+    start = f"{recipe}: there is no such recipe file"
+    start += "." if store is None else f", and no sweep of that name or id in {store.path}."
+    near_files = _near(recipe.stem, {file.stem: file for file in files})
+    near = [str(file) for file in near_files] + [f"the sweep {name}" for name in _near(str(recipe), sweeps)]
+    if near:
+        return f"{start} Did you mean {' or '.join(near)}?"
+    known = [("recipes here", [str(file) for file in files]), ("the newest sweeps", sweeps)]
+    listed = [f"{what}: {', '.join(names[:_MOST_LISTED])}" for what, names in known if names]
+    return f"{start} {'; '.join(listed) or 'Check the path'}."
+
+
+def _near(word: str, known: Iterable[str] | Mapping[str, Path]) -> list[Any]:
+    """The one that is nearest, if any is near; upper and lower case are the same."""
+    by_lower = {name.lower(): known[name] if isinstance(known, Mapping) else name for name in known}
+    return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, 1)]
 
 
 def _checked(loaded: LoadedRecipe) -> LoadedRecipe:

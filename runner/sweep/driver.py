@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import NamedTuple
+from typing import TypeVar
 
+from runner import reasons
+from runner.commands.options import duration
 from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.display import Display, Snapshot
 from runner.sweep.engine import Answer, Asked, Ended, Engine, Event, Lost
 from runner.sweep.failures import why_stop
 from runner.sweep.ledger import Held, Ledger
+from runner.sweep.occupancy import Occupancy
 from runner.sweep.plan import next_step
 from runner.sweep.rungs import count_epochs
 from runner.sweep.samplers import ask
@@ -34,6 +37,8 @@ _EVENT_SECONDS = 0.5
 _STOP_SECONDS = 120.0
 _PATIENCE_SECONDS = 5.0
 _LAST_SECONDS = 60.0
+_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,6 @@ class End:
 
     status: Status
     cause: str | None
-
-
-class _Begun(NamedTuple):
-    """A trial at work: since when, and the seconds of devices that its run had taken before."""
-
-    at: float
-    spent_before: float
 
 
 class Stopped(BaseException):
@@ -80,12 +78,12 @@ class Driver:
         typed = tuple(sys.argv) if command is None else command
         self._ledger = Ledger(store, sweep, search, taken.data, command=typed, say=display.say)
         self._is_exhausted = False
-        self._at_work: dict[int, _Begun] = {}  # by trial key
+        self._at_work = Occupancy()
         self._held: set[int] = set()
         self._told: set[int] = set()
         self._end: End | None = None
         self._ending_since: float | None = None
-        self._n_signals = 0
+        self._signals: list[str] = []
         self._worked_before = sweep.wall_seconds
         self._began_at = time.time()
         self._began = self._beaten = time.monotonic()
@@ -98,11 +96,12 @@ class Driver:
         try:
             with self._heard():
                 self._patiently(partial(self._ledger.recover, retries_failed=self._retries_failed))
-                if spent := self._over_budget():  # the same command again
-                    self._end = End(Status.FINISHED, spent)
+                self._end = self._over_budget()  # the same command again
                 end = self._loop()
         except Stopped:
-            end = End(Status.KILLED, "interrupted at once (Ctrl-C twice)")
+            first, second = self._signals[:2]
+            signals = f"{first} twice" if first == second else f"{first}, then {second}"
+            end = End(Status.KILLED, f"interrupted at once ({signals})")
             self._engine.close(at_once=True)
         except BaseException as error:
             end = End(Status.FAILED, f"{type(error).__name__}: {error}")
@@ -111,7 +110,7 @@ class Driver:
             try:
                 self._engine.close()
             finally:
-                self._at_work.clear()
+                self._at_work.end_all()
                 try:
                     self._let_go(end)
                 finally:
@@ -125,23 +124,23 @@ class Driver:
                 self._patiently(self._fill)
             if self._end is not None and self._ending_since is None:
                 self._stop(self._end)
-            if not self._at_work and (self._end is not None or not self._held):
+            if not self._at_work.trials and (self._end is not None or not self._held):
                 return self._end or self._natural_end()
             event = self._engine.next_event(_EVENT_SECONDS)
             if event is not None:
                 self._patiently(partial(self._take, event))
             elif self._ending_since is not None and time.monotonic() - self._ending_since > _STOP_SECONDS:
-                self._display.say(f"{len(self._at_work)} trials do not stop: they are ended at once")
+                self._display.say(f"{len(self._at_work.trials)} trials do not stop: they are ended at once")
                 self._engine.close(at_once=True)
-                self._at_work.clear()
+                self._at_work.end_all()
 
     def _fill(self) -> None:
         """Give every free slot something to do, until there is nothing."""
-        while self._end is None and len(self._at_work) < self._engine.n_slots:
+        while self._end is None and len(self._at_work.trials) < self._engine.n_slots:
             known = self._ledger.known()
             wanted = self._search.spec.trials if self._search.spec.trials is not None else len(known) + 1
             wanted_now = None if self._is_exhausted else wanted
-            step = next_step(self._search, known, at_work=self._at_work, held=self._held, wanted=wanted_now)
+            step = next_step(self._search, known, at_work=self._at_work.trials, held=self._held, wanted=wanted_now)
             match step.kind:
                 case "run" | "promote":
                     assert step.trial is not None
@@ -165,8 +164,7 @@ class Driver:
             self._held.add(trial.key)
             return
         if task is not None:
-            self._patiently(partial(self._engine.start, task))
-            self._at_work[trial.key] = _Begun(time.monotonic(), self._spent() - self._spent(trial.key))
+            self._at_work.begin(trial.key, self._patiently(partial(self._engine.start, task)))
 
     def _ask(self, known: list[Configuration]) -> None:
         parameters = ask(self._search, known)
@@ -183,24 +181,23 @@ class Driver:
             case Asked():
                 self._engine.answer(Answer(event.trial, self._ledger.stops_at(event)))
             case Ended():
-                self._at_work.pop(event.trial, None)
+                self._at_work.end(event.trial)
                 self._ledger.ended(event)
             case Lost():
-                self._at_work.pop(event.trial, None)
+                self._at_work.end(event.trial)
                 self._ledger.lost(event, is_ending=self._end is not None)
         self._check_failures()
         self._show()
 
-    def _patiently(self, work: Callable[[], object], *, seconds: float = math.inf) -> None:
+    def _patiently(self, work: Callable[[], _Done], *, seconds: float = math.inf) -> _Done:
         """Do it; while the store cannot be written (locked, disk full) again and again. Trials go on meanwhile.
 
-        Raises what it fails of where that does not pass, or not within `seconds`.
+        Returns what it returns. Raises what it fails of where that does not pass, or not within `seconds`.
         """
         until = time.monotonic() + seconds
         while True:
             try:
-                work()
-                return
+                return work()
             except Exception as error:
                 if not may_pass(error) or time.monotonic() > until:
                     raise
@@ -212,11 +209,10 @@ class Driver:
 
         What a locked store or a full disk keeps us from saying the next start of Assay says.
         """
-        worked_seconds = time.monotonic() - self._beaten
         last_words: tuple[Callable[[], object], ...] = (
             partial(reconcile, self._store),
-            partial(self._ledger.recover, retries_failed=False),
-            partial(beat_sweep, self._store, self._key, worked_seconds),
+            partial(self._ledger.recover, why=end.cause),
+            self._beat,
             partial(release_sweep, self._store, self._key, end.status, end.cause),
         )
         mistakes: list[Exception] = []
@@ -233,9 +229,9 @@ class Driver:
 
     def _stop(self, end: End) -> None:
         self._ending_since = time.monotonic()
-        if self._at_work:
+        if self._at_work.trials:
             self._display.say(f"stopping: {end.cause}; what is running can be taken up again")
-        self._engine.stop()
+        self._engine.stop(f"its sweep was stopped: {end.cause}")
 
     def _check_failures(self) -> None:
         reason = why_stop(self._ledger.trials(), self._search.spec.stop_after, since=self._began_at)
@@ -251,40 +247,51 @@ class Driver:
 
     def _look_around(self) -> None:
         """Every now and then: say that we live, hear what is asked, keep to the budget, show how far it is."""
-        now = time.monotonic()
-        if self._end is None and self._n_signals:
-            self._end = End(Status.KILLED, "interrupted (Ctrl-C)")
-        if now - self._beaten < _BEAT_SECONDS:
+        if self._end is None and self._signals:
+            self._end = End(Status.KILLED, reasons.take(KeyboardInterrupt(self._signals[0])))
+        if time.monotonic() - self._beaten < _BEAT_SECONDS:
             return
-        request = beat_sweep(self._store, self._key, now - self._beaten)
-        self._beaten = now
+        request = self._beat()
         self._held.clear()
         if self._end is None and request == "stop":
             self._end = End(Status.KILLED, "asked to stop")
-        if self._end is None and (spent := self._over_budget()):
-            self._end = End(Status.FINISHED, spent)
-        self._ledger.find_runs(self._at_work)
+        self._ledger.find_runs(self._at_work.trials)
+        if self._end is None:
+            self._end = self._over_budget()
         self._show()
 
-    def _over_budget(self) -> str | None:
+    def _beat(self) -> str | None:
+        """Write down that we live and what trials took until now; returns what is asked of the sweep."""
+        now, held = time.monotonic(), self._at_work.unbooked()
+        request = beat_sweep(self._store, self._key, now - self._beaten, held)
+        self._beaten = now
+        self._at_work.booked(held)
+        return request
+
+    def _over_budget(self) -> End | None:
+        """The end of a sweep that has used its hours up."""
         spec = self._search.spec
-        if spec.max_hours is not None and self._worked_seconds() >= 3600 * spec.max_hours:
-            return f"its {spec.max_hours:g} hours are over (max_hours); raise them to go on"
-        if spec.max_gpu_hours is not None and self._device_seconds() >= 3600 * spec.max_gpu_hours:
-            return f"its {spec.max_gpu_hours:g} hours of devices are over (max_gpu_hours); raise them to go on"
+        limits = (
+            ("max_hours", "hours", spec.max_hours, self._worked_seconds),
+            ("max_gpu_hours", "hours of devices", spec.max_gpu_hours, self._device_seconds),
+        )
+        for field, what, hours, spent_seconds in limits:
+            if hours is None or (spent := spent_seconds()) < 3600 * hours:
+                continue
+            start = f"its {hours:g} {what} ({duration(3600 * hours)}) are over ({field})"
+            trials = self._ledger.trials()
+            if not trials or any(trial.run_key is not None for trial in trials):
+                return End(Status.FINISHED, f"{start}; raise them to go on")
+            too_few = f"before a trial could begin to train: what comes before took {duration(spent)}"
+            return End(Status.FAILED, f"{start} {too_few}; raise them well above that")
         return None
 
     def _worked_seconds(self) -> float:
         return self._worked_before + time.monotonic() - self._began
 
     def _device_seconds(self) -> float:
-        """Of trials at work what they took before and the time since they were started, for each holds a device."""
-        now = time.monotonic()
-        at_work = sum(begun.spent_before + now - begun.at for begun in self._at_work.values())
-        return self._spent(*self._at_work) + at_work
-
-    def _spent(self, *without: int) -> float:
-        return sum_costs(self._store, self._key, without=without).device_seconds
+        """That trials held devices, of what is written down and of what is not yet."""
+        return sum_costs(self._store, self._key).device_seconds + sum(self._at_work.unbooked().values())
 
     def _show(self) -> None:
         trials, reports = self._ledger.trials(), read_reports(self._store, self._key)
@@ -294,7 +301,7 @@ class Driver:
             Snapshot(
                 trials=tuple(trials),
                 n_wanted=self._n_wanted(),
-                at_work=tuple(self._at_work),
+                at_work=self._at_work.trials,
                 metric=self._search.objectives[0].metric,
                 best=max(valued, key=lambda each: sign * each[1], default=None),
                 worked_seconds=self._worked_seconds(),
@@ -314,7 +321,7 @@ class Driver:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, self._hear) for number in _SIGNALS}
         try:
             yield
         finally:
@@ -322,6 +329,6 @@ class Driver:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not one of Python's own
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._n_signals += 1
-        if self._n_signals > 1:
+        self._signals.append(_SIGNALS[signal.Signals(number)])
+        if len(self._signals) > 1:
             raise Stopped

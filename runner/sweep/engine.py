@@ -7,8 +7,8 @@ the records there before it hands out the event that speaks of them.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 Mode = Literal["train", "resume", "measure"]
 End = Literal["finished", "pruned", "failed", "killed"]
@@ -36,6 +36,14 @@ class Task:
     """What the user typed, for the run's provenance."""
 
 
+class Latency(NamedTuple):
+    """Milliseconds for one text: the median, and the interval that it is known to lie in."""
+
+    median: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Asked:
     """A trial is at a rung and waits for the answer. Its evaluation and checkpoint are in the store."""
@@ -56,9 +64,12 @@ class Ended:
     cause: str | None
     run_id: str | None
     """None where there is no run: bad input is found before there is one."""
-    latency_ms: float | None = None
+    latency: Latency | None = None
     can_retry: bool = True
     """False where another attempt would end in the same way, as with bad input."""
+    was_alone: bool = False
+    """Whether it had all the memory that its place has: a process that had carried out nothing before, and no other
+    trial's process beside it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ class Lost:
 
     trial: int
     cause: str
+    was_alone: bool = False
+    """As in Ended."""
 
 
 Event = Asked | Ended | Lost
@@ -84,7 +97,8 @@ class Answer:
 class Stop:
     """Every trial is to end now, in a way that it can be taken up again."""
 
-    reason: str = field(default="stopped")
+    reason: str
+    """Why, as a trial's cause says it."""
 
 
 class Engine(Protocol):
@@ -95,8 +109,9 @@ class Engine(Protocol):
         """How many trials it carries out at once."""
         ...
 
-    def start(self, task: Task) -> None:
-        """Begin a trial in a free slot. Raises RuntimeError where all are taken."""
+    def start(self, task: Task) -> str:
+        """Begin a trial in a free slot. Returns the name of the device that it holds from now on: trials that hold one
+        of the same name at once share it. Raises RuntimeError where all slots are taken."""
         ...
 
     def next_event(self, timeout_seconds: float) -> Event | None:
@@ -107,8 +122,8 @@ class Engine(Protocol):
         """Tell a trial that asked. One that is gone is not told."""
         ...
 
-    def stop(self) -> None:
-        """End all trials cleanly; each says Ended (killed), or whatever it came to before."""
+    def stop(self, reason: str) -> None:
+        """End all trials cleanly; each says Ended (killed) with that reason, or whatever it came to before."""
         ...
 
     def close(self, *, at_once: bool = False) -> None:
@@ -134,4 +149,6 @@ def unpack(data: bytes) -> Any:
     kind = _MESSAGES.get(values.pop("kind", ""))
     if kind is None:
         raise ValueError(f"no message: {data[:80]!r}")
+    if values.get("latency") is not None:
+        values["latency"] = Latency(*values["latency"])
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from store import Status, Trial
 
 OUT_OF_MEMORY = "out of memory"
+ON_DEVICE = f"{OUT_OF_MEMORY} on the device"
+"""As `runner.causes.cause_of` says it."""
 _DIVERGED = ("loss became", "the model's outputs are no numbers")
 
 
@@ -26,29 +29,38 @@ def reason_of(cause: str | None) -> str:
     ]
 
 
-def is_certain(cause: str | None) -> bool:
-    """Whether another attempt would fail in the same way: the same seed diverges again."""
-    return cause is not None and cause.startswith(_DIVERGED)
+def is_certain(cause: str | None, *, was_alone: bool = False) -> bool:
+    """Whether another attempt would fail in the same way.
+
+    The same seed diverges again. What ran out of memory although its place was its own (`was_alone`) needs as much
+    again; where others had a part of it, they may be gone the next time.
+    """
+    if cause is None:
+        return False
+    return cause.startswith(_DIVERGED) or (was_alone and reason_of(cause) == OUT_OF_MEMORY)
 
 
 def why_stop(trials: Sequence[Trial], stop_after: int, *, since: float = 0.0) -> str | None:
-    """Why a sweep should stop, if the last `stop_after` trials to end all failed for one reason.
+    """Why a sweep should stop, if the last `stop_after` trials to end, or more, all failed for one reason.
 
-    Trials that ended before `since` do not count: somebody may have mended what they died of. The answer is a sentence:
-    how many did, and for memory the largest batch that worked.
+    All of the sweep's history counts, whoever drove it; but the newest must have ended after `since`: somebody may have
+    mended meanwhile what the others died of, and the first that ends shows it. The answer is a sentence: how many did,
+    and for memory the largest batch that worked.
     """
-    ended = [trial for trial in trials if (trial.ended_at or 0.0) > since and not trial.is_reused]
+    ended = [trial for trial in trials if trial.ended_at is not None and not trial.is_reused]
     ended = [trial for trial in ended if trial.status in (Status.FINISHED, Status.FAILED, Status.PRUNED)]
-    newest = sorted(ended, key=lambda trial: trial.ended_at or 0.0)[-stop_after:]
-    reasons = {reason_of(trial.cause) for trial in newest}
-    if len(newest) < stop_after or len(reasons) != 1 or any(trial.status != Status.FAILED for trial in newest):
+    ended.sort(key=lambda trial: trial.ended_at or 0.0, reverse=True)
+    if not ended or ended[0].status != Status.FAILED or (ended[0].ended_at or 0.0) <= since:
         return None
-    (reason,) = reasons
+    reason = reason_of(ended[0].cause)
+    row = list(takewhile(lambda trial: trial.status == Status.FAILED and reason_of(trial.cause) == reason, ended))
+    if len(row) < stop_after:
+        return None
     n_failed = sum(trial.status == Status.FAILED and reason_of(trial.cause) == reason for trial in ended)
-    start = f"{n_failed} of {len(ended)} trials failed for the same reason, the last {stop_after} of them in a row"
+    start = f"{n_failed} of {len(ended)} trials failed for the same reason, the last {len(row)} of them in a row"
     if reason == OUT_OF_MEMORY:
-        return f"{start}: out of memory. {_batch_sizes(trials, newest)}"
-    return f"{start}: {newest[-1].cause}"
+        return f"{start}: out of memory. {_batch_sizes(trials, row)}"
+    return f"{start}: {row[0].cause}"
 
 
 _BATCH = "training.batch_size"
@@ -58,7 +70,7 @@ _SIZES = {"model.method": "method", "model.base": "base model", "model.max_lengt
 
 def _batch_sizes(trials: Sequence[Trial], failed: Sequence[Trial]) -> str:
     """What is known of batch sizes, from trials like those that failed."""
-    same = {path: failed[-1].parameters.get(path) for path in _SIZES}
+    same = {path: failed[0].parameters.get(path) for path in _SIZES}
     same = {path: value for path, value in same.items() if all(t.parameters.get(path) == value for t in failed)}
     alike = [t for t in trials if all(t.parameters.get(path) == value for path, value in same.items())]
     given = [f"{_SIZES[path]} {value}" for path, value in same.items() if value is not None]

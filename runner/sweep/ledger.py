@@ -9,14 +9,28 @@ from numpy.typing import NDArray
 from runner.recipe import RecipeError
 from runner.recipe.objectives import LATENCY
 from runner.sweep.configurations import Configuration, configurations
-from runner.sweep.engine import Asked, Ended, Lost, Task
+from runner.sweep.engine import Asked, Ended, Latency, Lost, Task
 from runner.sweep.failures import is_certain
 from runner.sweep.leaders import leaders_of
 from runner.sweep.measures import last_report, losses_at, measure
 from runner.sweep.pruning import decide, notes_before
 from runner.sweep.search import Search
+from runner.sweep.space import described
 from runner.sweep.trial_data import TrialData
-from store import NewTrial, Run, Status, Store, Sweep, Trial, TrialReport, get_run, read_reports, read_trials, reconcile
+from store import (
+    NewTrial,
+    Run,
+    Status,
+    Store,
+    Sweep,
+    Trial,
+    TrialReport,
+    get_run,
+    list_checkpoints,
+    read_reports,
+    read_trials,
+    reconcile,
+)
 from store.trials import (
     end_trial,
     find_finished_run,
@@ -69,11 +83,15 @@ class Ledger:
 
     # what is to be done --------------------------------------------------------------------------------------------
 
-    def recover(self, *, retries_failed: bool) -> None:
-        """Trials that nobody works on any more can be taken up again, failed ones if that is asked for."""
+    def recover(self, *, retries_failed: bool = False, why: str | None = None) -> None:
+        """Trials that nobody works on any more can be taken up again, failed ones if that is asked for.
+
+        `why` is what ended the sweep before them.
+        """
         for trial in self.trials():
             if trial.status == Status.RUNNING:
-                end_trial(self._store, trial, Status.KILLED, "the sweep ended before it")
+                cause = "the sweep ended before it" + ("" if why is None else f": {why}")
+                end_trial(self._store, trial, Status.KILLED, cause)
             elif trial.status == Status.FAILED and retries_failed and trial.recipe_hash != NO_RECIPE:
                 end_trial(self._store, trial, Status.QUEUED, trial.cause)
 
@@ -149,8 +167,7 @@ class Ledger:
         loaded = self._search.trial_recipe(trial.number, trial.seed, trial.parameters)
         is_first = trial.seed == self._search.seed(0)
         start_trial(self._store, trial, is_promotion=is_promotion, is_trained=not is_finished)
-        if is_promotion:
-            self._say(f"trial {trial.number} goes on: it is among the best of its rung now")
+        self._say(self._beginning(trial, run, is_promotion=is_promotion))
         return Task(
             trial=trial.key,
             mode="train" if run is None else "measure" if is_finished else "resume",
@@ -162,6 +179,18 @@ class Ledger:
             measures_latency=self._needs_latency,
             command=self._command,
         )
+
+    def _beginning(self, trial: Trial, run: Run | None, *, is_promotion: bool) -> str:
+        """What is said of a trial as it begins, or goes on."""
+        called = self._called(trial)
+        if run is not None and run.status == Status.FINISHED:
+            return f"{called}: only its latency is left to be measured"
+        if run is None:
+            return f"{called} begins: {described(trial.parameters)}"
+        steps = [checkpoint.step for checkpoint in list_checkpoints(self._store, run.key, existing=True)]
+        at = f"at step {max(steps):,}" if steps else "from its beginning: it has no checkpoint"
+        why = " (it is among the best of its rung now)" if is_promotion else ""
+        return f"going on with {called} {at}{why}"
 
     def find_runs(self, at_work: Collection[int]) -> None:
         """Note which runs the trials at work are, so that whoever looks sees them."""
@@ -196,14 +225,14 @@ class Ledger:
         if run is not None and run.key != trial.run_key:
             set_trial_run(self._store, trial, run.key)
         if ended.status == "finished" and run is not None:
-            self._finish(trial, run, ended.latency_ms)
+            self._finish(trial, run, ended.latency)
         elif ended.status == "pruned":
             end_trial(self._store, trial, Status.PRUNED, ended.cause)
             self._say(f"{self._called(trial)} {ended.cause}")
         elif ended.status == "killed":
             end_trial(self._store, trial, Status.KILLED, ended.cause)
         else:
-            self._fail(trial, ended.cause, can_retry=ended.can_retry)
+            self._fail(trial, ended.cause, can_retry=ended.can_retry, was_alone=ended.was_alone)
 
     def lost(self, lost: Lost, *, is_ending: bool) -> None:
         """What carried a trial out is gone. Its run may have come to an end before, or says why it did not."""
@@ -219,24 +248,30 @@ class Ledger:
         elif is_ending:
             end_trial(self._store, trial, Status.KILLED, lost.cause)
         else:
-            self._fail(trial, lost.cause if run is None or not run.cause else run.cause, can_retry=True)
+            cause = lost.cause if run is None or not run.cause else run.cause
+            self._fail(trial, cause, can_retry=True, was_alone=lost.was_alone)
 
-    def _finish(self, trial: Trial, run: Run, latency_ms: float | None) -> None:
-        values = measure(self._store, run, self._search.objectives, latency_ms)
+    def _finish(self, trial: Trial, run: Run, latency: Latency | None) -> None:
+        values = measure(self._store, run, self._search.objectives, None if latency is None else latency.median)
         report = last_report(self._store, run, len(self._search.rungs), values[0])
         if report is not None:
             record_report(self._store, trial, report)
-        end_trial(self._store, trial, Status.FINISHED, None, values)
+        interval = None if latency is None else (latency.low, latency.high)
+        end_trial(self._store, trial, Status.FINISHED, None, values, interval)
         shown = ", ".join(
             f"{objective.metric} {'not measured' if value is None else f'{value:.4g}'}"
             for objective, value in zip(self._search.objectives, values, strict=True)
         )
         self._say(f"{self._called(trial)} finished: {shown}")
 
-    def _fail(self, trial: Trial, cause: str | None, *, can_retry: bool) -> None:
-        again = can_retry and trial.n_attempts <= self._search.spec.retries and not is_certain(cause)
+    def _fail(self, trial: Trial, cause: str | None, *, can_retry: bool, was_alone: bool) -> None:
+        has_attempts = can_retry and trial.n_attempts <= self._search.spec.retries
+        again = has_attempts and not is_certain(cause, was_alone=was_alone)
         end_trial(self._store, trial, Status.QUEUED if again else Status.FAILED, cause)
-        self._say(f"{self._called(trial)} failed: {cause}" + ("; it is tried again" if again else ""))
+        what_then = "; it is tried again" if again else ""
+        if has_attempts and not again:
+            what_then = "; it is not tried again, for it would end in the same way"
+        self._say(f"{self._called(trial)} failed: {cause}{what_then}")
 
     def _called(self, trial: Trial) -> str:
         is_first = trial.seed == self._search.seed(0)

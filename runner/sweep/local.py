@@ -9,12 +9,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from runner.sweep.engine import Answer, Ended, Event, Lost, Stop, Task, pack, unpack
-from runner.sweep.failures import OUT_OF_MEMORY, reason_of
+from runner.sweep.failures import ON_DEVICE, OUT_OF_MEMORY, reason_of
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS = 400
@@ -30,7 +30,13 @@ class _Slot:
     process: subprocess.Popen[bytes] | None = None
     connection: Connection | None = None
     task: Task | None = None
+    n_tasks: int = 0
+    """That the process was given."""
     log: Path | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
 
 @dataclass
@@ -61,16 +67,18 @@ class LocalEngine:
     @property
     def pids(self) -> list[int]:
         """The living workers."""
-        return [slot.process.pid for slot in self._slots if slot.process is not None and slot.process.poll() is None]
+        return [slot.process.pid for slot in self._slots if slot.process is not None and slot.is_alive]
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Task) -> str:
         slot = next((slot for slot in self._slots if slot.task is None), None)
         if slot is None:
             raise RuntimeError(f"all {self.n_slots} slots are taken")
-        if slot.process is None or slot.process.poll() is not None:
+        if not slot.is_alive:
             self._spawn(slot)
         slot.task = task
+        slot.n_tasks += 1
         self._send(slot, task)
+        return slot.device or "this machine"
 
     def next_event(self, timeout_seconds: float) -> Event | None:
         deadline = time.monotonic() + timeout_seconds
@@ -93,10 +101,10 @@ class LocalEngine:
             if slot.task is not None and slot.task.trial == answer.trial:
                 self._send(slot, answer)
 
-    def stop(self) -> None:
+    def stop(self, reason: str) -> None:
         for slot in self._slots:
             if slot.task is not None:
-                self._send(slot, Stop())
+                self._send(slot, Stop(reason))
 
     def close(self, *, at_once: bool = False) -> None:
         for slot in self._slots:  # all hear of it before the first is waited for
@@ -127,6 +135,7 @@ class LocalEngine:
                 start_new_session=True,  # Ctrl-C in the terminal is ours to hear, and not the workers'
             )
         slot.connection = Connection(ours.detach())
+        slot.n_tasks = 0
 
     def _send(self, slot: _Slot, message: Task | Answer | Stop) -> None:
         with contextlib.suppress(OSError):  # a worker that is gone is found by `next_event`
@@ -140,11 +149,21 @@ class LocalEngine:
         except (EOFError, OSError):
             self._lose(slot)
             return
+        is_too_large = isinstance(event, Ended) and event.status == "failed" and reason_of(event.cause) == OUT_OF_MEMORY
         if isinstance(event, Ended):
             slot.task = None
+            if is_too_large:
+                on_device = ON_DEVICE in (event.cause or "")
+                event = replace(event, was_alone=self._is_alone(slot, of_host=not on_device))
         self._events.append(event)
-        if isinstance(event, Ended) and event.status == "failed" and reason_of(event.cause) == OUT_OF_MEMORY:
+        if is_too_large:
             self._drop(slot, kills=True)  # what is left of it on the device goes with it
+
+    def _is_alone(self, slot: _Slot, *, of_host: bool) -> bool:
+        """Whether a slot's process was given one task only, and no other has a part of its device's memory, or of the
+        host's."""
+        others = (other for other in self._slots if other is not slot and (of_host or other.device == slot.device))
+        return slot.n_tasks == 1 and not any(other.is_alive for other in others)
 
     def _bury(self) -> None:
         """Notice workers that died without their connection ending."""
@@ -157,10 +176,10 @@ class LocalEngine:
 
     def _lose(self, slot: _Slot) -> None:
         task, slot.task = slot.task, None
-        process = slot.process
+        process, was_alone = slot.process, self._is_alone(slot, of_host=True)
         self._drop(slot, kills=True)
         if task is not None:
-            self._events.append(Lost(task.trial, _cause(process, slot.log)))
+            self._events.append(Lost(task.trial, _cause(process, slot.log), was_alone))
 
     def _drop(self, slot: _Slot, *, kills: bool) -> None:
         """Let go of a worker: when its connection ends, it interrupts what it does and ends by itself."""

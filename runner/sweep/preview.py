@@ -7,7 +7,7 @@ from runner.recipe.errors import shown
 from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.samplers import ask, limits
 from runner.sweep.search import Search
-from runner.sweep.space import Dimension, Numbers
+from runner.sweep.space import Dimension, Numbers, described
 from runner.sweep.take_up import Meant, goes_on
 from store import NewTrial, Trial, TrialReport, read_reports, read_trials
 from store.trials import find_finished_run
@@ -44,8 +44,7 @@ def preview(search: Search, meant: Meant | None, n_most: int) -> Iterator[str]:
         if parameters is None:
             return
         number = len(known)
-        values = ", ".join(f"{path} = {shown(value)}" for path, value in parameters.items())
-        yield f"  {number}: {values}{_there(meant, search, number, parameters)}"
+        yield f"  {number}: {described(parameters)}{_there(meant, search, number, parameters)}"
         known.append(Configuration((_trial(NewTrial(number, 0, parameters, "")),), {}))
 
 

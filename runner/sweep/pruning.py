@@ -4,6 +4,10 @@ asha and hyperband here are asynchronous successive halving (Li et al. 2020, arX
 go on, and only when eta trials have reached it. A trial that is stopped there keeps its checkpoint; when others that
 came later make it one of the best of its rung, it goes on from there (`promotable`). So no trial trains to the end
 merely because it came first.
+
+hyperband runs several such searches, its brackets, beside each other. In the paper (Li et al. 2018, JMLR 18/185) each
+is large enough that one of its trials comes to the end; ours are as large as chance makes them, and end when the sweep
+does. A bracket that fewer than eta trials came to has halved nothing: its best one has beaten nobody that counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +57,9 @@ def promotable(
 ) -> Configuration | None:
     """The stopped configuration that has most reason to go on, if its rung would let it go on now.
 
-    On the last call no new one will come: the best of each rung goes on then, however few there are, of rungs up to
-    `settled` (None: of all), which nobody at work will reach any more.
+    On the last call no new one will come: the best of each rung goes on then, although fewer than eta came there, of
+    rungs up to `settled` (None: of all), which nobody at work will reach any more. In a bracket of hyperband that fewer
+    than eta trials came to at all it goes on only where otherwise no trial of the sweep would come to its end.
     """
     if search.spec.pruner not in HALVING:
         return None
@@ -66,18 +71,35 @@ def promotable(
         best[max(each.reports), _newest_note(each)] = each
     with quiet():
         for _, candidate in sorted(best.items(), key=lambda item: item[0], reverse=True):
+            if is_last_call and not _may_end_alone(search, known, candidate):
+                continue
             pruner = _pruner(search, is_last_call=is_last_call)
             if not pruner.prune(*_as_it_came(search, known, candidate, pruner)):
                 return candidate
     return None
 
 
+def _may_end_alone(search: Search, known: Sequence[Configuration], candidate: Configuration) -> bool:
+    """Whether enough trials came to the candidate's bracket, or nothing else would come to its end."""
+    if search.spec.pruner != "hyperband":
+        return True
+    n_rungs, bracket = len(search.rungs), _begins(candidate, len(search.rungs))
+    n = sum(_newest_note(each) >= 0 and _begins(each, n_rungs) == bracket for each in known)
+    return n >= search.spec.eta or all(each.status in (Status.PRUNED, Status.FAILED) for each in known)
+
+
 def notes_before(configuration: Configuration, rung: int) -> dict[str, Any]:
     """What was noted before it came to this rung, for one that comes there again: it was killed before it heard."""
-    begins = max(configuration.reports, default=-1) - _newest_note(configuration)  # our number of Optuna's rung 0
+    begins = _begins(configuration)
     return {
         note: value for note, value in configuration.notes.items() if int(note.removeprefix(_RUNG_NOTE)) + begins < rung
     }
+
+
+def _begins(configuration: Configuration, n_rungs: int | None = None) -> int:
+    """Our number of Optuna's rung 0, where its bracket begins. With `n_rungs` also of one that has come to its end."""
+    reached = (rung for rung in configuration.reports if n_rungs is None or rung < n_rungs)
+    return max(reached, default=-1) - _newest_note(configuration)
 
 
 def _newest_note(configuration: Configuration) -> int:
@@ -114,7 +136,10 @@ def _pruner(search: Search, *, is_last_call: bool) -> optuna.pruners.BasePruner:
             return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=eta, bootstrap_count=few)
         case "hyperband":
             return optuna.pruners.HyperbandPruner(
-                min_resource=1, max_resource=eta ** len(search.rungs), reduction_factor=eta, bootstrap_count=few
+                min_resource=1,
+                max_resource=eta ** len(search.rungs) + 1,  # one more: Optuna takes a logarithm, which may come out low
+                reduction_factor=eta,
+                bootstrap_count=few,
             )
         case "median":
             return optuna.pruners.MedianPruner()

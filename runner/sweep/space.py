@@ -12,13 +12,22 @@ from functools import cached_property
 from typing import Any
 
 from runner.recipe import Recipe
-from runner.recipe.errors import dotted
+from runner.recipe.errors import dotted, shown
 from runner.recipe.fields import accepts
 from runner.recipe.file import parse_keys
 from runner.recipe.spaces import Part, needed_for, parts_of
 from runner.recipe.types import is_number
 
 Parameters = Mapping[str, Any]
+
+
+def described(parameters: Parameters) -> str:
+    """Parameters in a line.
+
+    >>> described({"model.method": "lora", "training.learning_rate": 0.001})
+    'model.method = "lora", training.learning_rate = 0.001'
+    """
+    return ", ".join(f"{path} = {shown(value)}" for path, value in parameters.items())
 
 
 @dataclass(frozen=True)

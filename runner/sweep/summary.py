@@ -70,8 +70,10 @@ def text(store: Store, summary: Summary, command: str, n_parallel: int) -> str:
     elif _count(known, Status.FINISHED):
         missing = [o.metric for i, o in enumerate(summary.search.objectives) if not _is_measured(known, i)]
         lines.append(f"not measured by any trial: {', '.join(missing) or 'all objectives together'}")
+    if stopped := _stopped_table(summary):
+        lines += ["", "stopped early, the best of the last rung first:", stopped, ""]
     kept = total_bytes(store, stopped_checkpoints(store, [configuration.first for configuration in known]))
-    spent = f"its runs took {duration(summary.spent.run_seconds)}"
+    spent = f"its trials held devices for {duration(summary.spent.device_seconds)}"
     share = summary.epochs.saved_share
     if share:
         spent += (
@@ -94,7 +96,7 @@ def _count(known: Sequence[Configuration], *statuses: Status) -> int:
 
 
 def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
-    """The best configurations, best first; ± is the 95 % interval over seeds."""
+    """The best configurations, best first."""
     objectives = summary.search.objectives
     by_number = {configuration.number: configuration for configuration in summary.known}
     shown = leaders.numbers[:_MOST_ROWS]
@@ -103,22 +105,59 @@ def _table(store: Store, summary: Summary, leaders: Leaders) -> str:
     rows = []
     for number in shown:
         configuration, row = by_number[number], values[number]
-        value = f"{row['mean']:.4f}" if objectives[0].metric.startswith("validation/") else f"{row['mean']:.4g}"
-        if row["high"] == row["high"]:
-            value += f" ±{_half_width(objectives[0].metric, row):.4f}"
+        value = _value(objectives[0].metric, row["mean"])
+        over = f"±{_half_width(objectives[0].metric, row):.4f}" if row["high"] == row["high"] else ""
         others = [_over_seeds(configuration, i) for i in range(1, len(objectives))]
         cells = [_plain(configuration.parameters.get(path, UNKNOWN)) for path in paths]
         mark = "*" if number in leaders.contenders else ""
         cost = get_cost(store, int(configuration.first.run_key or 0))
         rows.append(
-            [mark, str(number), value, str(int(row["n_seeds"])), *others, *cells, duration(cost.wall_seconds),
+            [mark, str(number), value, str(int(row["n_seeds"])), over, *others, *cells, duration(cost.wall_seconds),
              size(cost.peak_device_bytes or cost.peak_host_bytes)]
         )  # fmt: skip
     names = [objective.metric for objective in objectives]
-    headers = ["", "trial", names[0], "seeds", *names[1:], *(_short(path, paths) for path in paths), "wall", "memory"]
+    short = [_short(path, paths) for path in paths]
+    headers = ["", "trial", names[0], "seeds", "95 % of the mean", *names[1:], *short, "wall", "memory"]
+    if not any(row[4] for row in rows):  # one seed each says nothing of that
+        headers, rows = [*headers[:4], *headers[5:]], [[*row[:4], *row[5:]] for row in rows]
     found = table(headers, rows, right=(1, 2, 3))
     more = len(leaders.numbers) - len(shown)
     return found + (f"\n… and {more} more" if more else "")
+
+
+def _stopped_table(summary: Summary) -> str:
+    """The configurations that a pruner stopped, with what they said last; empty where there are none."""
+    metric, sign = summary.search.objectives[0].metric, _sign(summary.search)
+    stopped = [each for each in summary.known if each.status == Status.PRUNED and each.reports]
+    stopped.sort(key=lambda each: (max(each.reports), _or_worst(sign * _last_value(each))), reverse=True)
+    shown = stopped[:_MOST_ROWS]
+    paths = list(dict.fromkeys(path for each in shown for path in each.parameters))
+    rungs = summary.search.rungs
+    rows = []
+    for each in shown:
+        rung, value = max(each.reports), _last_value(each)
+        share = f"{rungs[rung]:.3g}" if rung < len(rungs) else "1"
+        cells = [_plain(each.parameters.get(path, UNKNOWN)) for path in paths]
+        rows.append([str(each.number), UNKNOWN if value != value else _value(metric, value), share, *cells])
+    headers = ["trial", f"{metric} then", "share of steps", *(_short(path, paths) for path in paths)]
+    more = len(stopped) - len(shown)
+    return (table(headers, rows, right=(0, 1, 2)) if rows else "") + (f"\n… and {more} more" if more else "")
+
+
+def _sign(search: Search) -> int:
+    return 1 if search.objectives[0].direction == "maximize" else -1
+
+
+def _last_value(configuration: Configuration) -> float:
+    return configuration.reports[max(configuration.reports)]
+
+
+def _or_worst(value: float) -> float:
+    return value if value == value else -math.inf
+
+
+def _value(metric: str, value: float) -> str:
+    return f"{value:.4f}" if metric.startswith("validation/") else f"{value:.4g}"
 
 
 def _over_seeds(configuration: Configuration, objective: int) -> str:

@@ -248,6 +248,7 @@ def _taken(
         run_key=run.key,
         objective_values=trial.objective_values,
         is_reused=not is_open,
+        latency_ms=trial.latency_ms,
     )
     if not has_rungs:  # of other rungs: all that is left of them is where it ended
         value = trial.objective_values[0] if trial.objective_values else None

@@ -47,6 +47,7 @@ class Line:
         self._changing = threading.Lock()  # guards what the worker is doing against what the reader hears
         self._is_at_work = self._is_asking = False
         self._is_given = self._is_refused = False  # a task that is not begun yet
+        self._refusal = ""  # why it will not be begun
         self._is_cut = False
         threading.Thread(target=self._read, name="line", daemon=True).start()
 
@@ -61,7 +62,7 @@ class Line:
                 self._is_at_work = not refused
             if not refused:
                 return task
-            self.say(Ended(task.trial, "killed", "interrupted", task.run_id))
+            self.say(Ended(task.trial, "killed", self._refusal, task.run_id))
         return None
 
     def say(self, event: Event) -> None:
@@ -106,7 +107,7 @@ class Line:
                 case Answer():
                     self._answers.put(message)
                 case Stop():
-                    self._end("its sweep was stopped")
+                    self._end(message.reason)
 
     def _end(self, reason: str) -> None:
         """End the run at work so that nothing of it is lost; one that waits at a rung has just saved all."""
@@ -114,7 +115,7 @@ class Line:
 
         with self._changing:
             if not self._is_at_work:
-                self._is_refused = self._is_given
+                self._is_refused, self._refusal = self._is_given, reason
                 return
             reasons.say(reason)
             if self._is_asking:
@@ -149,6 +150,7 @@ class _AtRungs:
 
 def carry_out(task: Task, store: "Store", shared: "Shared", line: Line) -> Ended:
     """Run a trial to its end, whatever that is."""
+    from runner import reasons
     from runner.causes import Interrupted, cause_of
     from runner.errors import UserError
     from store import StoreError
@@ -158,11 +160,11 @@ def carry_out(task: Task, store: "Store", shared: "Shared", line: Line) -> Ended
         run = _run(task, store, shared, line)
         latency = None
         if task.measures_latency and run.status == "finished":
-            from runner.sweep.latency import median_latency_ms
+            from runner.sweep.latency import measure_latency
 
-            latency = median_latency_ms(store, run)
-    except (Interrupted, _Ending, KeyboardInterrupt):
-        return Ended(task.trial, "killed", "interrupted", run.id if run else task.run_id)
+            latency = measure_latency(store, run)
+    except (Interrupted, _Ending, KeyboardInterrupt) as interruption:
+        return Ended(task.trial, "killed", reasons.take(interruption), run.id if run else task.run_id)
     except (UserError, StoreError) as error:
         return Ended(task.trial, "failed", str(error), run.id if run else task.run_id, can_retry=False)
     except Exception as error:
@@ -216,7 +218,7 @@ def main() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    raise _Ending
+    raise _Ending(signal.Signals(number).name)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,8 @@ class _Salvager:
             raise StoreUnreadable(f"there is no trace of an Assay store in {self._name}; nothing was changed.")
         if is_ours and version is not None and 1 <= version <= SCHEMA_VERSION:
             return layouts[version - 1]
-        return min(layouts, key=lambda layout: len(names ^ set(layout.stored)))
+        # Of versions with the same tables the newest: it reads rows from before it had some of its columns.
+        return min(reversed(layouts), key=lambda layout: len(names ^ set(layout.stored)))
 
     def _make_schema(self) -> None:
         make_schema(self._db, self._layout.version)

@@ -22,6 +22,7 @@ from store import (
     Status,
     Store,
     Sweep,
+    Trial,
     TrialReport,
     get_sweep,
     read_targets,
@@ -123,7 +124,7 @@ def _trial(
         return
     if number % 15 == 7:
         cause = "out of memory at batch size 64"
-        _cost(store, run, 0.3, values)
+        _cost(store, run, trial, 0.3, values)
         end_trial(store, trial, Status.FAILED, cause)
         _finish(store, run, Status.FAILED, cause)
         return
@@ -133,7 +134,7 @@ def _trial(
         said = good - 0.12 * (1 - share) ** 2 + rng.normal(0, 0.004)
         record_report(store, trial, TrialReport(rung, round(share * _N_STEPS), share * 3, said))
     share = _RUNGS[n_rungs - 1]
-    seconds = _cost(store, run, share, values)
+    seconds = _cost(store, run, trial, share, values)
     status = Status.PRUNED if is_pruned else Status.FINISHED
     reached = [{"validation/macro_f1": good, "cost/wall_seconds": seconds}[o.metric] for o in sweep.objectives]
     end_trial(store, trial, status, "pruned by asha" if is_pruned else None, None if is_pruned else reached)
@@ -175,10 +176,11 @@ def _predictions(store: Store, dataset: Dataset, good: float, rng: np.random.Gen
     return Predictions(*prediction_columns(gold, np.log(probs)))
 
 
-def _cost(store: Store, run: Run, share: float, values: Mapping[str, Any]) -> float:
+def _cost(store: Store, run: Run, trial: Trial, share: float, values: Mapping[str, Any]) -> float:
     seconds = {"full": 240.0, "lora": 180.0, "head": 12.0}[values["model.method"]] * share
     with store.write(run.key) as db:
         write_cost(db, run.key, RunCost(wall_seconds=seconds, device_seconds=seconds, train_seconds=0.9 * seconds))
+        db.execute("UPDATE trials SET held_seconds = ? WHERE key = ?", (seconds + 5.0, trial.key))
     return seconds
 
 

@@ -82,7 +82,7 @@ def test_the_list_says_how_far_each_is(show: Show, store: Store, sweep: Sweep) -
     assert table.loc["tweets-search", "failed"] == (trials["status"] == "failed").sum() > 0
     finished = trials[trials["status"] == "finished"]
     assert table.loc["tweets-search", "best"] == finished["validation/macro_f1"].max()
-    assert table.loc["tweets-search", "cost"] == pytest.approx(trials["device_seconds"].sum() / 3600)
+    assert table.loc["tweets-search", "cost"] == pytest.approx(trials["held_seconds"].sum() / 3600)
 
 
 def test_three_hundred_sweeps_are_one_table(show: Show, store: Store) -> None:
@@ -324,8 +324,8 @@ def test_sentences_of_seeds_costs_and_objectives(store: Store) -> None:
     assert (table["mean_half"] > 0).all()
     assert table.groupby(trials["number"])["mean"].nunique().tolist() == [1, 1, 1]
     assert set(table.columns) <= set(trial_columns([], made.objectives))
-    assert str(spent_text(trials)).endswith("of CPU")
-    assert spent_text(trials.assign(device_seconds=None)) is None
+    assert str(spent_text(trials)).endswith("of the device")
+    assert spent_text(trials.assign(held_seconds=None)) is None
     assert objective_title("cost/peak_device_bytes") == "peak device memory (bytes)"
 
 
@@ -382,15 +382,15 @@ def test_a_sweep_that_used_up_its_hours_goes_on_with_more(show: Show, store: Sto
     assert options == {"Resume": {}, "extend": {"trials": 30}, "seeds": {"seeds": 3}, "retry": {"retry": True}}[key]
 
 
-def test_hours_of_devices_are_those_of_the_own_runs(store: Store) -> None:
+def test_hours_of_devices_are_those_that_its_trials_held(store: Store) -> None:
     made = make_sweep(store, n=10, wanted=None, with_scores=False)
     trials = list_trials(store, made.key)
-    hours = trials["device_seconds"].sum() / 3600
+    hours = trials["held_seconds"].sum() / 3600
     with store.write() as db:
         db.execute("UPDATE sweeps SET recipe = json_set(recipe, '$.sweep.max_gpu_hours', ?)", (hours / 2,))
     (limit,) = used_up(get_sweep(store, made.key), trials)
     assert (limit.option, limit.used) == ("max-gpu-hours", pytest.approx(hours))
-    assert used_up(get_sweep(store, made.key), trials.assign(is_reused=True)) == []
+    assert used_up(get_sweep(store, made.key), trials.assign(held_seconds=None)) == []
 
 
 def test_extend_and_seeds_queue_with_their_numbers(show: Show, store: Store, sweep: Sweep) -> None:

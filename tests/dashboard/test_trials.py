@@ -44,7 +44,7 @@ def trials() -> pd.DataFrame:
             "key": [10, 11, 12, 13], "number": [0, 1, 2, 3], "seed": [0, 0, 0, 0], "parameters": parameters,
             "status": ["finished", "finished", "pruned", "running"], "is_reused": [False, True, False, False],
             "f1": [0.7, 0.6, 0.65, np.nan], "seconds": [30.0, 5.0, np.nan, np.nan],
-            "device_seconds": [100.0, 500.0, 20.0, None], "peak_device_bytes": [None] * 4,
+            "held_seconds": [100.0, None, 20.0, None], "peak_device_bytes": [None] * 4,
             "ended_at": [20.0, 10.0, 30.0, np.nan],
         }
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_short_names_tell_apart() -> None:
 
 def test_progress_is_in_the_order_of_ending_and_reuse_is_free() -> None:
     found = progress(trials(), F1)
-    assert found.unit == "CPU seconds"
+    assert found.unit == "device seconds"
     assert found.frame["label"].tolist() == ["1", "0", "2"]
     assert found.frame["compute"].tolist() == [0.0, 100.0, 120.0]
     assert found.frame["value"].tolist()[:2] == [0.6, 0.7]
@@ -140,8 +140,8 @@ def test_progress_is_in_the_order_of_ending_and_reuse_is_free() -> None:
 
 def test_progress_without_costs_counts_trials_and_gpus_are_named() -> None:
     frame = trials()
-    assert progress(frame.assign(device_seconds=None), F1).unit == "trials"
-    assert progress(frame.assign(peak_device_bytes=1e9, device_seconds=9000.0), F1).unit == "GPU hours"
+    assert progress(frame.assign(held_seconds=None), F1).unit == "trials"
+    assert progress(frame.assign(peak_device_bytes=1e9, held_seconds=9000.0), F1).unit == "GPU hours"
 
 
 def test_lines_stand_where_their_values_are() -> None:

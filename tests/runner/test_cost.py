@@ -54,6 +54,24 @@ def test_evaluation_inside_training_is_not_training_and_waits_count_in_training_
     assert meter.result() == cost
 
 
+def test_what_later_runs_find_ready_is_booked_apart():
+    with CostMeter() as meter:
+        spend(0.05)
+        with meter.preparing():
+            spend(0.5)
+        with meter.training():
+            spend(0.05)
+        with meter.preparing():
+            time.sleep(0.01)
+    cost = meter.result()
+    assert cost.preparing_seconds >= 0.51
+    assert 0.1 <= cost.device_seconds < 0.5
+    assert cost.wall_seconds >= cost.train_seconds >= 0.05
+    assert runner.cost.add_costs(cost, cost).preparing_seconds == 2 * cost.preparing_seconds
+    with pytest.raises(RuntimeError, match="never started"), CostMeter().preparing():
+        pass
+
+
 def test_what_was_not_measured_is_none_not_zero():
     with CostMeter() as meter:
         pass

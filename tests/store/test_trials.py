@@ -25,7 +25,7 @@ from store import (
     record_run,
     record_sweep,
 )
-from store.sweeps import release_sweep
+from store.sweeps import beat_sweep, release_sweep
 from store.trials import (
     TakenOver,
     end_trial,
@@ -171,8 +171,17 @@ def test_what_the_runs_of_a_sweep_took(store: Store, sweep: Sweep) -> None:
         trial = record_trial(store, sweep.key, new)
         set_trial_run(store, trial, recorder.run.key)
         keys.append(trial.key)
-    assert sum_costs(store, sweep.key) == (21.0, 2.0), "what was there before cost nothing"
-    assert sum_costs(store, sweep.key, without=keys[:1]) == (11.0, 1.0)
+    assert sum_costs(store, sweep.key) == (21.0, 0.0), "what was there before cost nothing"
+    beat_sweep(store, sweep.key, 1.0, {keys[0]: 4.0, keys[1]: 1.5})
+    beat_sweep(store, sweep.key, 1.0, {keys[0]: 2.0, keys[2]: 0.5})
+    assert sum_costs(store, sweep.key) == (21.0, 8.0), "all that they held devices, and nothing that their runs say"
+    assert [trial.held_seconds for trial in read_trials(store, sweep.key)] == [6.0, 1.5, 0.5]
+    assert list_trials(store, sweep.key)["held_seconds"].tolist() == [6.0, 1.5, 0.5]
+    assert list_sweeps(store)["device_seconds"].tolist() == [8.0]
+    trial = get_trial(store, keys[0])
+    end_trial(store, trial, Status.FINISHED, None, [0.5, 3.0], (2.5, 3.5))
+    assert get_trial(store, keys[0]).latency_ms == (2.5, 3.5)
+    assert list_trials(store, sweep.key)[["latency_low", "latency_high"]].values.tolist()[0] == [2.5, 3.5]
 
 
 def test_what_is_trained_further_is_paid_for(store: Store, sweep: Sweep) -> None:
@@ -183,7 +192,7 @@ def test_what_is_trained_further_is_paid_for(store: Store, sweep: Sweep) -> None
     start_trial(store, trial, is_trained=False)  # only its latency is measured
     assert sum_costs(store, sweep.key) == (0.0, 0.0)
     start_trial(store, trial, is_promotion=True)
-    assert sum_costs(store, sweep.key) == (10.0, 1.0)
+    assert sum_costs(store, sweep.key) == (10.0, 0.0)
 
 
 def test_a_sweep_and_what_it_takes_over_are_written_together(store: Store, sweep: Sweep) -> None:

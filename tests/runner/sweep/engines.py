@@ -82,9 +82,9 @@ class FormulaEngine:
     """Optimizer steps that were made, in all."""
     _work: deque[_AtWork] = field(default_factory=deque)
     _said: deque[Event] = field(default_factory=deque)
-    _ending: bool = False
+    _ending: str | None = None
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Task) -> str:
         if len(self._work) >= self.n_slots:
             raise RuntimeError("full")
         self.tasks.append(task)
@@ -103,6 +103,7 @@ class FormulaEngine:
         at = max((e.step for e in _evaluations(self.store, run)), default=0)
         rungs = deque(i for i, rung in enumerate(task.rungs) if round(rung * N_STEPS) > at)
         self._work.append(_AtWork(task, run, recorder, rungs))
+        return "paper"
 
     def next_event(self, timeout_seconds: float) -> Event | None:
         self.on_event(self)
@@ -114,7 +115,7 @@ class FormulaEngine:
         self._work.remove(work)
         task, recipe = work.task, work.task.recipe
         if self._ending:
-            return self._end(work, Status.KILLED, "interrupted")
+            return self._end(work, Status.KILLED, self._ending)
         if work.run.name in self.kills:
             self.kills.remove(work.run.name)
             work.recorder.flush()
@@ -143,8 +144,8 @@ class FormulaEngine:
             self._work.remove(work)
             self._said.append(self._end(work, Status.PRUNED, "stopped at a rung"))
 
-    def stop(self) -> None:
-        self._ending = True
+    def stop(self, reason: str) -> None:
+        self._ending = reason
         for work in self._work:
             work.waits = False
 
@@ -193,9 +194,10 @@ class InlineEngine:
         self._shared: Any = None
         self.tasks: list[Task] = []
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Task) -> str:
         self.tasks.append(task)
         threading.Thread(target=self._work, args=(task,), daemon=True).start()
+        return "this process"
 
     def _work(self, task: Task) -> None:
         from runner.shared import Shared
@@ -218,7 +220,7 @@ class InlineEngine:
     def answer(self, answer: Answer) -> None:
         self._answers.put(answer)
 
-    def stop(self) -> None:
+    def stop(self, reason: str) -> None:
         """No test stops it."""
 
     def close(self, *, at_once: bool = False) -> None:

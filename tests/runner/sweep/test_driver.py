@@ -1,13 +1,15 @@
 """Sweeps driven to their end over an engine of formulas: what is run, what is not run again, how it ends."""
 
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from runner import reasons
 from runner.sweep.display import Snapshot
 from runner.sweep.driver import Driver
-from runner.sweep.engine import Task
+from runner.sweep.engine import Ended, Event, Task
 from runner.sweep.summary import summarise, text
 from runner.sweep.take_up import TakenUp, take_up
 from runner.sweep.trial_data import TrialData
@@ -26,9 +28,11 @@ from store import (
     request_stop,
 )
 from store.leases import take_lease
+from store.trials import sum_costs
 from tests.runner.sweep.engines import FormulaEngine, make_dataset
 from tests.runner.sweep.recipes import HEAD, load, search_of
 
+PATIENT = 'sampler = "random"\npruner = "patience"\ntrials = 6'
 RATES = '"training.learning_rate" = { low = 1e-5, high = 1e-1, log = true }'
 SEED_HEAD = HEAD.replace("search", "tiny")
 
@@ -221,7 +225,9 @@ def test_failures_are_tried_again_a_bounded_number_of_times(store: Store, datase
     assert {trial.status for trial in swept.trials} == {Status.FINISHED}
     assert swept.trials[0].n_attempts == 2
     assert [task.mode for task in swept.ran[:2]] == ["train", "resume"]
-    assert "it is tried again" in swept.heard.said[0]
+    assert swept.heard.said[0].startswith("trial 0 begins: training.learning_rate = ")
+    assert "it is tried again" in swept.heard.said[1]
+    assert swept.heard.said[2] == "going on with trial 0 from its beginning: it has no checkpoint"
 
 
 def test_the_same_failure_over_and_over_ends_the_sweep(store: Store, dataset: Dataset) -> None:
@@ -330,10 +336,35 @@ def test_asked_to_stop_from_elsewhere(store: Store, dataset: Dataset, monkeypatc
         if len(engine.tasks) == 2:
             request_stop(store, 1)
 
-    swept = Swept(store, sweep_text(), dataset, engine=FormulaEngine(store, on_event=ask))
+    swept = Swept(store, sweep_text(PATIENT), dataset, engine=FormulaEngine(store, on_event=ask))
     assert (swept.sweep.status, swept.sweep.cause) == (Status.KILLED, "asked to stop")
+    assert swept.trials[-1].cause == "its sweep was stopped: asked to stop"
     assert len(swept.ran) < 6
-    assert Swept(store, sweep_text(), dataset).sweep.status == Status.FINISHED
+    assert Swept(store, sweep_text(PATIENT), dataset).sweep.status == Status.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "cause"),
+    [
+        (signal.SIGINT, None, "interrupted (Ctrl-C)"),
+        (signal.SIGTERM, None, "interrupted (SIGTERM)"),
+        (signal.SIGINT, "its job was cancelled", "its job was cancelled"),
+    ],
+)
+def test_sweep_and_trial_say_what_interrupted_them(
+    store: Store, dataset: Dataset, number: signal.Signals, reason: str | None, cause: str
+) -> None:
+    def interrupt(engine: FormulaEngine) -> None:
+        if len(engine.tasks) == 2:
+            if reason is not None:
+                reasons.say(reason)
+            signal.raise_signal(number)
+            engine.on_event = lambda engine: None
+
+    swept = Swept(store, sweep_text(PATIENT), dataset, engine=FormulaEngine(store, on_event=interrupt))
+    assert (swept.sweep.status, swept.sweep.cause) == (Status.KILLED, cause)
+    assert swept.trials[-1].cause == f"its sweep was stopped: {cause}"
+    assert get_run(store, int(swept.trials[-1].run_key or 0)).cause == f"its sweep was stopped: {cause}"
 
 
 def test_the_second_interrupt_ends_at_once(store: Store, dataset: Dataset) -> None:
@@ -344,8 +375,9 @@ def test_the_second_interrupt_ends_at_once(store: Store, dataset: Dataset) -> No
 
     swept = Swept(store, sweep_text(), dataset, engine=FormulaEngine(store, on_event=interrupt))
     assert swept.sweep.status == Status.KILLED
-    assert "at once" in str(swept.sweep.cause)
+    assert swept.sweep.cause == "interrupted at once (Ctrl-C twice)"
     assert swept.trials[-1].status == Status.KILLED
+    assert swept.trials[-1].cause == "the sweep ended before it: interrupted at once (Ctrl-C twice)"
     assert signal.getsignal(signal.SIGINT) is not None
     assert Swept(store, sweep_text(), dataset).sweep.status == Status.FINISHED
 
@@ -363,6 +395,63 @@ def test_a_budget_ends_it(
     assert Swept(store, sweep_text(), dataset, f"sweep.{limit}").ran == [], "it is used up"
     raised = Swept(store, sweep_text(), dataset, "sweep.max_hours=9", "sweep.max_gpu_hours=9")
     assert (raised.sweep.key, raised.sweep.cause, len(raised.trials)) == (swept.sweep.key, None, 6)
+
+
+class Loading(FormulaEngine):
+    """Its workers never come as far as a run."""
+
+    def start(self, task: Task) -> str:
+        self.tasks.append(task)
+        return "paper"
+
+    def next_event(self, timeout_seconds: float) -> Event | None:
+        return None if self._ending is None else Ended(self.tasks[-1].trial, "killed", self._ending, None)
+
+
+def test_a_budget_below_one_start_says_so_and_is_not_spent_again(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.sweep.driver._BEAT_SECONDS", 0.0)
+    swept = Swept(store, sweep_text(), dataset, "sweep.max_gpu_hours=1e-9", engine=Loading(store))
+    assert swept.sweep.status == Status.FAILED
+    start = "its 1e-09 hours of devices (3.6e-06 s) are over (max_gpu_hours) before a trial could begin to train: what"
+    assert str(swept.sweep.cause).startswith(start)
+    assert swept.trials[0].held_seconds is not None
+    assert sum_costs(store, swept.sweep.key).device_seconds == swept.trials[0].held_seconds > 3.6e-6
+    again = Swept(store, sweep_text(), dataset, "sweep.max_gpu_hours=1e-9", engine=Loading(store))
+    assert again.ran == [], "no worker is started in vain"
+    assert str(again.sweep.cause).startswith(start)
+    raised = Swept(store, sweep_text(), dataset, "sweep.max_gpu_hours=9")
+    assert (raised.sweep.status, len(raised.ran)) == (Status.FINISHED, 6)
+
+
+def test_failures_of_all_calls_count(store: Store, dataset: Dataset) -> None:
+    text = sweep_text("trials = 20\nretries = 0\nstop_after = 3")
+
+    def broken() -> FormulaEngine:
+        return FormulaEngine(store, fails=lambda recipe: "RuntimeError: the disk is gone")
+
+    first = Swept(store, text, dataset, engine=broken())
+    assert str(first.sweep.cause).startswith("3 of 3 trials failed for the same reason, the last 3 of them in a row")
+    again = Swept(store, text, dataset, engine=broken())
+    assert str(again.sweep.cause).startswith("4 of 4 trials failed for the same reason, the last 4 of them in a row")
+    assert len(again.ran) == 1, "one shows that it is not mended"
+    assert Swept(store, text, dataset).sweep.status == Status.FINISHED
+
+
+@pytest.mark.parametrize("was_alone", [True, False])
+def test_what_had_all_the_memory_there_is_is_not_tried_again(store: Store, dataset: Dataset, was_alone: bool) -> None:
+    class Small(FormulaEngine):
+        def next_event(self, timeout_seconds: float) -> Event | None:
+            event = super().next_event(timeout_seconds)
+            return replace(event, was_alone=was_alone) if isinstance(event, Ended) else event
+
+    cause = "out of memory on the device; tried to allocate 64 GB"
+    swept = Swept(store, sweep_text("trials = 1"), dataset, engine=Small(store, fails=lambda recipe: cause))
+    assert len(swept.ran) == (1 if was_alone else 2)
+    assert swept.trials[0].status == Status.FAILED
+    said = "; it is not tried again, for it would end in the same way" if was_alone else ""
+    assert swept.heard.said[-1] == f"trial 0 failed: {cause}{said}"
 
 
 def test_further_seeds_go_to_contenders_only(store: Store, dataset: Dataset) -> None:
@@ -394,6 +483,7 @@ def test_every_configuration_may_have_its_seeds(store: Store, dataset: Dataset) 
     assert summary.leaders.table[["low", "high"]].notna().all(axis=None)
     rows = [line for line in text(store, summary, "x", 1).splitlines() if "±" in line]
     assert len(rows) == 3
+    assert "seeds  95 % of the mean  learning_rate" in text(store, summary, "x", 1)
     assert Swept(store, sweep_text(lines, space), dataset).ran == []
 
 
@@ -455,7 +545,7 @@ def test_the_store_may_be_out_of_reach_for_a_while(
     monkeypatch.setattr("runner.sweep.driver._PATIENCE_SECONDS", 0.0)
     swept = Swept(store, sweep_text("trials = 2"), dataset)
     assert [trial.status for trial in swept.trials] == [Status.FINISHED, Status.FINISHED]
-    assert swept.heard.said[0] == "the store cannot be written now (database is locked); trying again"
+    assert "the store cannot be written now (database is locked); trying again" in swept.heard.said
 
 
 def test_two_objectives_and_their_front(store: Store, dataset: Dataset) -> None:

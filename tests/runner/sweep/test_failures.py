@@ -30,6 +30,12 @@ def test_a_seed_that_diverged_will_again() -> None:
     assert not is_certain(None)
 
 
+def test_memory_that_was_all_there_is_is_not_asked_for_again() -> None:
+    assert is_certain(MEMORY.format(2), was_alone=True)
+    assert is_certain("out of memory: the kernel killed process 17 for memory, by its count", was_alone=True)
+    assert not is_certain("RuntimeError: the machine was tired", was_alone=True)
+
+
 def test_a_row_of_the_same_failure_stops_the_sweep() -> None:
     failed = [trial(i, Status.FAILED, MEMORY.format(i), 32) for i in range(3)]
     assert why_stop(failed, 4) is None, "too few"
@@ -41,7 +47,11 @@ def test_a_row_of_the_same_failure_stops_the_sweep() -> None:
     assert why_stop(between, 3) is None, "one that worked came between"
     mixed = [*failed[:2], trial(2, Status.FAILED, "RuntimeError: something else")]
     assert why_stop(mixed, 3) is None
-    assert why_stop(failed, 3, since=1.5) is None, "the first is of another day"
+    assert why_stop(failed, 3, since=3.5) is None, "all of them are of another day: what they died of may be mended"
+    again = [*failed, trial(3, Status.FAILED, MEMORY.format(9), 32)]
+    assert str(why_stop(again, 3, since=3.5)).startswith("4 of 4 trials failed for the same reason, the last 4 of them")
+    mended = [*failed, trial(3, Status.FINISHED), trial(4, Status.FAILED, MEMORY.format(9))]
+    assert why_stop(mended, 3, since=3.5) is None
 
 
 def test_what_worked_is_said_and_other_causes_are_quoted() -> None:

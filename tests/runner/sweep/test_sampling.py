@@ -259,6 +259,59 @@ def test_on_the_last_call_the_best_of_a_few_goes_on() -> None:
     assert found.number == 1, "the lower loss"
 
 
+def test_a_trial_that_is_alone_in_its_bracket_has_won_nothing() -> None:
+    """Of hyperband: it goes on only where otherwise no trial would come to its end."""
+    search = pruner("hyperband", "eta = 4")
+    assert search.rungs == (1 / 16, 1 / 4)
+
+    def trial(number: int, status: Status, reports: dict[int, float], n_notes: int = 1) -> Configuration:
+        notes = {f"completed_rung_{i}": value for i, value in enumerate(list(reports.values())[:n_notes])}
+        values = (reports[2],) if status == Status.FINISHED else None
+        return configuration(number, {"training.learning_rate": 1e-4 * (1 + number)}, status, values, reports, notes)
+
+    alone = trial(0, Status.PRUNED, {0: 0.1, 1: 0.2})
+    assert alone.notes == {"completed_rung_0": 0.1}, "one note: its bracket begins at the second rung"
+    others = [trial(i, Status.PRUNED, {0: 0.1 * i}) for i in range(1, 5)]
+    done = trial(5, Status.FINISHED, {0: 0.5, 1: 0.7, 2: 0.8}, n_notes=0)
+    brackets = [bracket_of(search, number) for number in range(40)]
+    numbers = [[number for number, each in enumerate(brackets) if each == bracket] for bracket in range(3)]
+    known = in_brackets(numbers, [(1, alone), *((0, each) for each in others), (2, done)])
+    found = promotable(search, known, is_last_call=True)
+    assert found is None or found.reports == {0: 0.4}, "the best of a bracket that eta trials came to may go on"
+    failed = in_brackets(numbers, [(1, alone)])
+    hope = promotable(search, failed, is_last_call=True)
+    assert hope is not None
+    assert hope.reports == alone.reports, "nothing else would come to its end"
+    beside = in_brackets(numbers, [(1, alone), (2, trial(1, Status.RUNNING, {0: 0.1}, n_notes=0))])
+    assert promotable(search, beside, is_last_call=True) is None, "another is still at work"
+
+
+def bracket_of(search: Search, number: int) -> int:
+    """The rung where the bracket begins that a trial of this number falls into."""
+    for rung in range(len(search.rungs)):
+        trial = configuration(number, {}, Status.RUNNING, None, dict.fromkeys(range(rung + 1), 0.5))
+        before = [configuration(i, {}, Status.FAILED) for i in range(number)]
+        if decide(search, [*before, trial], number, no_losses).notes:
+            return rung
+    return len(search.rungs)
+
+
+def in_brackets(numbers: list[list[int]], placed: list[tuple[int, Configuration]]) -> list[Configuration]:
+    """The configurations with numbers of these brackets; numbers in between have failed."""
+    left = [iter(of_one) for of_one in numbers]
+    chosen = {next(left[bracket]): each for bracket, each in placed}
+    made = []
+    for number in range(max(chosen) + 1):
+        each = chosen.get(number)
+        status = Status.FAILED if each is None else each.status
+        reports, notes = ({}, {}) if each is None else (each.reports, each.notes)
+        values = None if each is None else each.values
+        made.append(
+            configuration(number, {"training.learning_rate": 1e-6 * (1 + number)}, status, values, reports, notes)
+        )
+    return made
+
+
 def test_the_last_to_go_on_fill_every_slot() -> None:
     """A trial at work that is beyond a rung does not come there any more: the best of that rung goes on beside it."""
     search = pruner("asha")

@@ -127,7 +127,16 @@ def test_the_end_is_a_table_a_sentence_and_a_recipe(store: Store, dataset: Datas
     shown = text(store, summary, "runner sweep r.toml", 1)
     assert f"sweep search ({swept.sweep.id}) finished" in shown
     assert "validation/accuracy  seeds  learning_rate" in shown
-    assert "stopped early" in shown
+    stopped = {trial.number for trial in swept.trials if trial.status == "pruned"}
+    below = shown.split("stopped early, the best of the last rung first:\n")[1].splitlines()
+    assert below[0].split() == ["trial", "validation/accuracy", "then", "share", "of", "steps", "learning_rate"]
+    rows = [line.split() for line in below[1:13]]
+    assert {int(row[0]) for row in rows} < stopped
+    assert below[13] == f"… and {len(stopped) - 12} more"
+    shares = [float(row[2]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert set(shares) <= {0.0625, 0.25}
+    assert "its trials held devices for" in shown
     assert "pruning saved" in shown
     best = best_recipe(summary)
     assert best is not None

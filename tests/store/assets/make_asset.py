@@ -40,7 +40,7 @@ from store import (
 )
 from store.records import NewSweep, NewTrial, Objective, TrialReport
 from store.ring import STEP, Steps
-from store.sweeps import record_sweep, release_sweep
+from store.sweeps import beat_sweep, record_sweep, release_sweep
 from store.trials import end_trial, record_report, record_trial, set_trial_run, start_trial
 
 TEXTS = ["a fine day", "rain again", "sun at last", "grey and cold"]
@@ -98,7 +98,8 @@ def _work(store: Store, run: Run) -> None:
     start_trial(store, trial)
     set_trial_run(store, trial, run.key)
     record_report(store, trial, TrialReport(0, 5, 1.0, 0.5))
-    end_trial(store, trial, Status.FINISHED, objective_values=[0.75])
+    end_trial(store, trial, Status.FINISHED, objective_values=[0.75], latency_ms=(1.5, 2.5))
+    beat_sweep(store, sweep.key, 60.0, {trial.key: 45.0})
     release_sweep(store, sweep.key, Status.KILLED, "made for the tests")
     queue_job(store, "train", "waiting", {"recipe_text": "# a recipe"}, priority=2)
     rows = np.zeros(2, dtype=STEP)
