@@ -94,7 +94,7 @@ def _kind(kind: str, n: int, n_decided: int, said: Summary, *, is_chosen: bool) 
     words = how_many(kind, n, n_decided)
     hint = f"{title(kind).capitalize()}. "
     if kind == "label_error":
-        hint += f"Expected are {about(said.n_errors)} wrong labels in all; these are the likely ones."
+        hint += f"As many as are expected in all, {about(said.n_errors)}: the likeliest ones."
     st.button(
         escape(words) + (" :material/close:" if is_chosen else ""), key=f"kind-{kind}", width="stretch",
         type="secondary" if is_chosen else "tertiary", on_click=ask, kwargs={"kind": None if is_chosen else kind},

@@ -21,7 +21,7 @@ from evals.triage.neighbours import Neighbours
 from evals.triage.noise import NoiseRate, noise_by_class, noise_by_pair, noise_rate
 from evals.triage.suggestions import Suggestions, suggest
 from evals.triage.voices import Heard, Listener, NothingToAudit, Voices
-from evals.triage.yields import believed_yield, chances, expected_yield
+from evals.triage.yields import believed_yield, centred, chances, expected_yield
 
 __all__ = ["LabelAudit", "NothingToAudit", "Retrain", "Voices", "label_audit"]
 
@@ -40,10 +40,11 @@ names. Opinions are not asked for: their models have not seen the labels, so the
 class LabelAudit:
     """What is known of n labels.
 
-    risk (n,): of the score `default`, what the queue is sorted by. chance (n,): to be wrong; they sum to the errors
-    expected. scores: every risk by name, in [0, 1], nan = not known: `wrong` (the probability that the label is wrong,
-    by what the voices think of the text and how labels go wrong), `consensus` (1 - the geometric mean of 1 - wrong and
-    the probability that the voices give the label once they have heard each other), `self_confidence@VOICE` of single
+    risk (n,): what the queue is sorted by: the score `default`, so moved that 0.5 and more have as many labels as are
+    expected to be wrong (`yields.centred`). chance (n,): to be wrong; they sum to the errors expected. scores: every
+    risk by name, in [0, 1], nan = not known: `wrong` (the probability that the label is wrong, by what the voices think
+    of the text and how labels go wrong), `consensus` (1 - the geometric mean of 1 - wrong and the probability that the
+    voices give the label once they have heard each other), `self_confidence@VOICE` of single
     voices, and those handed in. comparison: `comparison.compare_scores` with
     `in_sample` (bool); nan for what the canaries could not measure. noise, by_class, pairs: `evals.triage.noise`.
     suggestions: `evals.triage.suggestions`. n_doubting, n_voices (n,): how many voices prefer another label, of how
@@ -132,7 +133,7 @@ def label_audit(
     comparison = compare_scores(table, measured, flips, n_errors, wrong, default=DEFAULT, seed=seed)
     comparison["in_sample"] = comparison["score"].isin(list(handed.in_sample))
     default = choose_score(comparison, DEFAULT)
-    risk = scores[default]
+    risk = centred(scores[default], n_errors.value)
     of_default = measured[default].to_numpy()
     curve = expected_yield(
         of_default[~np.isnan(of_default)], len(given), n_errors, believed=believed_yield(risk, wrong), seed=seed

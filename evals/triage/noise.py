@@ -8,7 +8,8 @@ held-out opinion, from the fewest errors to the most:
                 (2016) 447), the share of surest examples being the one with the smallest upper bound
     confident   the calibrated confident joint (Northcutt et al., JAIR 2021), which counts hard examples as errors
 The rate is (channel + 2 anchor) / 3: on planted noise the channel mostly falls short, the anchor overshoots a little.
-The interval goes half way to the cautious reading and half way to the confident one, beyond what chance alone allows.
+The interval holds both and goes half way to the cautious reading and half way to the confident one, beyond what chance
+alone allows. Where channel and anchor contradict each other it is wide: then errors are not spread by chance.
 What a model learns as if it were true, because most labels of that kind say so, none of them can see.
 """
 
@@ -66,8 +67,9 @@ def noise_rate(log_probs: Floats, given: Ints, consensus: Consensus) -> NoiseRat
     anchor = anchor_rate(log_probs[known], given[known])
     channel, cautious = consensus.channel.rate, consensus.cautious.rate
     value = (channel + 2 * anchor.value) / 3
-    low = wilson((channel + cautious) / 2 * n, n).low
-    high = max(anchor.high, wilson(max(anchor.value, (anchor.value + confident) / 2) * n, n).high)
+    most = max(channel, anchor.value)
+    low = min(anchor.low, wilson((channel + cautious) / 2 * n, n).low)
+    high = max(anchor.high, wilson(max(most, (most + confident) / 2) * n, n).high)
     return NoiseRate(value, min(low, value), max(high, value), n, cautious, channel, anchor.value, confident)
 
 

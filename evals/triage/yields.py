@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
+from scipy.special import expit, logit
 
 from evals.intervals import Estimate, Floats
 
@@ -18,6 +19,7 @@ Numbers = npt.NDArray[np.float64]
 
 GRID: Numbers = (np.arange(257) / 256) ** 2
 """Depths in [0, 1], (257,): finest at the top of the queue."""
+_EDGE = 1e-9  # risks nearer to 0 or 1 say no more than this
 
 
 def expected_yield(
@@ -89,6 +91,22 @@ def chances(risk: Floats, curve: pd.DataFrame) -> Numbers:
     chance = np.empty(n)
     chance[order] = np.clip(np.diff(ends), 0, 1)
     return chance
+
+
+def centred(risk: Floats, n_errors: float) -> Numbers:
+    """The same queue with its risks moved (n,): 0.5 and more have as many labels as are expected to be wrong.
+
+    A shift of the log-odds, half way between the last of the round(n_errors) likeliest and the next: the order stays,
+    and what is counted by risk agrees with the estimate (ties at the border aside). Unknown risks stay nan.
+
+    >>> centred(np.array([0.9, 0.8, 0.6, np.nan]), 1.0).round(2)
+    array([0.6, 0.4, 0.2, nan])
+    """
+    known = np.sort(risk[~np.isnan(risk)])[::-1]
+    n = int(np.clip(round(float(np.nan_to_num(n_errors))), 0, len(known)))
+    around = np.concatenate([[1.0], known, [0.0]])[n : n + 2]
+    border = float(logit(np.clip(around, _EDGE, 1 - _EDGE)).mean())
+    return np.asarray(expit(logit(np.asarray(risk, dtype=np.float64)) - border))
 
 
 def recall_curve(depths: Floats, weights: Floats) -> Numbers:

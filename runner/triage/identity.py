@@ -10,7 +10,7 @@ from runner.triage.embedding import Encoder, find_encoder
 from runner.triage.sources import Sources
 from store import Dataset, Store, list_opinions
 
-VERSION = 1
+VERSION = 2
 """Of the scores and of what the steps hand to detectors: goes up when the same data may give other numbers."""
 
 

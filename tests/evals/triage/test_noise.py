@@ -20,6 +20,19 @@ def test_the_interval_covers_the_planted_rate(kind: str, rate: float) -> None:
     assert found.n == 1500
 
 
+def test_the_interval_holds_readings_that_contradict_each_other() -> None:
+    # By a rule, not by chance: the surest examples are all right, the others often wrong.
+    rng = np.random.default_rng(0)
+    opinion = np.where(rng.random((1000, 1)) < 0.5, [[0.97, 0.03]], [[0.7, 0.3]])
+    sure = opinion[:, 0] > 0.9
+    given = np.where(sure, 0, rng.random(1000) < 0.45).astype(int)
+    log_probs = np.log(np.where(np.arange(1000)[:, None] % 2, opinion, opinion[:, ::-1]))
+    given = np.where(np.arange(1000) % 2, given, 1 - given)
+    found = noise_rate(log_probs, given, fit_consensus([log_probs], given))
+    assert found.channel > 3 * found.anchor
+    assert found.low <= found.anchor < found.channel <= found.high
+
+
 def test_clean_labels_have_little_noise() -> None:
     planted = plant("uniform", 0, spread=1.6)
     members = opinions(planted.embeddings, planted.given)

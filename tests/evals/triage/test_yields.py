@@ -12,6 +12,7 @@ from evals.triage.noise import noise_rate
 from evals.triage.yields import (
     GRID,
     believed_yield,
+    centred,
     chances,
     draw_errors,
     expected_yield,
@@ -91,3 +92,15 @@ def test_limits() -> None:
     assert alone["n_found"].iloc[-1] == pytest.approx(1.6)
     assert alone["low"].isna().all()
     assert believed_yield(np.array([np.nan, 0.3]), np.array([0.5, np.nan])).tolist() == [0.0, 0.0, 0.5]
+
+
+@settings(max_examples=40, deadline=None)
+@cases(st.lists(st.floats(0, 1), min_size=1, max_size=40, unique=True), st.floats(0, 50))
+def test_as_many_risks_as_errors_are_expected_are_above_a_half(values: list[float], n_errors: float) -> None:
+    risk = np.array([*values, np.nan])
+    moved = centred(risk, n_errors)
+    assert np.isnan(moved[-1])
+    assert (np.diff(moved[:-1][np.argsort(risk[:-1])]) >= 0).all()
+    assert ((moved[:-1] >= 0) & (moved[:-1] <= 1)).all()
+    if np.diff(np.sort(np.append(risk[:-1], [0, 1]))).min() > 1e-6:  # none so close that rounding makes them one
+        assert (moved >= 0.5).sum() == min(round(n_errors), len(values))

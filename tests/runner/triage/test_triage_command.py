@@ -57,6 +57,7 @@ def test_it_finds_the_faults(triaged: Triaged, faulty: Faulty) -> None:
     assert counts["exact_duplicate", "train"] == 1
     assert counts["split_leak", "train"] == 1
     assert counts["personal_data", "train"] == 1
+    assert counts.get(("label_error", "train"), 0) == round(triage.summary["labels"]["n_errors"]["value"])
     leak = list_findings(store, triage.key, kind="split_leak").iloc[0]
     assert (leak["position"], leak["evidence"]["partner"]) == (2, ["test", 0])
     address = list_findings(store, triage.key, kind="personal_data").iloc[0]
