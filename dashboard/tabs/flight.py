@@ -13,6 +13,7 @@ from dashboard.parts.drawing import draw
 from dashboard.parts.example_list import PER_PAGE, example_list
 from dashboard.rows import tuples
 from dashboard.source import Source
+from dashboard.triage.asked import rows_text
 from store import Flight, Run
 
 _CURVES = {"loss": "loss", "gradient_norm": "gradient norm", "learning_rate": "learning rate"}
@@ -103,6 +104,14 @@ def _examples(source: Source, run: Run, flight: Flight, step: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(n_kept, PER_PAGE, key="page")
         st.caption("Choose a row to see the example and what was said of it over time.", width="content")
+        st.page_link(
+            "views/triage.py", label="These examples in triage", icon=":material/troubleshoot:", width="content",
+            query_params={
+                "data": str(queries.dataset(source.path, run.dataset_key)),
+                "rows": rows_text("train", flight.steps.of(step).tolist()),
+                "state": "all",
+            },
+        )  # fmt: skip
         behind(
             opening(source.path, "get_flight", "list_flight_examples")
             + f"\nflight = get_flight(store, {flight.key})\nsteps = flight.steps.frame()"

@@ -11,8 +11,10 @@ TO_DO = "to do"
 STATES = (TO_DO, "skipped", "decided", "disputed", "all")
 """What was done about an example."""
 
-NAMES = ("kind", "given", "likely", "in", "words", "pattern", "field", "value", "by", "group", "like", "state")
+NAMES = ("kind", "given", "likely", "in", "words", "pattern", "field", "value", "by", "group", "like", "rows", "state")
 """Every parameter of the filter."""
+MOST_ROWS = 200
+"""Examples that a link names."""
 _LASSO = "triage-lasso"
 
 
@@ -66,6 +68,7 @@ def chips(asked: Mapping[str, str], label_names: Sequence[str], n_lasso: int = 0
         "by": f"decided by {asked['by']}" if asked.get("by") else "",
         "group": "one group" if asked.get("group", "").isdecimal() else "",
         "like": f"similar to {asked['like'].replace(':', ' ')}" if asked.get("like") else "",
+        "rows": "" if (rows := chosen_rows(asked)) is None else f"{sum(map(len, rows.values())):,} chosen examples",
     }
     found = [(name, text) for name, text in words.items() if text]
     return [*found, ("lasso", f"{n_lasso:,} in the lasso")] if n_lasso else found
@@ -79,6 +82,26 @@ def like(asked: Mapping[str, str]) -> tuple[str, int] | None:
     """
     split, _, position = asked.get("like", "").rpartition(":")
     return (split, int(position)) if split and position.isdecimal() else None
+
+
+def chosen_rows(asked: Mapping[str, str]) -> dict[str, list[int]] | None:
+    """The examples that a link names, such as those of one training batch, by split; None where it names none.
+
+    >>> chosen_rows({"rows": "train:12,3"}), chosen_rows({"rows": "train:x"}), chosen_rows({})
+    ({'train': [3, 12]}, None, None)
+    """
+    split, _, positions = asked.get("rows", "").rpartition(":")
+    words = positions.split(",")
+    return {split: sorted({int(word) for word in words})} if split and all(map(str.isdecimal, words)) else None
+
+
+def rows_text(split: str, positions: Sequence[int]) -> str:
+    """What `chosen_rows` reads, of the first `MOST_ROWS` positions: an address does not take any number.
+
+    >>> rows_text("train", [12, 3])
+    'train:12,3'
+    """
+    return f"{split}:{','.join(str(position) for position in positions[:MOST_ROWS])}"
 
 
 # in the session ----------------------------------------------------------------------------------------------------

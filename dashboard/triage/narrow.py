@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.formats import count, escape, short
 from dashboard.parts.choices import select
 from dashboard.triage import reads
-from dashboard.triage.asked import NAMES, STATES, TO_DO, ask, asked_filter, chips, forget, lasso, like
+from dashboard.triage.asked import NAMES, STATES, TO_DO, ask, asked_filter, chips, chosen_rows, forget, lasso, like
 from dashboard.triage.reads import Desk
 from dashboard.triage.worklist import by_split
 from store import QueueFilter
@@ -39,7 +39,12 @@ def asked(desk: Desk) -> QueueFilter:
         found = reads.neighbours(desk, *near) if known else None
         similar = [] if found is None else [("train", int(position)) for position in found["position"]]
         positions = by_split([near, *similar] if known else [])
-    return asked_filter(params, desk.label_names, positions)
+    rows = chosen_rows(params)
+    if rows is not None and positions is not None:
+        positions = {
+            split: [each for each in places if each in rows.get(split, ())] for split, places in positions.items()
+        }
+    return asked_filter(params, desk.label_names, rows if positions is None else positions)
 
 
 def filter_key() -> tuple[object, ...]:

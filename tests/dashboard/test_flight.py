@@ -1,6 +1,7 @@
 """The Flight tab: why, the curves, one step, and the examples of its batch; and alerts on the Run page."""
 
 import time
+from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from dashboard.charts.flight import flight_chart
 from dashboard.parts.alert_lines import newest_of_each_kind
 from dashboard.tabs.flight import curve, flight_sentence
+from dashboard.triage.asked import chosen_rows
 from store import Run, Store, get_dataset, get_flight, list_flights, read_rows
 from store.flights import write_flight
 from store.ring import FlightRing, Steps
@@ -102,6 +104,18 @@ def test_large_batches_are_paged_in_the_store(show: Show, store: Store, runs: di
     app = show("run", run=run.id, tab="Flight", page="3")
     assert "n = 60" in words(app)
     assert len(app.dataframe[0].value) == 10
+
+
+def test_the_examples_of_the_batch_are_one_click_from_triage(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    run = runs["tweet-full-lr1e-2"]
+    kept = steps(4)
+    keep(store, run, "x", kept, step=53)
+    (link,) = [each.proto for each in show("run", run=run.id, tab="Flight").get("page_link")
+               if each.proto.label == "These examples in triage"]  # fmt: skip
+    asked = {name: value for name, (value,) in parse_qs(link.query_string).items()}
+    assert asked["data"] == str(get_dataset(store, int(run.dataset_key or 0)))
+    assert chosen_rows(asked) == {"train": sorted(set(kept.of(53).tolist()))}
+    assert asked["state"] == "all"
 
 
 def test_of_several_flights_the_newest_is_shown(show: Show, store: Store, runs: dict[str, Run]) -> None:

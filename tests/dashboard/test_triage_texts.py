@@ -13,7 +13,7 @@ import pytest
 from dashboard.charts.data_map import map_option
 from dashboard.charts.triage import pair_chart, yield_chart
 from dashboard.triage import exports, sentences, summary
-from dashboard.triage.asked import asked_filter, chips
+from dashboard.triage.asked import asked_filter, chips, chosen_rows
 from dashboard.triage.budget import expected, verdicts
 from dashboard.triage.layout import drawn, inside
 from dashboard.triage.proposals import proposal
@@ -127,6 +127,8 @@ def test_a_link_with_nonsense_in_it_asks_for_what_makes_sense() -> None:
     nonsense = {"given": "99", "likely": "x", "group": "-1", "state": "?", "in": "", "budget": "many"}
     assert asked_filter(nonsense, ["no", "yes"]) == QueueFilter(decided=False, skipped=False)
     assert chips(nonsense, ["no", "yes"]) == []
+    assert chosen_rows({"rows": "train:"}) is None
+    assert chips({"rows": "train:4,4,7"}, []) == [("rows", "2 chosen examples")]
 
 
 def test_a_filter_in_a_link() -> None:
