@@ -3,12 +3,16 @@
 import os
 import platform
 import shutil
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from store import SpoolReport, Store, check_store, spool_status
+from store import SpoolReport, Status, Store, check_store, get_lease, run_ids, spool_status
+from store.holders import cause_of_death
+from store.leases import QUIET_SECONDS, what_waits
 
 if TYPE_CHECKING:
     from runner.leftovers import Leftover
@@ -56,6 +60,7 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
             Finding("store", "broken", f"{health.rows_lost:,} rows of live runs were lost; see their events")
         )
     findings += [_spool(report) for report in spool_status(store).files]
+    findings += [Finding("store", "slow", f"run {run_id}: {text}") for run_id, text in _quiet(store)]
     if health.wal_bytes > 1e9:
         findings.append(
             Finding(
@@ -66,6 +71,15 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
             )
         )
     return findings
+
+
+def _quiet(store: Store) -> Iterator[tuple[str, str]]:
+    """Runs whose process lives and cannot write, with what there is to say of it."""
+    for run_id, (key, status) in run_ids(store).items():
+        lease = get_lease(store, key) if status == Status.RUNNING else None
+        if lease is None or cause_of_death(lease) is not None or time.time() - lease.heartbeat_at <= QUIET_SECONDS:
+            continue
+        yield run_id, what_waits(lease, time.time()) or ""
 
 
 def examine_leftovers(store: Store) -> list[Finding]:

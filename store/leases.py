@@ -10,6 +10,9 @@ from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
 from store.job_leases import link_run
 from store.records import Lease, Run
 
+QUIET_SECONDS = 30.0
+"""A holder that lives and has not said so for this long cannot write."""
+
 
 def take_lease(store: Store, run: Run) -> None:
     """This process holds the run from now on, and it is running. Raises RunHeld where another living process does."""
@@ -50,3 +53,21 @@ def get_lease(store: Store, run_key: int) -> Lease | None:
         (run_key,),
     ).fetchone()
     return Lease(*row) if row else None
+
+
+def what_waits(lease: Lease, now: float) -> str | None:
+    """What the holder of a run cannot write now, in a sentence; None where nothing waits that is known of.
+
+    A holder says every few seconds that it lives, in the store itself. One that lives and does not say so cannot write
+    there, and how much it has in memory nobody else can know. For holders that live (`cause_of_death` is None).
+    """
+    silent = now - lease.heartbeat_at
+    if silent > QUIET_SECONDS:
+        return (
+            f"process {lease.pid} on {lease.host} lives, but has written nothing for {silent:.0f} seconds: the store is"
+            " locked, a disk is full, or it hangs. What it records waits in its memory or in a spool file; its own"
+            " output says how many rows"
+        )
+    if lease.rows_pending:
+        return f"{lease.rows_pending:,} rows waited in the memory of process {lease.pid} {silent:.0f} seconds ago"
+    return None

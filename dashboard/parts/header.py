@@ -8,6 +8,7 @@ from dashboard import queries
 from dashboard.formats import age, count, escape, size
 from dashboard.source import Source
 from store import SpoolStatus
+from store.leases import QUIET_SECONDS
 
 
 def freshness_text(counts: queries.Counts, store_name: str, now: float, spooled: SpoolStatus | None = None) -> str:
@@ -16,6 +17,8 @@ def freshness_text(counts: queries.Counts, store_name: str, now: float, spooled:
     if counts.n_live:
         said.append(f":blue[●] {counts.n_live} live, heartbeat {age(counts.oldest_heartbeat_at, now)}")
         said.append(f"{count(counts.rows_pending)} rows pending")
+        if counts.oldest_heartbeat_at is not None and now - counts.oldest_heartbeat_at > QUIET_SECONDS:
+            said.append(":orange[a run has written nothing since: what it records waits in its memory or on disk]")
     if spooled is not None and spooled.files:
         said.append(f":orange[{count(spooled.rows_pending)} rows ({size(spooled.size_bytes)}) wait on disk]")
     if counts.rows_lost:

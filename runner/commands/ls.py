@@ -1,5 +1,6 @@
 """`runner ls`."""
 
+import time
 from pathlib import Path
 
 import click
@@ -53,7 +54,8 @@ def command(
     store_path: Path | None,
 ) -> None:
     """List runs, newest first. SEARCH is looked for in names, notes, tags, models, datasets and recipes."""
-    from store import count_runs, list_alerts, list_runs, spool_status
+    from store import count_runs, get_lease, list_alerts, list_runs, spool_status
+    from store.leases import QUIET_SECONDS, what_waits
 
     store = open_reconciled(store_path)
     frame = list_runs(
@@ -102,6 +104,9 @@ def command(
     if len(rows) < total:
         click.echo(f"{len(rows)} of {total} runs")
     for row in rows:
+        lease = get_lease(store, row["key"]) if row["status"] == "running" else None
+        if lease is not None and time.time() - lease.heartbeat_at > QUIET_SECONDS:
+            click.echo(f"{row['id'][:12]} {what_waits(lease, time.time())}")
         if row["cause"]:
             click.echo(f"{row['id'][:12]} {row['status']}: {row['cause']}")
         elif row["n_alerts"] and row["status"] == "running":

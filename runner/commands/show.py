@@ -1,5 +1,6 @@
 """`runner show RUN`."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,7 +82,8 @@ def as_dict(store: "Store", run: "Run") -> dict[str, Any]:
 
 def describe(store: "Store", run: "Run") -> str:
     """A run as text, the outcome first."""
-    from store import get_cost, list_checkpoints, list_events, list_flights, list_scores, spool_status
+    from store import get_cost, get_lease, list_checkpoints, list_events, list_flights, list_scores, spool_status
+    from store.leases import what_waits
 
     blocks = [f"{run.name}  {run.status}  {run.id}"]
     if run.cause:
@@ -90,6 +92,8 @@ def describe(store: "Store", run: "Run") -> str:
         blocks.append(f"`runner resume {run.id}` goes on with it")
     if n_rows := spool_status(store).rows_of(run.id):
         blocks.append(f"{n_rows:,} rows wait on disk to be written to the store; see `runner doctor`")
+    if (lease := get_lease(store, run.key)) is not None and (waiting := what_waits(lease, time.time())):
+        blocks.append(waiting)
     cost = get_cost(store, run.key)
     facts = [
         ("task", run.task),

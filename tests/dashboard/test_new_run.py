@@ -22,6 +22,7 @@ from store import (
     Status,
     Store,
     cancel_job,
+    count_runs,
     get_job,
     job_log,
     list_jobs,
@@ -323,6 +324,16 @@ def test_an_empty_queue_says_the_commands(show: Show, store_path: Path) -> None:
     said = plain(show("jobs"))
     assert "The queue is empty" in said
     assert "runner worker" in said
+
+
+def test_the_line_above_the_queue_keeps_up(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    queue_job(store, "train", "first", {})
+    app = show("jobs")
+    n = sum(count_runs(store).values())
+    assert f"{n} runs · :blue[●]" in plain(app)
+    assert "live, heartbeat" in plain(app)
+    record_run(store, NewRun("another"))
+    assert f"{n + 1} runs" in plain(app.run())
 
 
 def test_the_queue_in_all_its_states(show: Show, store: Store, runs: dict[str, Run]) -> None:

@@ -97,7 +97,9 @@ def test_what_cannot_be_compared(store: Store, runs: dict[str, Run]) -> None:
 
 def test_freshness_says_what_waits_and_what_was_lost() -> None:
     assert freshness_text(Counts(1, 0, None, 0, 0), "a.db", 0.0) == "**a\\.db** · 1 run"
+    assert "a run has written nothing since" in freshness_text(Counts(9, 2, 100.0, 0, 0), "a.db", 131.0)
     live = freshness_text(Counts(1218, 2, 100.0, 1500, 3), "a.db", 103.0)
+    assert "written nothing" not in live
     assert "1,218 runs · :blue[●] 2 live, heartbeat 3 s ago · 1,500 rows pending · :orange[✕ 3 rows lost]" in live
 
 

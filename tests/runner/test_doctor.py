@@ -7,10 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 import runner.doctor
+from runner.cli import cli
 from runner.doctor import Finding, examine_machine, examine_store
-from store import Store
+from store import NewRun, Status, Store, record_run
 
 
 def level(findings: list[Finding], subject: str) -> str:
@@ -71,3 +73,16 @@ def test_waiting_and_lost_rows_are_said(store: Store) -> None:
     assert "7 rows" in texts["note"]
     assert "3 rows" in texts["broken"]
     recorder.finish()
+
+
+def test_a_run_whose_process_cannot_write_is_named_wherever_one_looks(store: Store) -> None:
+    run = record_run(store, NewRun("r"), status=Status.RUNNING)  # held by this process, which lives
+    assert not any("lives, but" in finding.text for finding in examine_store(store, thorough=False))
+    with store.write() as db:
+        db.execute("UPDATE leases SET heartbeat_at = heartbeat_at - 60")
+    (found,) = [finding for finding in examine_store(store, thorough=False) if "lives, but" in finding.text]
+    assert (found.level, found.text.split(":")[0]) == ("slow", f"run {run.id}")
+    for words in (["ls"], ["show", run.id]):
+        shown = CliRunner().invoke(cli, [*words, "--store", str(store.path)], env={"COLUMNS": "300"}).output
+        assert f"process {os.getpid()} on " in shown
+        assert "lives, but has written nothing for" in shown

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from runner.commands.doctor import _echo
 from runner.files import folder_bytes
-from runner.repair import repair_store
+from runner.repair import Repair, Sizes, repair_store
 from store import NewRun, Recorder, Status, Store, check_store, get_run, list_checkpoints, open_store, record_run
+from store.rescue.salvage import Salvaged, SavedTable
+from store.rescue.swap import Rescue
 from tests.runner.conftest import Trained
 from tests.runner.rescue_kit import checkpoints, own_copy
 from tests.store.filled import filled_store
@@ -134,6 +137,29 @@ def test_what_was_saved_is_shown(tmp_path: Path, shell: Shell) -> None:
     assert out.split("lost\n")[1].split()[:6] == ["run_embeddings", "0", "0", "0", "0", "not"]
     assert "left: 1 × folder of all checkpoints, which is not there" in out
     assert code == 1  # the filled store's checkpoints have no files
+
+
+@pytest.mark.parametrize("n_damaged", [3, 0])
+def test_a_salvage_is_told_in_sentences(n_damaged: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = SavedTable("runs", 1200, 0, 0, 0, 0)
+    harmed = SavedTable("scores", 34, 1, 2, None, 5)
+    rescue = Rescue(tmp_path / "old.db", Salvaged((whole, harmed) if n_damaged else (whole,), 2048, n_damaged), 9, 8)
+    _echo(Repair(Sizes(9, 0), Sizes(8, 0), rescue, ("a page is torn", "another")))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "the store was damaged: a page is torn"
+    assert said[1] == (
+        "3 of its 2,048 pages were found to hold something else than they should"
+        if n_damaged
+        else "of its 2,048 pages none shows by itself that it holds something else than it should"
+    )
+    n_kept = "1,234" if n_damaged else "1,200"
+    assert said[2] == f"{n_kept} rows were saved into a new one, which was checked and put in its place"
+    assert said[3] == f"the damaged file is {tmp_path / 'old.db'}"
+    if n_damaged:
+        assert said[5].split() == ["scores", "34", "1", "5", "2", "not", "known"]
+        assert said[6] == "docs/rescue.md says what the columns mean"
+    else:
+        assert said[4] == "no row was lost"
 
 
 def test_a_run_at_work_is_named_and_nothing_is_repaired(tmp_path: Path, shell: Shell) -> None:

@@ -21,7 +21,7 @@ from store import (
 )
 from store import holders as holders_module
 from store.flights import LeftRing, find_rings, ring_path
-from store.leases import beat, take_lease
+from store.leases import QUIET_SECONDS, beat, take_lease, what_waits
 from tests.store.builders import abandoned_run
 
 
@@ -165,3 +165,21 @@ def test_queued_and_ended_runs_are_left_alone(store: Store) -> None:
 def test_the_kernels_count_is_a_number_or_unknown() -> None:
     count = holders_module.oom_kill_count()
     assert count is None or count >= 0
+
+
+def test_a_process_that_lives_and_cannot_write_is_told_by_its_silence(store: Store) -> None:
+    run = record_run(store, NewRun("r"))
+    take_lease(store, run)
+    lease = get_lease(store, run.key)
+    assert lease is not None
+    assert what_waits(lease, lease.heartbeat_at + QUIET_SECONDS) is None, "nothing waits"
+    silent = what_waits(lease, lease.heartbeat_at + 90)
+    assert str(silent).startswith(
+        f"process {os.getpid()} on {lease.host} lives, but has written nothing for 90 seconds:"
+    )
+    with store.write() as db:
+        beat(db, run.key, 1500, 0)
+    lease = get_lease(store, run.key)
+    assert lease is not None
+    said = f"1,500 rows waited in the memory of process {os.getpid()} 2 seconds ago"
+    assert what_waits(lease, lease.heartbeat_at + 2) == said
