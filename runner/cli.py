@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("diff", "diff", "What differs between two runs: recipe, code, environment, data."),
     ("rm", "rm", "Remove runs and their files (shows the bytes first)."),
     ("predict", "predict", "Say what a run's model predicts for a file or a split."),
+    ("merge", "merge", "Make one model of several runs' models, and evaluate it as a run of its own."),
     ("export", "export", "Write a run's model and its model card to a folder that loads without Assay."),
     ("push", "push", "Put a run's model and its model card on a model hub."),
     ("queue", "queue", "List, add, order, pause and cancel queued jobs."),

@@ -152,6 +152,8 @@ def require_resumable(store: Store, run: Run) -> Run:
 def read_recorded(store: Store, run: Run) -> Recorded:
     """Recipe and dataset of a run. Raises NotResumable where they are not there or not understood."""
     name = f"run {run.name} ({run.id})"
+    if (run.provenance or {}).get("merge"):
+        raise NotResumable(f"{name} was merged of other runs, not trained: `runner merge` makes such a run again.")
     if run.recipe is None:
         raise NotResumable(
             f"{name} was recorded by a script: only its own script can run it again. "

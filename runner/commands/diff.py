@@ -11,7 +11,7 @@ from runner.commands.options import echo_json, json_option, open_reconciled, sto
 if TYPE_CHECKING:
     from store import Run
 
-_SECTIONS = {"git": "code", "packages": "environment", "data": "data"}
+_SECTIONS = {"git": "code", "packages": "environment", "data": "data", "merge": "recipe"}
 
 
 @click.command("diff")

@@ -88,7 +88,7 @@ def describe(store: "Store", run: "Run") -> str:
     blocks = [f"{run.name}  {run.status}  {run.id}"]
     if run.cause:
         blocks.append(f"cause: {run.cause}")
-    if run.status in ("failed", "killed", "pruned") and run.recipe is not None:
+    if run.status in ("failed", "killed", "pruned") and run.recipe is not None and not _merged(run):
         blocks.append(f"`runner resume {run.id}` goes on with it")
     if n_rows := spool_status(store).rows_of(run.id):
         blocks.append(f"{n_rows:,} rows wait on disk to be written to the store; see `runner doctor`")
@@ -98,6 +98,7 @@ def describe(store: "Store", run: "Run") -> str:
     facts = [
         ("task", run.task),
         ("model", f"{run.base_model} · {run.method}" if run.method else run.base_model),
+        ("merged", _merged(run)),
         ("started", age(run.started_at)),
         ("wall", f"{duration(cost.wall_seconds)} (training {duration(cost.train_seconds)}){_prepared(cost)}"),
         ("memory", f"{size(cost.peak_host_bytes)} host, {size(cost.peak_device_bytes)} device"),
@@ -155,6 +156,17 @@ def _prepared(cost: "RunCost") -> str:
     if cost.preparing_seconds is None:
         return ""
     return f"; before that {duration(cost.preparing_seconds)} for features, which later runs find ready"
+
+
+def _merged(run: "Run") -> str | None:
+    """Of which runs, and how; None for a run that was trained."""
+    merge: Any = (run.provenance or {}).get("merge")
+    if not merge:
+        return None
+    density = "" if merge["density"] is None else f", density {merge['density']:g}"
+    folded = ", folded" if merge["folded"] and merge["method"] != "fold" else ""
+    parents = ", ".join(f"{each['name']} ({each['id']}) × {each['weight']:.3g}" for each in merge["parents"])
+    return f"by {merge['method']}{density}{folded}: {parents}"
 
 
 def _count(value: float | None) -> str:

@@ -11,13 +11,16 @@ from dashboard.formats import short
 from dashboard.source import Source
 from store import (
     NewRun,
+    Recorder,
     Run,
+    ScoreRow,
     Status,
     Store,
     count_flips,
     get_evaluation,
     list_predictions,
     open_store,
+    read_predictions,
     read_rows,
     record_run,
 )
@@ -406,3 +409,30 @@ def test_the_call_behind_a_number_gives_that_number(show: Show, runs: dict[str, 
         if "compare_pair" in snippet:
             shown = pages[3].dataframe[0].value
             assert names["table"]["difference"].tolist() == pytest.approx(shown["difference"].tolist())  # type: ignore[index]  # exec gives objects
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_merged_run_has_all_its_tabs(show: Show, store: Store, runs: dict[str, Run], tab: str) -> None:
+    """One evaluation at step 1, no training metrics; its parents are named."""
+    parent = runs["lora"]
+    kept = {"id": parent.id, "name": "**parent**", "step": 3, "sha256": "0", "weight": 0.5, "dataset": None}
+    merge = {"method": "ties", "density": 0.6, "seed": None, "folded": True, "parents": [kept]}
+    new = NewRun(
+        "merged",
+        task=parent.task,
+        method="full",
+        recipe=parent.recipe,
+        dataset_key=parent.dataset_key,
+        provenance={"merge": merge},
+        select_metric=parent.select_metric,
+    )
+    evaluation = get_evaluation(store, parent.key, "test")
+    assert evaluation is not None
+    scores = [ScoreRow("accuracy", 0.7, 0.6, 0.8, evaluation.n_examples)]
+    with Recorder(store, record_run(store, new, status=Status.RUNNING)) as recorder:
+        recorder.evaluation("test", 1, epoch=None, n_examples=evaluation.n_examples, scores=scores,
+                            predictions=read_predictions(store, evaluation))  # fmt: skip
+        recorder.best(1)
+    app = show("run", run=recorder.run.id, tab=tab)
+    if tab == "Provenance":
+        assert "by ties, density 0.6, folded into the base" in words(app)

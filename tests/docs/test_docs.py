@@ -25,6 +25,7 @@ PAGES = [
     ROOT / "docs/sweeps.md",
     ROOT / "docs/triage.md",
     ROOT / "docs/publish.md",
+    ROOT / "docs/merge.md",
 ]
 BIN = Path(sys.executable).parent
 

@@ -163,3 +163,18 @@ def test_the_card_holds_what_the_store_knows(runner: Runner, carded: Trained, tm
         assert said in body
     assert "faults were not looked for" in body
     assert str(carded.store.path.parent) not in text
+
+
+def test_the_card_of_a_merged_run_names_its_parents(
+    runner: Runner, trained: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    store, lora = trained("lora").store, trained("lora").run
+    said = runner(store, "merge", lora.id, "--fold", "--quiet", "--json")
+    assert said.code == 0, said.err
+    exported = runner(store, "export", said.json["id"], str(tmp_path / "model"))
+    assert exported.code == 0, exported.err
+    text = (tmp_path / "model" / "README.md").read_text()
+    assert "Not trained, but made of other runs' models: combined by `fold`" in text
+    assert f"`{lora.id}`" in text
+    assert "Hyper-parameters" not in text
+    assert "| of it training | 0.0 s |" in text or "| of it training | not measured |" in text
