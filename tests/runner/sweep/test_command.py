@@ -95,7 +95,8 @@ def test_a_sweep_of_the_store_goes_on_without_its_file(ready: Ready, run: Run) -
     assert "is a sweep in the store: --set would make it another search" in refused.err
     unknown = run(ready.store, "nothing")
     assert unknown.code == 2
-    assert "no such file" in unknown.err
+    assert "nothing: there is no such recipe file, and no sweep of that name or id in " in unknown.err
+    assert "Did you mean the sweep grid?" in run(ready.store, "Gridd").err
 
 
 def test_a_frozen_recipe_of_the_queue_is_a_recipe(ready: Ready, run: Run, kit: Kit, tmp_path: Path) -> None:

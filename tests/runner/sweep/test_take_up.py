@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from runner.data import DataError
+from runner.errors import UserError
+from runner.sweep.asked_for import Budget, find_recipe
 from runner.sweep.trial_data import TrialData
 from store import Dataset, Status, Store, get_run, list_sweeps, read_reports
 from store.trials import sum_costs
@@ -234,3 +236,24 @@ def test_a_fresh_sweep_that_was_interrupted_goes_on_and_stays_fresh(store: Store
     assert not any(trial.is_reused for trial in plain.trials)
     assert plain.sweep.status == Status.FINISHED
     assert Swept(store, text, dataset, is_fresh=True).sweep.key != fresh.sweep.key
+
+
+def test_what_is_neither_recipe_nor_sweep_is_answered_with_the_nearest(
+    store: Store, dataset: Dataset, tmp_path: Path
+) -> None:
+    Swept(store, sweep_text("trials = 1"), dataset)
+    mood = tmp_path / "mood.toml"
+    mood.write_text("")
+
+    def refused(asked: Path, where: Store | None) -> str:
+        with pytest.raises(UserError) as error:
+            find_recipe(asked, (), Budget(), where)
+        return str(error.value)
+
+    typo = tmp_path / "mod.toml"
+    start = f"{typo}: there is no such recipe file"
+    assert refused(typo, store) == (f"{start}, and no sweep of that name or id in {store.path}. Did you mean {mood}?")
+    assert refused(typo, None) == f"{start}. Did you mean {mood}?"
+    assert refused(Path("SERCH"), store).endswith("Did you mean the sweep search?")
+    far = tmp_path / "zzzzz.toml"
+    assert refused(far, store).endswith(f"recipes here: {mood}; the newest sweeps: search.")
