@@ -155,7 +155,7 @@ def _columns(rows: pd.DataFrame, path: str) -> Columns:
 
 def _kept(rows: pd.DataFrame, path: str, columns: Columns) -> tuple[str, ...]:
     """Further columns that stay with the examples: all of them, until somebody says otherwise."""
-    others = [str(name) for name in rows if str(name) not in columns]
+    others = [str(name) for name in rows if str(name).strip() and str(name) not in columns]
     if not others or None in columns:
         return ()
     if st.session_state.get("new-kept-of") != (path, tuple(others)):

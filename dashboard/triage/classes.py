@@ -91,7 +91,7 @@ def _by_class(by_class: pd.DataFrame, names: Sequence[str]) -> int | None:
             }
         ),
         column_config={
-            "label": st.column_config.TextColumn("class", width=200),
+            "label": st.column_config.TextColumn("class", width=164),
             "n": st.column_config.NumberColumn("n", format="%,.0f", width=56, help="Examples labelled so."),
             "errors": st.column_config.NumberColumn("wrong", format="%,.0f", width=64, help="About so many of them."),
             "rate": st.column_config.ProgressColumn("share", format="%.1f %%", min_value=0, max_value=100, width=100),

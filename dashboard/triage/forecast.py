@@ -88,7 +88,7 @@ def _when_to_stop(now: Review, said: Summary, whole: Outlook) -> None:
                 )
                 if said.n_canaries:
                     st.caption(
-                        f"{count(said.n_canaries)} labels were flipped on purpose, in a copy that was trained on and "
+                        f"{count(said.n_canaries)} labels were flipped, on paper or in a copy that was trained on and "
                         "thrown away, to see where the score ranks them; decisions correct what that led to expect."
                     )
 

@@ -19,6 +19,9 @@ from dashboard.triage.sentences import headline, not_looked_for
 from dashboard.triage.summary import Summary
 from dashboard.triage.wrong import by_kind
 
+LEAST_ERRORS = 1.0
+"""Fewer wrong labels than this, and the precision of finding them means nothing."""
+
 
 def heading(source: Source, desk: Desk, said: Summary, bar: DeltaGenerator) -> None:
     """Draw it; `bar` is the row of the menu of data sets."""
@@ -82,10 +85,13 @@ def _how_measured(desk: Desk, said: Summary) -> None:
         if said.default:
             st.markdown(f"The queue is sorted by **{escape(reads.voice_name(said.default, desk.triage))}**.")
         known = said.scores.dropna(subset=["average_precision"])
-        if len(known):
+        if len(known) and said.n_errors.value < LEAST_ERRORS:
+            st.caption("Hardly a wrong label is expected here, so how well the scores find them cannot be told.")
+        elif len(known):
             st.caption(
-                f"{count(said.n_canaries)} labels were flipped on purpose in a copy, to measure every score on this "
-                "data: average precision of finding wrong labels, with its 95 % interval."
+                f"{count(said.n_canaries)} labels were flipped, on paper or in a copy that was trained on and thrown "
+                "away, to measure every score on this data: average precision of finding wrong labels, with its 95 % "
+                "interval."
             )
             names = [reads.voice_name(name, desk.triage) for name in known["score"]]
             shown = known.assign(score=names, of=_seen(known["in_sample"]))

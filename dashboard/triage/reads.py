@@ -421,9 +421,14 @@ def run_sources(triage: Triage) -> list[tuple[str, str]]:
     ]
 
 
+_SCORES = {"wrong": "chance to be wrong", "consensus": "consensus of all voices"}
+"""What scores are called that are no voice's."""
+
+
 def voice_name(name: str, triage: Triage) -> str:
     """A voice or a score as it is shown: `area_under_margin@01ABC…` → `area under margin · NAME`."""
     what, _, source = name.partition("@")
+    what = _SCORES.get(what, what)
     named = {str(each["id"]): str(each.get("name") or each["id"]) for each in triage.sources if each.get("id")}
     shown = named.get(source, source).replace("_", " ") if source else ""
     return f"{what.replace('_', ' ')}{f' · {shown}' if shown else ''}"

@@ -123,7 +123,8 @@ def _pairs(summary: Mapping[str, Any]) -> Html:
     note = "Expected numbers of wrong labels. Rows: the label that is given; columns: the likely one."
     if len(weight) > MOST_CLASSES:
         note += f" The {len(names)} of {len(weight)} classes with the most."
-    return f'<p class="quiet">{escape(note)}</p>' + table_html(["", *names], rows, numbers=range(1, 1 + len(names)))
+    matrix = table_html(["", *names], rows, numbers=range(1, 1 + len(names)))
+    return f'<p class="quiet">{escape(note)}</p><div class="matrix">{matrix}</div>'
 
 
 def _shaded(share: float, text: Html, title: str) -> Html:

@@ -12,8 +12,14 @@ h3 { font-size: 15px; margin: 24px 0 2px; }
 .quiet { color: var(--quiet); margin: 2px 0 10px; } .said p { font-size: 17px; margin: 10px 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th, td { border-bottom: 1px solid var(--line); padding: 5px 10px 5px 0; text-align: left; vertical-align: top; }
-th { color: var(--quiet); font-weight: 600; } .n { text-align: right; font-variant-numeric: tabular-nums; }
-.where { white-space: nowrap; }
+th { color: var(--quiet); font-weight: 600; }
+.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td { overflow-wrap: anywhere; } td:has(.text) { min-width: 20rem; }
+td:has(.text) ~ td:not(.n, :last-child) { min-width: 8.5rem; } .where { white-space: nowrap; }
+.matrix table { width: auto; } .matrix td { padding: 3px 4px 3px 0; overflow-wrap: normal; white-space: nowrap; }
+.matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 16rem; padding: 6px 0 0;
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; text-align: left; vertical-align: bottom; }
+.matrix .cell { min-width: 1.6rem; }
 .text { overflow-wrap: anywhere; white-space: pre-wrap; } .bad { color: var(--bad); } .good { color: var(--good); }
 .cell { display: block; padding: 0 6px; border-radius: 3px; background: rgba(var(--mark), calc(var(--share) * 0.55)); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-size: 13.5px; }
