@@ -1,5 +1,7 @@
 """What a table of texts is good for: which column is what, which labels there are, and what a person should know."""
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -43,6 +45,20 @@ def guess_columns(rows: pd.DataFrame) -> Columns:
         repeated = {name: n for name, n in distinct.items() if 1 < n <= max(2, len(head) // 2)}
         label = min(repeated, key=lambda name: repeated[name], default=None)
     return Columns(text, label)
+
+
+def further_columns(names: Sequence[str]) -> list[str]:
+    """Columns that can be kept by their name: those without one, or with one that another has too, were named by
+    whoever read the table.
+
+    >>> further_columns(["Unnamed: 0", "text", "id", "note", "note.1", " "])
+    ['text', 'id']
+    """
+    twice = {name for name in names if f"{name}.1" in names}
+    made = {name for name in names if (base := name.rpartition("."))[2].isdecimal() and base[0] in twice}
+    return [
+        name for name in names if name.strip() and not re.fullmatch(r"Unnamed: \d+", name) and name not in twice | made
+    ]
 
 
 def label_counts(labels: "pd.Series[str]") -> pd.DataFrame:

@@ -11,7 +11,16 @@ from dashboard import queries, work_queries
 from dashboard.charts.counts import count_chart
 from dashboard.data_files import SUFFIXES, Sample, read_sample
 from dashboard.formats import count, escape, short, size
-from dashboard.guesses import Columns, cautions, guess_columns, label_counts, n_empty, task_sentence, top_labels
+from dashboard.guesses import (
+    Columns,
+    cautions,
+    further_columns,
+    guess_columns,
+    label_counts,
+    n_empty,
+    task_sentence,
+    top_labels,
+)
 from dashboard.parts.drawing import draw
 from dashboard.source import Source
 from dashboard.uploads import Upload, dataset_name, keep_upload
@@ -155,7 +164,7 @@ def _columns(rows: pd.DataFrame, path: str) -> Columns:
 
 def _kept(rows: pd.DataFrame, path: str, columns: Columns) -> tuple[str, ...]:
     """Further columns that stay with the examples: all of them, until somebody says otherwise."""
-    others = [str(name) for name in rows if str(name).strip() and str(name) not in columns]
+    others = [name for name in further_columns([str(name) for name in rows]) if name not in columns]
     if not others or None in columns:
         return ()
     if st.session_state.get("new-kept-of") != (path, tuple(others)):

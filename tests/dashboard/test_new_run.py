@@ -117,6 +117,14 @@ def test_further_columns_are_kept_unless_somebody_says_otherwise(show: Show, sto
     assert app.multiselect(key="new-metadata").value == ["mood"]
 
 
+def test_columns_without_a_name_of_their_own_are_not_kept(show: Show, store_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("\n".join([",tweet,mood,note,note", *(f"{i},text {i},m{i % 2},a,b" for i in range(40))]) + "\n")
+    app = with_file(show, path)
+    assert "metadata" not in recipe(app)["data"]  # type: ignore[operator]  # a table
+    assert not app.get("multiselect")
+
+
 def test_keeping_empty_rows_is_a_choice(show: Show, store_path: Path, csv: Path) -> None:
     app = with_file(show, csv)
     app.toggle(key="new-drop").set_value(False).run()
