@@ -212,7 +212,7 @@ def test_a_driver_that_is_killed_or_interrupted_loses_nothing(kit: Kit, tmp_path
     assert "stopping: interrupted (Ctrl-C)" in output
     assert get_sweep(store, 1).status == Status.KILLED
     second = get_run(store, 2)
-    assert (second.status, second.cause) == (Status.KILLED, "its sweep was stopped")
+    assert (second.status, second.cause) == (Status.KILLED, "its sweep was stopped: interrupted (Ctrl-C)")
 
     sweep, _, _ = swept(store, kit, text, InlineEngine(store))
     assert (sweep.key, sweep.status) == (1, Status.FINISHED)
