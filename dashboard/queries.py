@@ -52,6 +52,7 @@ from store import (
     read_answers,
     read_example_dynamics,
     read_log,
+    read_responses,
     read_targets,
     reading,
     spool_status,
@@ -250,6 +251,13 @@ def predictions(path: str, evaluation: Evaluation, filters: dict[str, Any], limi
     """One page of `store.list_predictions`."""
     with reading(path) as store:
         return list_predictions(store, evaluation, **filters, limit=limit, offset=offset)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def responses(path: str, evaluation: Evaluation, positions: tuple[int, ...]) -> dict[int, Any]:
+    """`store.read_responses` of some positions."""
+    with reading(path) as store:
+        return read_responses(store, evaluation, positions)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)

@@ -6,10 +6,9 @@ Nothing is computed here: the scores come from `classification`, `entities`, `mu
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
-
-import numpy as np
 
 
 class Score(NamedTuple):
@@ -41,7 +40,7 @@ class Metric:
 
 
 _UNIT = (0.0, 1.0)
-_POSITIVE = (0.0, np.inf)
+_POSITIVE = (0.0, inf)
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -65,14 +64,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric("hamming_loss", "Hamming loss", "fraction", False, _UNIT),
             Metric("spearman", "Spearman correlation", "correlation", True, (-1.0, 1.0)),
             Metric("pearson", "Pearson correlation", "correlation", True, (-1.0, 1.0)),
-            Metric("r2", "R²", "fraction", True, (-np.inf, 1.0)),
+            Metric("r2", "R²", "fraction", True, (-inf, 1.0)),
             Metric("mae", "Mean absolute error", "units of the target", False, _POSITIVE),
             Metric("rmse", "Root mean squared error", "units of the target", False, _POSITIVE),
             Metric("mse", "Mean squared error", "squared units of the target", False, _POSITIVE),
             Metric("mrr", "Mean reciprocal rank", "fraction", True, _UNIT),
             Metric("ndcg", "nDCG", "fraction", True, _UNIT),
             Metric("map", "Mean average precision over queries", "fraction", True, _UNIT),
-            Metric("perplexity", "Perplexity", "equally likely tokens", False, (1.0, np.inf)),
+            Metric("perplexity", "Perplexity", "equally likely tokens", False, (1.0, inf)),
             Metric("bits_per_byte", "Bits per byte", "bits", False, _POSITIVE),
             Metric("token_f1", "Token F1", "fraction", True, _UNIT),
             Metric("rouge1", "ROUGE-1", "fraction", True, _UNIT),
@@ -104,7 +103,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "multi-label-classification": (
             "micro_f1", "macro_f1", "weighted_f1", "macro_ap", "exact_match", "hamming_loss", "loss",
         ),
-        "regression": ("spearman", "pearson", "r2", "mae", "rmse", "mse"),
+        "regression": ("spearman", "pearson", "r2", "mae", "rmse", "mse", "loss"),
         "rerank": ("ndcg@10", "mrr@10", "map", "mrr", "ndcg", "loss"),
         "causal-lm": _LANGUAGE,
         "masked-lm": ("loss", "perplexity"),

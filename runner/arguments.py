@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainingArguments
 
-from evals.classification import METRICS
+from evals.metrics import METRICS
 from runner.devices import Device
 
 if TYPE_CHECKING:

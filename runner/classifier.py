@@ -10,7 +10,8 @@ so that each part loads with the library that made it. Weights are safetensors o
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ class CheckpointInfo:
     step: int
     epoch: float | None
     revision: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What predictions need beside the weights, by task: thresholds of labels, the scale of a number."""
     format: int = FORMAT
 
 
@@ -81,12 +84,14 @@ class TextClassifier(nn.Module):
         self.head = head
         self.pooling = pooling
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.head(pool(self.hidden(input_ids, attention_mask), attention_mask, self.pooling))  # type: ignore[no-any-return]  # torch types modules' calls as Any
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        hidden = self.hidden(input_ids, attention_mask, token_type_ids)
+        return self.head(pool(hidden, attention_mask, self.pooling))  # type: ignore[no-any-return]  # torch types modules' calls as Any
 
-    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Last hidden state (batch, tokens, d)."""
-        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Last hidden state (batch, tokens, d); `token_type_ids` say which of two texts a token is of."""
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **types)
         return output.last_hidden_state  # type: ignore[no-any-return]  # transformers outputs are untyped here
 
 
@@ -216,10 +221,18 @@ def load_classifier(
 
             body = PeftModel.from_pretrained(body, folder / "adapter")
     config: Any = body.config
-    head = ClassifierHead(int(config.hidden_size), len(info.labels), 0.0)
+    head = ClassifierHead(int(config.hidden_size), n_outputs(folder), 0.0)
     model = TextClassifier(body, head, info.pooling)
     load_weights(folder, model)
     return model.eval(), tokenizer, info
+
+
+def n_outputs(folder: Path) -> int:
+    """Numbers that the head of a checkpoint gives."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "head.safetensors", "pt") as file:
+        return int(file.get_slice("linear.bias").get_shape()[0])
 
 
 def _load_base(folder: Path, info: CheckpointInfo, spec: "Model | None") -> nn.Module:

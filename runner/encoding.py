@@ -1,7 +1,7 @@
 """From stored texts to token ids: packed arrays, batches padded to their longest text, batches of like length."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from store import Dataset, Store, iter_texts, read_targets
+from store import Dataset, Store, iter_inputs, read_targets
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,8 +37,11 @@ class EncodedSplit:
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
+    """Targets: (n,) label indices or numbers, (n, k) 0 or 1 for each label."""
     n_truncated: int
+    types: NDArray[np.int8] | None = None
+    """As `ids`: 0 for tokens of the first text, 1 for those of the second; None where the model knows no such thing."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,68 +63,120 @@ def encode_split(
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     progress: Callable[[str, int], None] | None = None,
+    *,
+    labels: NDArray[Any] | None = None,
 ) -> EncodedSplit:
-    """Tokenise a split batch by batch: the texts are never all in memory, the ids take 4 bytes a token."""
-    pieces: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
-    lengths: list[int] = []
-    n_truncated = 0
-    for texts in iter_texts(store, dataset, split):
-        encoded = _encode(tokenizer, texts, max_length)
-        pieces.append(np.array(list(chain.from_iterable(encoded.ids)), dtype=np.int32))
-        lengths += map(len, encoded.ids)
-        n_truncated += sum(encoded.are_cut)
+    """Tokenise a split batch by batch: the texts are never all in memory, the ids take 4 bytes a token.
+
+    `labels` (n, ...) are the targets; by default label indices as the store has them.
+    """
+    packed = _Packed()
+    for inputs in iter_inputs(store, dataset, split):
+        packed.add(_encode(tokenizer, [pieces_of(each) for each in inputs], max_length))
         if progress:
-            progress(f"tokenising {split}", len(lengths))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return EncodedSplit(np.concatenate(pieces), offsets, read_targets(store, dataset, split), n_truncated)
+            progress(f"tokenising {split}", len(packed.lengths))
+    return packed.as_split(read_targets(store, dataset, split) if labels is None else labels)
 
 
-def encode_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> EncodedSplit:
-    """Texts from anywhere as a split without labels (all 0)."""
-    encoded = _encode(tokenizer, texts, max_length)
-    offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in encoded.ids])]).astype(np.int64)
-    ids = np.array(list(chain.from_iterable(encoded.ids)), dtype=np.int32)
-    return EncodedSplit(ids, offsets, np.zeros(len(texts), dtype=np.int64), sum(encoded.are_cut))
+def encode_texts(
+    texts: Sequence[tuple[str, ...]], tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> EncodedSplit:
+    """Texts, or pairs of them, from anywhere as a split without labels (all 0)."""
+    packed = _Packed()
+    packed.add(_encode(tokenizer, texts, max_length))
+    return packed.as_split(np.zeros(len(texts), dtype=np.int64))
+
+
+def pieces_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts of an example, in the order in which a model reads them."""
+    return tuple(inputs[name] for name in ("text", "text_pair") if name in inputs)
 
 
 def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
     """Some rows (m,) of a split, in that order. How many of them were cut is not known any more: 0."""
     lengths = split.lengths[rows]
-    pieces = [split.ids[split.offsets[row] : split.offsets[row + 1]] for row in rows.tolist()]
-    ids = np.concatenate([np.zeros(0, dtype=np.int32), *pieces])
-    return EncodedSplit(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), split.labels[rows], 0)
+    spans = [slice(split.offsets[row], split.offsets[row + 1]) for row in rows.tolist()]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids = np.concatenate([np.zeros(0, dtype=np.int32), *(split.ids[span] for span in spans)])
+    types = split.types
+    if types is not None:
+        types = np.concatenate([np.zeros(0, dtype=np.int8), *(types[span] for span in spans)])
+    return EncodedSplit(ids, offsets, split.labels[rows], 0, types)
 
 
 class _Encoded(NamedTuple):
+    """Tokens of some examples, each a list; types are None where the model knows none."""
+
     ids: list[list[int]]
+    types: list[list[int]] | None
     are_cut: list[bool]
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], max_length: int) -> _Encoded:
+class _Packed:
+    """Tokens end to end, as they come."""
+
+    def __init__(self) -> None:
+        self._ids: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
+        self._types: list[NDArray[np.int8]] = []
+        self.lengths: list[int] = []
+        self._n_truncated = 0
+
+    def add(self, encoded: _Encoded) -> None:
+        self._ids.append(np.array(list(chain.from_iterable(encoded.ids)), dtype=np.int32))
+        if encoded.types is not None:
+            self._types.append(np.array(list(chain.from_iterable(encoded.types)), dtype=np.int8))
+        self.lengths += map(len, encoded.ids)
+        self._n_truncated += sum(encoded.are_cut)
+
+    def as_split(self, labels: NDArray[Any]) -> EncodedSplit:
+        offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        types = np.concatenate(self._types) if self._types else None
+        return EncodedSplit(np.concatenate(self._ids), offsets, labels, self._n_truncated, types)
+
+
+def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[tuple[str, ...]], max_length: int) -> _Encoded:
     # The beginning of a text of 100 kB is enough, unless its tokens turn out to be extraordinarily long.
-    beginnings = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
-    encoded = _tokenise(tokenizer, beginnings, max_length)
-    for i, (text, beginning) in enumerate(zip(texts, beginnings, strict=True)):
-        if len(beginning) < len(text) and not encoded.are_cut[i]:
-            whole = _tokenise(tokenizer, [text], max_length)
+    room = CHARACTERS_PER_TOKEN * max_length
+    encoded = _tokenise(tokenizer, [tuple(text[:room] for text in pieces) for pieces in texts], max_length)
+    for i, pieces in enumerate(texts):
+        if any(len(text) > room for text in pieces) and not encoded.are_cut[i]:
+            whole = _tokenise(tokenizer, [pieces], max_length)
             encoded.ids[i], encoded.are_cut[i] = whole.ids[0], whole.are_cut[0]
+            if encoded.types is not None and whole.types is not None:
+                encoded.types[i] = whole.types[0]
     # A text of nothing that the tokenizer knows: one pad token stands for it, for a model needs at least one.
-    return _Encoded([ids or [tokenizer.pad_token_id] for ids in encoded.ids], encoded.are_cut)
+    ids = [ids or [tokenizer.pad_token_id] for ids in encoded.ids]
+    types = None if encoded.types is None else [types or [0] for types in encoded.types]
+    return _Encoded(ids, types, encoded.are_cut)
 
 
-def _tokenise(tokenizer: "PreTrainedTokenizerBase", texts: list[str], max_length: int) -> _Encoded:
-    def ids_of(some: list[str], length: int) -> Any:
-        return tokenizer(some, truncation=True, max_length=length, return_attention_mask=False, verbose=False)
+def _tokenise(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[tuple[str, ...]], max_length: int) -> _Encoded:
+    is_pair = bool(texts) and len(texts[0]) > 1
+    has_types = is_pair and "token_type_ids" in tokenizer.model_input_names
 
-    output = ids_of(texts, max_length)
+    def output_of(some: Sequence[tuple[str, ...]], length: int) -> Any:
+        columns = [list(column) for column in zip(*some, strict=True)]
+        return tokenizer(
+            *columns,
+            truncation=True,
+            max_length=length,
+            return_attention_mask=False,
+            return_token_type_ids=has_types,
+            verbose=False,
+        )
+
+    if not texts:
+        return _Encoded([], None, [])
+    output = output_of(texts, max_length)
     ids: list[list[int]] = output["input_ids"]
+    types: list[list[int]] | None = output["token_type_ids"] if has_types else None
     if output.encodings is not None:
-        return _Encoded(ids, [bool(encoding.overflowing) for encoding in output.encodings])
+        return _Encoded(ids, types, [bool(encoding.overflowing) for encoding in output.encodings])
     # A tokenizer in Python does not say what it left out: a text that fills the room is looked at once more.
     full = [i for i, some in enumerate(ids) if len(some) >= max_length]
-    longer = ids_of([texts[i] for i in full], max_length + 1)["input_ids"] if full else []
+    longer = output_of([texts[i] for i in full], max_length + 1)["input_ids"] if full else []
     cut = {i for i, some in zip(full, longer, strict=True) if len(some) > max_length}
-    return _Encoded(ids, [i in cut for i in range(len(ids))])
+    return _Encoded(ids, types, [i in cut for i in range(len(ids))])
 
 
 class IndexDataset(TorchDataset[int]):
@@ -152,14 +207,20 @@ class TokenCollator:
         columns = np.arange(width)
         mask = columns >= (width - lengths)[:, None] if self._left else columns < lengths[:, None]
         ids = np.full((len(index), width), self._pad, dtype=np.int64)
-        ids[mask] = np.concatenate([self._split.ids[a:b] for a, b in zip(starts, ends, strict=True)])
+        spans = [slice(a, b) for a, b in zip(starts, ends, strict=True)]
+        ids[mask] = np.concatenate([self._split.ids[span] for span in spans])
         self.sizes.append(BatchSize(len(index), int(lengths.sum()), index))
-        return {
+        batch = {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask.astype(np.int64)),
             "labels": torch.from_numpy(self._split.labels[index]),
             "positions": torch.from_numpy(index),
         }
+        if self._split.types is not None:
+            types = np.zeros_like(ids)
+            types[mask] = np.concatenate([self._split.types[span] for span in spans])
+            batch["token_type_ids"] = torch.from_numpy(types)
+        return batch
 
 
 class FeatureCollator:

@@ -115,8 +115,9 @@ def checkpoint_bytes(experiment: Experiment) -> int:
     trained = [p for p in model.parameters() if p.requires_grad]
     saved = {"head": list(model.head.parameters()), "lora": trained}.get(recipe.model.method, list(model.parameters()))
     optimizer = _OPTIMIZER_BYTES[recipe.training.optimizer] * sum(p.numel() for p in trained)
-    dynamics = len(experiment.splits["train"]) * row_bytes(experiment.task.n_logits(experiment.data.dataset) or 0)
-    return sum(p.numel() * p.element_size() for p in saved) + optimizer + dynamics * recipe.recording.dynamics
+    n_logits = experiment.task.n_logits(experiment.data.dataset) if recipe.recording.dynamics else None
+    dynamics = 0 if n_logits is None else len(experiment.splits["train"]) * row_bytes(n_logits)
+    return sum(p.numel() * p.element_size() for p in saved) + optimizer + dynamics
 
 
 def base_mark(experiment: Experiment) -> str | None:
@@ -126,7 +127,10 @@ def base_mark(experiment: Experiment) -> str | None:
     return weights_mark(p for p in experiment.model.backbone.parameters() if not p.requires_grad)
 
 
-def checkpoint_info(experiment: Experiment, run: Run, step: int, epoch: float | None) -> CheckpointInfo:
+def checkpoint_info(
+    experiment: Experiment, run: Run, step: int, epoch: float | None, settings: Mapping[str, Any]
+) -> CheckpointInfo:
+    """What a checkpoint says of itself; `settings` are what its examiner has learnt."""
     recipe = experiment.loaded.recipe
     return CheckpointInfo(
         run_id=run.id,
@@ -139,6 +143,7 @@ def checkpoint_info(experiment: Experiment, run: Run, step: int, epoch: float | 
         step=step,
         epoch=epoch,
         revision=recipe.model.revision,
+        settings=settings,
     )
 
 

@@ -45,7 +45,7 @@ def predict_logits(
     with evaluating(model, dtype) as device:
         for positions in batches_by_length(split.lengths, batch_size):
             batch = to_device(collate(positions.tolist()), device)
-            rows.append(model(batch["input_ids"], batch["attention_mask"]).float())
+            rows.append(model(batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids")).float())
             order.append(positions)
         return _in_order(rows, order)
 
@@ -82,7 +82,7 @@ def embed_split(
     with evaluating(model, dtype) as device:
         for positions in batches_by_length(split.lengths, batch_size):
             batch = to_device(collate(positions.tolist()), device)
-            hidden = model.hidden(batch["input_ids"], batch["attention_mask"])
+            hidden = model.hidden(batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids"))
             pooled.append(pool(hidden, batch["attention_mask"], model.pooling).float())
             if model.pooling != "mean":
                 means.append(pool(hidden, batch["attention_mask"], "mean").float())
@@ -114,6 +114,8 @@ def cached_features(
     digest.update(f"{fingerprint(backbone.model)} {backbone.pooling}".encode())
     for name in sorted(splits):
         digest.update(name.encode() + splits[name].offsets.tobytes() + splits[name].ids.tobytes())
+        if (types := splits[name].types) is not None:
+            digest.update(types.tobytes())
     key = digest.hexdigest()
     path = folder / f"{key}.safetensors"
     if path.is_file():

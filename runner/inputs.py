@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner.data.problems import Problems, did_you_mean, quoted
-from runner.data.scan import is_empty, text_fault
+from runner.data.scan import text_fault
 from runner.data.sources import open_file
 from runner.data.tables import Table
+from runner.data.targets import is_empty
 from runner.errors import UserError
 from store import Checkpoint, Dataset, Run, Store, get_dataset, iter_texts, list_checkpoints, read_targets
 

@@ -61,7 +61,7 @@ class Predictor:
 
     def predict(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], int]:
         """Probabilities (n, k) that sum to 1, and how many texts were cut."""
-        split = encode_texts(texts, self.tokenizer, self.max_length)
+        split = encode_texts([(text,) for text in texts], self.tokenizer, self.max_length)
         logits = predict_logits(self.model, split, self.tokenizer.pad_token_id, self.batch_size, self.device.dtype)
         return torch.from_numpy(logits).double().softmax(1).numpy(), split.n_truncated
 
@@ -81,6 +81,11 @@ def load_predictor(
             f"{'; '.join(wrong[:5])}. Restore its files, or choose another with --checkpoint."
         )
     recipe = _recipe(run)
+    if recipe.task != "text-classification":
+        raise ModelError(
+            f"run {run.name} ({run.id}) is of task {recipe.task}, and `runner predict` answers with the labels of "
+            "text-classification; what the run said of its own splits is in the store (`store.read_responses`)."
+        )
     chosen = choose_device(recipe.training.model_copy(update={"device": device or "auto", "precision": "auto"}))
     model, tokenizer, info = load_classifier(folder, recipe.model)
     return Predictor(

@@ -245,16 +245,21 @@ def _trainer(
     batch_size = recipe.evaluation.batch_size
     trained: nn.Module = model.head if experiment.trains_features else model
 
+    examiner = task.examiner(
+        experiment.label_names, task.settings(experiment), with_predictions=recipe.recording.predictions
+    )
+
     def examine(split: str) -> Examination:
         outputs = (
             predict_features(trained, features[split].pooled)
             if features
             else predict_logits(model, splits[split], tokenizer.pad_token_id, batch_size, dtype)
         )
-        return task.examine(outputs, splits[split], with_predictions=recipe.recording.predictions)
+        return examiner.examine(split, outputs, splits[split])
 
     def save(folder: Path, step: int, epoch: float | None) -> None:
-        save_classifier(folder, trained, tokenizer, checkpoint_info(experiment, recorder.run, step, epoch))
+        info = checkpoint_info(experiment, recorder.run, step, epoch, examiner.settings)
+        save_classifier(folder, trained, tokenizer, info)
 
     collator = (
         FeatureCollator(features["train"].pooled, splits["train"])
@@ -281,7 +286,6 @@ def _trainer(
         evaluated={name: split for name, split in splits.items() if name != "train"},
         objective=task.objective(experiment),
         examine=examine,
-        metrics=task.metrics,
         recorder=recorder,
         meter=meter,
         monitor=Monitor(

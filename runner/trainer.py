@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerControl, TrainingArguments
 
-from evals.classification import Metric
+from evals.metrics import METRICS
 from runner import pauses
 from runner.causes import Interrupted, Pruned
 from runner.checkpoints import CheckpointFolder, DiskFull, Intact
@@ -55,7 +55,6 @@ class RecordingTrainer(ResumableTrainer):
         evaluated: Mapping[str, EncodedSplit],
         objective: Objective,
         examine: Examine,
-        metrics: Mapping[str, Metric],
         recorder: Recorder,
         meter: CostMeter,
         monitor: Monitor,
@@ -93,7 +92,7 @@ class RecordingTrainer(ResumableTrainer):
         self._best_saved: tuple[int | None, float | None] = None, None
         """Step and value of the best that is in a checkpoint."""
         self._train, self._evaluated = train, evaluated
-        self._objective, self._examine, self._metrics = objective, examine, metrics
+        self._objective, self._examine = objective, examine
         self._recorder, self._meter, self._catcher = recorder, meter, catcher
         self._select = select
         self._checkpoints, self._unsaved = checkpoints, unsaved
@@ -227,6 +226,7 @@ class RecordingTrainer(ResumableTrainer):
                 n_examples=len(encoded),
                 scores=scores,
                 predictions=found.predictions,
+                responses=found.responses,
             )
             values = {score.metric: score.value for score in scores}
             self._on_evaluation(split, step, values)
@@ -241,7 +241,7 @@ class RecordingTrainer(ResumableTrainer):
             self.untrained_value = value
         if value is None or step == 0:
             return
-        is_higher_better = self._metrics[self._select.split("/")[1]].higher_is_better
+        is_higher_better = METRICS[self._select.split("/")[1]].higher_is_better
         if self.best_value is None or (value > self.best_value if is_higher_better else value < self.best_value):
             self.best_value, self.best_step = value, step
             self._recorder.best(step)

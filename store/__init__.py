@@ -31,6 +31,7 @@ patches      decisions as lines of a file    opinions out-of-fold probabilities
 facets       examples by their metadata      patterns regular expressions, in time
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
+labelled     names of labels in SQL
 """
 
 from store.alerts import list_alerts
@@ -55,10 +56,12 @@ from store.connection import Store, open_readonly, open_store, reading
 from store.datasets import (
     find_dataset,
     get_dataset,
+    iter_inputs,
     iter_texts,
     list_datasets,
     read_rows,
     read_targets,
+    read_values,
     record_dataset,
 )
 from store.decided import Progress, current_decisions, decision_progress, decision_version
@@ -107,6 +110,7 @@ from store.evaluations import (
     list_scores,
     read_answers,
     read_predictions,
+    read_responses,
 )
 from store.facets import list_facets
 from store.findings import count_findings, group_members, list_findings, list_groups
@@ -342,6 +346,7 @@ __all__ = [
     "group_members",
     "hold_opinion",
     "iter_dynamics",
+    "iter_inputs",
     "iter_texts",
     "job_device",
     "job_log",
@@ -400,9 +405,11 @@ __all__ = [
     "read_pairs",
     "read_predictions",
     "read_reports",
+    "read_responses",
     "read_rows",
     "read_targets",
     "read_trials",
+    "read_values",
     "reading",
     "reconcile",
     "reconcile_jobs",

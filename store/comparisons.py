@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from store.connection import Store
 from store.evaluations import match_query
 from store.frames import read_frame, read_numbers
+from store.labelled import label_name, name_of
 from store.records import Evaluation
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def list_example_history(store: Store, example_id: str) -> pd.DataFrame:
         store.db,
         "SELECT r.key AS run_key, r.id AS run_id, r.name AS run, r.status, d.name || '@' || d.version AS dataset,"
         " e.split, e.step, e.epoch, e.is_best, w.position,"
-        " json_extract(d.label_names, '$[' || w.target || ']') AS given,"
+        f" {label_name('w.target')} AS given,"
         " json_extract(d.label_names, '$[' || p.predicted || ']') AS predicted,"
         " p.p_given, p.p_predicted, p.margin, p.loss"
         " FROM examples x JOIN dataset_rows w ON w.example_key = x.key JOIN datasets d ON d.key = w.dataset_key"
@@ -165,7 +166,7 @@ def list_example_places(store: Store, example_id: str) -> pd.DataFrame:
     return read_frame(
         store.db,
         "SELECT x.text, d.name AS dataset, d.version, d.key AS dataset_key, w.split, w.position,"
-        " coalesce(json_extract(d.label_names, '$[' || w.target || ']'), w.target) AS label, w.metadata"
+        f" {name_of('w.target')} AS label, w.metadata"
         " FROM examples x JOIN dataset_rows w ON w.example_key = x.key JOIN datasets d ON d.key = w.dataset_key"
         " WHERE x.id = ? AND d.version IS NOT NULL ORDER BY d.created_at DESC, w.split, w.position",
         (_id_bytes(example_id),),

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,11 +90,14 @@ def record_dataset(
 
 
 def _insert_rows(db: sqlite3.Connection, dataset_key: int, rows: Sequence[NewRow], counts: dict[str, int]) -> None:
-    ids = [example_id({"text": row.text}) for row in rows]
+    ids = [example_id({"text": row.text} if row.inputs is None else row.inputs) for row in rows]
     (last_key,) = db.execute("SELECT coalesce(max(key), 0) FROM examples").fetchone()
     db.executemany(
-        "INSERT INTO examples (id, text) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
-        ((identity, row.text) for identity, row in zip(ids, rows, strict=True)),
+        "INSERT INTO examples (id, text, inputs) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        (
+            (identity, row.text, None if row.inputs is None else to_json(row.inputs))
+            for identity, row in zip(ids, rows, strict=True)
+        ),
     )
     db.execute("INSERT INTO examples_fts (rowid, text) SELECT key, text FROM examples WHERE key > ?", (last_key,))
 
@@ -207,10 +210,11 @@ def list_datasets(store: Store) -> pd.DataFrame:
 
 
 def read_targets(store: Store, dataset: Dataset, split: str) -> NDArray[np.int64]:
-    """Label indices in position order, `(n,)`; -1 where there is no label."""
+    """Label indices in position order, `(n,)`; -1 where there is no label, and where the target is something else."""
     n = dataset.n_rows.get(split, 0)
     rows = store.db.execute(
-        "SELECT coalesce(target, -1) FROM dataset_rows WHERE dataset_key = ? AND split = ? ORDER BY position",
+        "SELECT iif(typeof(target) = 'integer', target, -1) FROM dataset_rows WHERE dataset_key = ? AND split = ?"
+        " ORDER BY position",
         (dataset.key, split),
     )
     return np.fromiter((row[0] for row in rows), dtype=np.int64, count=n)
@@ -227,6 +231,29 @@ def iter_texts(store: Store, dataset: Dataset, split: str, batch_size: int = _BA
                 (dataset.key, split, first, first + batch_size),
             )
         ]
+
+
+def iter_inputs(
+    store: Store, dataset: Dataset, split: str, batch_size: int = _BATCH
+) -> Iterator[list[Mapping[str, Any]]]:
+    """What a model gets of each example of a split, by name, in position order, `batch_size` at a time."""
+    for first in range(0, dataset.n_rows.get(split, 0), batch_size):
+        yield [
+            {"text": text} if inputs is None else json.loads(inputs)
+            for text, inputs in store.db.execute(
+                "SELECT x.text, x.inputs FROM dataset_rows w JOIN examples x ON x.key = w.example_key"
+                " WHERE w.dataset_key = ? AND w.split = ? AND w.position >= ? AND w.position < ? ORDER BY w.position",
+                (dataset.key, split, first, first + batch_size),
+            )
+        ]
+
+
+def read_values(store: Store, dataset: Dataset, split: str) -> list[Any]:
+    """Targets as they are stored, in position order: of a label its index, a number, or JSON text; None = none."""
+    rows = store.db.execute(
+        "SELECT target FROM dataset_rows WHERE dataset_key = ? AND split = ? ORDER BY position", (dataset.key, split)
+    )
+    return [value for (value,) in rows]
 
 
 def read_rows(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from store.connection import Store
 from store.frames import read_frame
+from store.labelled import label_name, name_of
 from store.records import Dataset
 from store.standing import DECIDED
 
@@ -62,8 +63,8 @@ def current_decisions(store: Store, dataset: Dataset, *, author: str | None = No
     frame = read_frame(
         store.db,
         "SELECT s.split, s.position, lower(hex(x.id)) AS example_id, x.text,"
-        " coalesce(json_extract(d.label_names, '$[' || w.target || ']'), w.target) AS given, w.target, e.action,"
-        " coalesce(json_extract(d.label_names, '$[' || coalesce(own.label, w.target) || ']'),"
+        f" {name_of('w.target')} AS given, w.target, e.action,"
+        f" coalesce({label_name('w.target', 'coalesce(own.label, w.target)')},"
         "  coalesce(own.label, w.target)) AS label, coalesce(own.label, w.target) AS label_index,"
         " own.text AS new_text, e.note, e.author, e.at, s.n_authors, s.is_disputed,"
         " o.name || '@' || o.version AS decided_in, e.finding, e.seconds, e.id AS decision_id"

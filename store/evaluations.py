@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +53,11 @@ def write_evaluation(
     scores: Sequence[ScoreRow],
     predictions: Predictions | None,
     at: float,
+    responses: Sequence[str] = (),
 ) -> int:
     """Write an evaluation with its scores and predictions; one of the same step and split is replaced.
 
-    `at`: when it was made, in unix seconds.
+    `at`: when it was made, in unix seconds. `responses`: JSON of each example in position order, or none.
     """
     db.execute(
         "DELETE FROM evaluations WHERE run_key = ? AND segment = ? AND step = ? AND split = ?",
@@ -78,6 +80,9 @@ def write_evaluation(
             f" VALUES ({int(key)}, ?, ?, ?, ?, ?, ?)",
             zip(range(n_examples), predicted, *others, strict=True),
         )
+    db.executemany(
+        f"INSERT INTO responses (evaluation_key, position, response) VALUES ({int(key)}, ?, ?)", enumerate(responses)
+    )
     return int(key)
 
 
@@ -143,6 +148,21 @@ def read_answers(store: Store, evaluation: Evaluation) -> Answers:
         dtype=np.float64,
     ).reshape(-1, 2)
     return Answers(numbers[:, 0].astype(np.int64), numbers[:, 1].copy())
+
+
+def read_responses(store: Store, evaluation: Evaluation, positions: Sequence[int] | None = None) -> dict[int, Any]:
+    """What the model said of each example, of these positions or of all: position → the value of its JSON.
+
+    Empty for tasks whose predictions are classes.
+    """
+    where, values = "", list[object]([evaluation.key])
+    if positions is not None:
+        where = " AND position IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps([int(position) for position in positions]))
+    rows = store.db.execute(
+        f"SELECT position, response FROM responses WHERE evaluation_key = ?{where} ORDER BY position", values
+    )
+    return {position: json.loads(response) for position, response in rows}
 
 
 _ORDERS = {

@@ -44,6 +44,25 @@ def m004_accounts(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m005_responses(db: Database) -> None:
+    db.execute(_RESPONSES)
+    # The views took every target for the index of a label; a number, or JSON, is no place in a list.
+    views = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND sql LIKE '%|| w.target ||%'")
+    for name, statement in views.fetchall():
+        db.execute(f"DROP VIEW {name}")
+        db.execute(statement.replace("|| w.target ||", "|| iif(typeof(w.target) = 'integer', w.target, '#') ||"))
+
+
+_RESPONSES = """
+CREATE TABLE responses (                  -- what a model said where no class says it, as JSON by the run's task
+    evaluation_key INTEGER NOT NULL REFERENCES evaluations (key) ON DELETE CASCADE,
+    position INTEGER NOT NULL,            -- of the run's dataset and the evaluation's split
+    response TEXT NOT NULL CHECK (json_valid(response)),
+    PRIMARY KEY (evaluation_key, position)
+) STRICT, WITHOUT ROWID
+"""
+
 _FOUNDATION = """
 CREATE TABLE store_version (
     id INTEGER PRIMARY KEY CHECK (id = 1),

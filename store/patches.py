@@ -14,6 +14,7 @@ from store.connection import Store
 from store.decisions import Action, Label, NewDecision, label_value, write_batch
 from store.errors import DecisionRefused
 from store.ids import example_id, new_run_id
+from store.labelled import name_of
 from store.records import Dataset
 from store.standing import DECIDED, refresh_rows
 
@@ -67,7 +68,7 @@ def export_patch(store: Store, dataset: Dataset) -> Iterator[dict[str, Any]]:
         "  FROM decided y CROSS JOIN dataset_rows v ON v.example_key = y.example_key AND v.dataset_key = :dataset"
         "  AND v.split = y.split)"
         " SELECT lower(hex(x.id)), e.split,"
-        " coalesce(json_extract(d.label_names, '$[' || w.target || ']'), w.target),"
+        f" {name_of('w.target')},"
         " o.nth - 1,"
         " e.action, coalesce(json_extract(d.label_names, '$[' || e.label || ']'), e.label), e.text, e.note, e.author,"
         " e.at, e.finding"

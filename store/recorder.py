@@ -91,10 +91,12 @@ class Recorder:
         n_examples: int,
         scores: Sequence[ScoreRow],
         predictions: Predictions | None = None,
+        responses: Sequence[str] = (),
     ) -> None:
         """Record one pass over a split: its scores (also as metrics `split/name`) and what was said of each example.
 
-        Raises ValueError where `predictions` are not of `n_examples`.
+        `responses`: JSON of each example in position order, for tasks whose predictions are no classes. Raises
+        ValueError where `predictions` or `responses` are not of `n_examples`.
         """
         arrays: dict[str, NDArray[Any]] = {}
         if predictions is not None:
@@ -102,14 +104,18 @@ class Recorder:
             lengths = {name: values.shape for name, values in arrays.items()}
             if set(lengths.values()) != {(n_examples,)}:
                 raise ValueError(f"evaluation(): predictions of {n_examples} examples expected, got {lengths}.")
+        if responses and len(responses) != n_examples:
+            raise ValueError(f"evaluation(): responses of {n_examples} examples expected, got {len(responses)}.")
         values = {
             "split": split,
             "step": step,
             "epoch": epoch,
             "n_examples": n_examples,
             "scores": [tuple(score) for score in scores],
+            **({"responses": list(responses)} if responses else {}),
         }
-        self._add("evaluation", values, arrays, n_rows=len(scores) + (n_examples if arrays else 0))
+        n_rows = len(scores) + (n_examples if arrays else 0) + len(responses)
+        self._add("evaluation", values, arrays, n_rows=n_rows)
         self.log({f"{split}/{s.metric}": s.value for s in scores if s.value is not None}, step, epoch=epoch)
 
     def best(self, step: int, *, segment: int | None = None) -> None:

@@ -23,7 +23,10 @@ class NewRow(NamedTuple):
     split: str
     text: str
     target: int | float | str | None
+    """A label's index, a number, text, or JSON of what is neither."""
     metadata: Mapping[str, object] | None = None
+    inputs: Mapping[str, Any] | None = None
+    """What the model gets, by name; None: `text` is all of it."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
+from store.labelled import name_of
+
 DECIDED = "'relabel', 'keep', 'drop', 'edit'"
 """Actions after which nobody needs to look at the row again, as SQL writes them."""
 
@@ -37,7 +39,7 @@ _OF_EARLIER = _SPOKEN_FOR.format(
 
 # Each decision that counts for the rows in temp.touched, with what it makes of the row: those of this version, and of
 # earlier ones the last word of each author on each text with each label (a text may be there thousands of times).
-_CANDIDATES = """
+_CANDIDATES = f"""
 wanted AS MATERIALIZED (
     SELECT DISTINCT x.id, t.split
     FROM temp.touched t
@@ -45,8 +47,7 @@ wanted AS MATERIALIZED (
     CROSS JOIN examples x ON x.key = w.example_key),
 earlier AS MATERIALIZED (
     SELECT d.result_id, d.split, d.author, d.action, d.key, max(d.at) AS at,
-           coalesce(json_extract(o.label_names, '$[' || coalesce(d.label, v.target) || ']'),
-                    coalesce(d.label, v.target)) AS label
+           {name_of("v.target", "coalesce(d.label, v.target)", names="o.label_names")} AS label
     FROM wanted i
     CROSS JOIN counted_decisions d ON d.result_id = i.id AND d.split = i.split AND d.dataset_key <> :dataset
         AND d.dataset_key IN (SELECT value FROM json_each(:line))
@@ -66,7 +67,7 @@ candidates AS (
     CROSS JOIN datasets n ON n.key = :dataset
     CROSS JOIN examples x ON x.key = w.example_key
     CROSS JOIN earlier e ON e.result_id = x.id AND e.split = t.split
-        AND e.label IS coalesce(json_extract(n.label_names, '$[' || w.target || ']'), w.target))
+        AND e.label IS {name_of("w.target", names="n.label_names")})
 """
 _RANKED = f"""
     SELECT *, CASE WHEN action IN ({DECIDED}) THEN 0 WHEN action = 'skip' THEN 1 ELSE 2 END AS rank

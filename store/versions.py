@@ -15,6 +15,7 @@ from store.datasets import record_dataset
 from store.errors import VersionRefused
 from store.frames import read_frame
 from store.ids import dataset_fingerprint, example_id
+from store.labelled import label_name, name_of
 from store.records import Dataset, NewRow
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ _CHANGE = (
 )
 _SHOW = (
     "SELECT e.split, e.position, lower(hex(x.id)) AS example_id, x.text,"
-    f" {_CHANGE} AS change, coalesce(json_extract(d.label_names, '$[' || w.target || ']'), w.target) AS given,"
-    " iif(e.action = 'drop', NULL, coalesce(json_extract(d.label_names, '$[' || coalesce(e.label, w.target) || ']'),"
+    f" {_CHANGE} AS change, {name_of('w.target')} AS given,"
+    f" iif(e.action = 'drop', NULL, coalesce({label_name('w.target', 'coalesce(e.label, w.target)')},"
     "  coalesce(e.label, w.target))) AS label, iif(e.action = 'drop', NULL, e.text) AS new_text,"
     " e.author, e.at, e.note, e.finding, e.id AS decision_id"
 )
@@ -150,6 +151,17 @@ def _problems(store: Store, dataset: Dataset, counts: dict[str, int], author: st
             f"authors want different things of {len(rows)} examples: {shown}{rest}. Agree on them, or choose"
             ' disputed = "newest" (what was decided last) or "leave" (as they are).'
         )
+    (n_unclear,) = store.db.execute(
+        f"SELECT count(*){_CHANGES} AND e.action <> 'drop' AND e.text IS NOT NULL AND EXISTS (SELECT 1"
+        " FROM dataset_rows w JOIN examples x ON x.key = w.example_key WHERE w.dataset_key = e.dataset_key"
+        "  AND w.split = e.split AND w.position = e.position AND x.inputs IS NOT NULL)",
+        {"dataset": dataset.key, "with_disputed": disputed == "newest"},
+    ).fetchone()
+    if n_unclear:
+        yield (
+            f"{n_unclear} edits change the text of examples that have several inputs, and do not say which of them: "
+            "undo these edits, and drop or relabel the examples."
+        )
     dropped = store.db.execute(
         f"SELECT s.split, count(*){_CHANGES} AND e.action = 'drop' GROUP BY s.split",
         {"dataset": dataset.key, "with_disputed": disputed == "newest"},
@@ -175,7 +187,7 @@ class _Changes:
 
     def rows(self) -> Iterator[NewRow]:
         for split in self._dataset.n_rows:
-            for position, text, target, metadata in self._read(split, "x.text, w.target, w.metadata"):
+            for position, text, inputs, target, metadata in self._read(split, "x.text, x.inputs, w.target, w.metadata"):
                 action, label, new_text = self._decisions.get((split, position), (None, None, None))
                 if action != "drop":
                     yield NewRow(
@@ -183,6 +195,7 @@ class _Changes:
                         text if new_text is None else new_text,
                         target if label is None else label,
                         json.loads(metadata) if metadata else None,
+                        json.loads(inputs) if inputs else None,
                     )
 
     def fingerprint(self) -> str:

@@ -51,6 +51,11 @@ def plan_folds(store: Store, dataset: Dataset, recipe_hash: str, *, n_folds: int
     problems = []
     if not n:
         problems.append(f"dataset {dataset} has no train split: there is nothing to hold out.")
+    if n and (targets < 0).all():
+        problems.append(
+            f"dataset {dataset} has no label classes for its training examples: a cross-validation needs one of each "
+            "(tasks text-classification and pair-classification)."
+        )
     if n_folds < 2:
         problems.append(f"--folds {n_folds}: needed are 2 or more, so that there is something to train on.")
     elif n and n_folds > n_texts:

@@ -4,7 +4,7 @@ prepare     the whole way               sources      opening what `data.source` 
 scan        the first reading           text_files   CSV, TSV, JSONL        arrow_files   Parquet, datasets, the hub
 labels      names and their indices     splits       seeded, stratified cuts
 cautions    what a person should know   problems     what must be put right, all at once
-tables      one readable table
+tables      one readable table          targets      what its target column holds
 """
 
 from runner.data.prepare import PreparedData, check_data, find_data, prepare_data

@@ -94,6 +94,7 @@ def index_labels(
     problems: Problems,
     *,
     column: str,
+    field: str = "data.columns.label",
     declared: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
     train_complete: bool = True,
@@ -104,7 +105,7 @@ def index_labels(
     whose values are indices. Without either, the names met in train are used in natural order.
     `train_complete=False` says that train could not be read, so nothing is said about labels it lacks.
     """
-    where = f'data.columns.label: the column "{column}"'
+    where = f'{field}: the column "{column}"'
     keys = list(found.keys)
     if not class_names:
         keys = _whole_numbers(found, problems, where)

@@ -17,12 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.data.cautions import class_warnings, duplicate_warnings
-from runner.data.labels import LabelIndex, index_labels
+from runner.data.labels import LabelCounts, LabelIndex, index_labels
 from runner.data.problems import DataError, Problems, listed
-from runner.data.scan import PROGRESS_ROWS, Scan, checked_rows, plain, scan_tables
+from runner.data.scan import (
+    PROGRESS_ROWS,
+    CheckedRow,
+    Scan,
+    checked_rows,
+    plain,
+    same_hashes,
+    scan_tables,
+    what_rows_have,
+)
 from runner.data.sources import Source, open_source, source_files
 from runner.data.splits import LEFT_OUT, assign_splits
-from runner.data.tables import SPLITS, Columns
+from runner.data.tables import SPLITS, Columns, Table
+from runner.data.targets import Stored, TargetReader, target_reader
 from store.errors import DatasetNotFound
 from store.ids import dataset_fingerprint
 from store.records import Dataset, NewRow
@@ -56,20 +66,19 @@ def prepare_data(
 
     if (selector := _stored_selector(recipe)) is not None:
         return _stored(store, selector, recipe.data)
-    source, stamps, scan, names, targets, splits, warnings = _read(recipe, progress)
-    fingerprint = _fingerprint(scan.ids, targets, splits, names)
-    extras = _extras_digest(scan, splits, source.columns)
-    if dataset := _with_extras(find_datasets(store, source.name, fingerprint), extras):
-        return PreparedData(dataset, warnings, reused=True)
+    read = _read(recipe, progress)
+    source, extras = read.source, read.extras
+    if dataset := _with_extras(find_datasets(store, source.name, read.fingerprint), extras):
+        return PreparedData(dataset, read.warnings, reused=True)
     dataset = record_dataset(
         store,
         source.name,
-        _rows_again(source, stamps, scan, targets, splits, recipe.data.on_empty, progress),
-        label_names=names,
-        source=_source_record(source, recipe.data, extras),
-        fingerprint=fingerprint,
+        _rows_again(read, recipe.data.on_empty, progress),
+        label_names=read.label_names,
+        source=_source_record(source, recipe, extras),
+        fingerprint=read.fingerprint,
     )
-    return PreparedData(dataset, warnings, reused=False)
+    return PreparedData(dataset, read.warnings, reused=False)
 
 
 def find_data(store: "Store", recipe: "Recipe") -> Dataset | None:
@@ -79,9 +88,8 @@ def find_data(store: "Store", recipe: "Recipe") -> Dataset | None:
 
     if (selector := _stored_selector(recipe)) is not None:
         return _stored(store, selector, recipe.data).dataset
-    source, _, scan, names, targets, splits, _ = _read(recipe, None)
-    fingerprint = _fingerprint(scan.ids, targets, splits, names)
-    return _with_extras(find_datasets(store, source.name, fingerprint), _extras_digest(scan, splits, source.columns))
+    read = _read(recipe, None)
+    return _with_extras(find_datasets(store, read.source.name, read.fingerprint), read.extras)
 
 
 def check_data(recipe: "Recipe") -> None:
@@ -103,33 +111,66 @@ class _Read(NamedTuple):
     source: Source
     stamps: Sequence[tuple[int, int] | None]
     scan: Scan
-    label_names: tuple[str, ...]
-    targets: NDArray[np.int32]
+    reader: TargetReader
+    labels: LabelIndex | None
+    """None where targets are no labels."""
+    strata: NDArray[np.int32]
+    """(n,) label indices; of other targets 0."""
     splits: NDArray[np.int8]
     warnings: tuple[str, ...]
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        return None if self.labels is None else self.labels.names
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the dataset that this is."""
+        targets = self.strata if self.scan.digests is None else self.scan.digests
+        masks = {split: self.splits == index for index, split in enumerate(SPLITS)}
+        return dataset_fingerprint(
+            self.label_names, {s: (self.scan.ids[mask], targets[mask]) for s, mask in masks.items() if mask.any()}
+        )
+
+    @property
+    def extras(self) -> str | None:
+        """Hex blake2b-128 of what the stored rows have beside inputs and target; None where they have nothing.
+
+        The fingerprint says nothing of it: metadata are no part of what a model learns.
+        """
+        if not self.source.columns.extra:
+            return None
+        digest = blake2b(json.dumps(self.source.columns.extra).encode(), digest_size=16)
+        for index in range(len(SPLITS)):
+            digest.update(self.scan.extras[self.splits == index].tobytes())
+        return digest.hexdigest()
 
 
 def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Read:
     """The first reading. Raises DataError."""
     data = recipe.data
     problems = Problems()
-    source = open_source(data, problems)
+    source = open_source(data, recipe.task, problems)
     stamps = [table.stamp() for table in source.tables]
-    scan = scan_tables(source.tables, source.columns, data.on_empty, problems, progress)
+    reader = target_reader(source.columns, problems)
+    scan = scan_tables(source.tables, source.columns, reader, data.on_empty, problems, progress)
     scan, unlabelled = _without_unlabelled(scan, source)
-    labels = _label_index(source, scan, data, problems)
+    labels = None if scan.labels is None else _label_index(source, scan, scan.labels, data, problems)
     problems.raise_if_any()
 
-    targets = labels.positions[scan.keys]
+    is_label = labels is not None and source.columns.shape.kind == "label"
+    strata = labels.positions[scan.keys] if is_label and labels is not None else scan.keys
     given = _given_splits(scan, source)
-    splits, cut_warnings = assign_splits(scan.ids, targets, given, data, labels.names, problems)
-    problems.raise_if_any()
-    warnings = (*source.warnings, *unlabelled, *_dropped(scan), *cut_warnings)
-    warnings += (
-        *class_warnings(targets, splits, labels.names),
-        *duplicate_warnings(scan.ids, targets, splits),
+    splits, cut_warnings = assign_splits(
+        scan.ids, strata, given, data, labels.names if is_label and labels is not None else None, problems
     )
-    return _Read(source, stamps, scan, labels.names, targets, splits, warnings)
+    problems.raise_if_any()
+    warnings = (*source.warnings, *unlabelled, *_dropped(scan, source.columns), *cut_warnings)
+    if is_label and labels is not None:
+        warnings += tuple(class_warnings(strata, splits, labels.names))
+    told_apart = strata if scan.digests is None else same_hashes(scan.digests).group.astype(np.int32)
+    warnings += tuple(duplicate_warnings(scan.ids, told_apart, splits))
+    return _Read(source, stamps, scan, reader, labels, strata, splits, warnings)
 
 
 def _stored(store: "Store", selector: str, data: "Data") -> PreparedData:
@@ -157,7 +198,7 @@ def _without_unlabelled(scan: Scan, source: Source) -> tuple[Scan, tuple[str, ..
     warnings = []
     for index, table in enumerate(source.tables):
         keys = np.unique(scan.keys[scan.tables == index])
-        if table.split == "train" or source.columns.label not in table.class_names:
+        if table.split == "train" or source.columns.target not in table.class_names or scan.labels is None:
             continue
         if len(keys) and all(key >= 0 and scan.labels.keys[key] == "-1" for key in keys):
             scan = scan.without_table(index, table.split)
@@ -167,32 +208,34 @@ def _without_unlabelled(scan: Scan, source: Source) -> tuple[Scan, tuple[str, ..
     return scan, tuple(warnings)
 
 
-def _label_index(source: Source, scan: Scan, data: "Data", problems: Problems) -> LabelIndex:
+def _label_index(source: Source, scan: Scan, found: LabelCounts, data: "Data", problems: Problems) -> LabelIndex:
     """The label names and what each value of the label column means; doubts become problems."""
-    named = {table.class_names.get(source.columns.label) for table in source.tables} - {None}
+    columns = source.columns
+    named = {table.class_names.get(columns.target) for table in source.tables} - {None}
     if len(named) > 1:
         problems.add(
-            f'the files disagree about the class names of "{source.columns.label}": '
+            f'the files disagree about the class names of "{columns.target}": '
             f"{' / '.join(f'({listed(names or ())})' for names in named)}. Write them with the same names."
         )
     n_before = len(problems)
     labels = index_labels(
-        scan.labels,
+        found,
         problems,
-        column=source.columns.label,
+        column=columns.target,
+        field=f"data.columns.{columns.shape.target}",
         declared=data.labels or source.label_names,
         class_names=next(iter(named), None),
-        train_complete="train" in scan.labels.counts,
+        train_complete="train" in found.counts,
     )
-    in_train = scan.labels.counts.get("train")
+    in_train = found.counts.get("train") if columns.shape.kind == "label" else None
     if in_train is not None and len(problems) == n_before and (not problems or in_train.sum() > 1):
         present = {int(label) for label, n in zip(labels.positions, in_train, strict=True) if n}
         if len(present) == 1:
             (only,) = present
             problems.add(
-                f"data.columns.label: all {int(in_train.sum()):,} training examples have the label "
+                f"data.columns.{columns.shape.target}: all {int(in_train.sum()):,} training examples have the label "
                 f'"{labels.names[only]}". Classification needs at least two labels; is '
-                f'"{source.columns.label}" the right column?'
+                f'"{columns.target}" the right column?'
             )
     return labels
 
@@ -203,30 +246,10 @@ def _given_splits(scan: Scan, source: Source) -> NDArray[np.int8]:
     return np.where(scan.hidden, LEFT_OUT, by_table[scan.tables]).astype(np.int8)
 
 
-def _dropped(scan: Scan) -> Iterator[str]:
+def _dropped(scan: Scan, columns: Columns) -> Iterator[str]:
     for title, n in scan.n_dropped.items():
         rows = "1 row" if n == 1 else f"{n:,} rows"
-        yield f'{title}: left out {rows} without a text or a label (data.on_empty = "drop").'
-
-
-def _fingerprint(
-    ids: NDArray[np.uint8], targets: NDArray[np.int32], splits: NDArray[np.int8], label_names: Sequence[str]
-) -> str:
-    masks = {split: splits == index for index, split in enumerate(SPLITS)}
-    return dataset_fingerprint(label_names, {s: (ids[mask], targets[mask]) for s, mask in masks.items() if mask.any()})
-
-
-def _extras_digest(scan: Scan, splits: NDArray[np.int8], columns: Columns) -> str | None:
-    """Hex blake2b-128 of what the stored rows have beside text and label; None where they have nothing.
-
-    The fingerprint says nothing of it: metadata are no part of what a model learns.
-    """
-    if not columns.extra:
-        return None
-    digest = blake2b(json.dumps(columns.extra).encode(), digest_size=16)
-    for index in range(len(SPLITS)):
-        digest.update(scan.extras[splits == index].tobytes())
-    return digest.hexdigest()
+        yield f'{title}: left out {rows} without {what_rows_have(columns)} (data.on_empty = "drop").'
 
 
 def _with_extras(versions: Sequence[Dataset], extras: str | None) -> Dataset | None:
@@ -235,52 +258,61 @@ def _with_extras(versions: Sequence[Dataset], extras: str | None) -> Dataset | N
     return next(iter(fitting or (versions if extras is None else ())), None)
 
 
-def _rows_again(
-    source: Source,
-    stamps: Sequence[tuple[int, int] | None],
-    scan: Scan,
-    targets: NDArray[np.int32],
-    splits: NDArray[np.int8],
-    on_empty: str,
-    progress: Callable[[str, int], None] | None,
-) -> Iterator[NewRow]:
+def _rows_again(read: _Read, on_empty: str, progress: Callable[[str, int], None] | None) -> Iterator[NewRow]:
     """The second reading: every row with what the first one decided. Raises DataError when a file has changed."""
+    source, scan, reader = read.source, read.scan, read.reader
     # `.data` gives Python numbers one by one, where tolist() would make millions at once
-    decided = zip(scan.numbers.data, splits.data, targets.data, strict=True)
+    decided = zip(scan.numbers.data, read.splits.data, read.strata.data, strict=True)
     n_by_table = np.bincount(scan.tables, minlength=len(source.tables)).tolist()
-    names = source.columns.extra
+    names, is_one_text = source.columns.extra, tuple(source.columns.inputs) == ("text",)
     n = 0
-    for table, stamp, n_rows in zip(source.tables, stamps, n_by_table, strict=True):
+    for table, stamp, n_rows in zip(source.tables, read.stamps, n_by_table, strict=True):
         if table.stamp() != stamp:
             raise _changed(table.title)
         problems = Problems()
-        rows = checked_rows(table, source.columns, on_empty, problems, dropped=[])
+        rows = checked_rows(table, source.columns, reader, on_empty, problems, dropped=[])
         # `decided` comes second: zip must not take its next item when the rows of this table have ended
-        for row, (number, split, target) in zip(rows, islice(decided, n_rows), strict=False):
+        for row, (number, split, stratum) in zip(rows, islice(decided, n_rows), strict=False):
             if row.number != number:
                 raise _changed(table.title)
             n += 1
             if split != LEFT_OUT:
                 extra = {name: plain(value) for name, value in zip(names, row.extra, strict=True)}
-                yield NewRow(SPLITS[split], row.text, target, extra or None)
+                target = stratum if scan.digests is None else _stored_again(read, row, table)
+                yield NewRow(SPLITS[split], row.text, target, extra or None, None if is_one_text else row.inputs)
             if progress and n % PROGRESS_ROWS == 0:
                 progress("storing", n)
         if problems or table.stamp() != stamp:
             raise _changed(table.title)
-    if n != len(splits):
+    if n != len(read.splits):
         raise _changed(source.tables[-1].title)
     if progress:
         progress("storing", n)
+
+
+def _stored_again(read: _Read, row: CheckedRow, table: Table) -> Stored:
+    try:
+        return read.reader.stored(row.target, read.labels)
+    except KeyError as error:  # a label that was not there a moment ago
+        raise _changed(table.title) from error
 
 
 def _changed(title: str) -> DataError:
     return DataError([f"{title} changed while it was being read; nothing was stored. Try again when it is complete."])
 
 
-def _source_record(source: Source, data: "Data", extras: str | None) -> dict[str, object]:
+def _source_record(source: Source, recipe: "Recipe", extras: str | None) -> dict[str, object]:
     """What the store keeps about where the rows came from."""
-    settings = data.model_dump(mode="json", exclude={"name"})
+    settings = recipe.data.model_dump(mode="json", exclude={"name", "columns"})
+    named = source.columns
+    columns = {**named.inputs, named.shape.target: named.target, "id": named.id}
     try:
-        return {**settings, **({"extras": extras} if extras else {}), "tables": source.record()}
+        return {
+            **settings,
+            "task": recipe.task,
+            "columns": columns,
+            **({"extras": extras} if extras else {}),
+            "tables": source.record(),
+        }
     except OSError as error:  # it was there a moment ago
         raise _changed(str(error.filename)) from error

@@ -1,7 +1,6 @@
 """The first reading of the data: check every row and keep a few bytes about it, never its text."""
 
 import json
-import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.data.labels import MAX_LABELS, LabelCounts, NotALabel, label_key
-from runner.data.problems import Problems, listed
+from runner.data.labels import LabelCounts
+from runner.data.problems import Problems
 from runner.data.tables import Columns, Row, Table
+from runner.data.targets import TargetReader, is_empty
+from runner.recipe.shapes import NOUNS
 from store.ids import example_id
 
 Progress = Callable[[str, int], None]
@@ -26,9 +27,15 @@ class CheckedRow(NamedTuple):
     """A row that can be used, as far as one row alone can tell."""
 
     number: int
-    text: str
-    label: object
+    inputs: dict[str, str]
+    """Field of `data.columns` → value."""
+    target: object
     extra: tuple[object, ...]
+
+    @property
+    def text(self) -> str:
+        """What a person reads and searches: the inputs, one below the other."""
+        return "\n".join(self.inputs.values())
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,16 @@ class Scan:
     ids: NDArray[np.uint8]
     """(n, 16): example ids."""
     keys: NDArray[np.int32]
-    """(n,): indices into `labels.keys`; -1 where the value is no label (then a problem says so)."""
+    """(n,): strata, of a label its index in `labels.keys`; -1 where the value is no target (a problem says so)."""
     tables: NDArray[np.int32]
     """(n,): which table a row is from."""
     numbers: NDArray[np.int64]
     """(n,): line or row in its table, from 1."""
     extras: NDArray[np.uint8]
     """(n, 16): hashes of what is kept beside text and label; (n, 0) where nothing is."""
-    labels: LabelCounts
+    digests: NDArray[np.uint8] | None
+    """(n, 16): hashes of the targets; None where strata say them."""
+    labels: LabelCounts | None
     n_dropped: Mapping[str, int]
     """Table title → rows left out because they have no text or no label."""
     hidden: NDArray[np.bool_]
@@ -53,33 +62,50 @@ class Scan:
 
     def without_table(self, index: int, split: str) -> "Scan":
         """The same scan, with the rows of the only table of `split` hidden and its labels not counted."""
-        counts = {name: count for name, count in self.labels.counts.items() if name != split}
-        labels = self.labels._replace(counts=counts)
+        labels = self.labels
+        if labels is not None:
+            labels = labels._replace(counts={name: count for name, count in labels.counts.items() if name != split})
         return replace(self, labels=labels, hidden=self.hidden | (self.tables == index))
 
 
 def checked_rows(
-    table: Table, columns: Columns, on_empty: str, problems: Problems, dropped: list[int]
+    table: Table, columns: Columns, reader: TargetReader, on_empty: str, problems: Problems, dropped: list[int]
 ) -> Iterator[CheckedRow]:
-    """The rows of a table that have a text and a label; the others become problems, or numbers in `dropped`."""
+    """The rows of a table that have inputs and a target; the others become problems, or numbers in `dropped`."""
     drop = on_empty == "drop"
     advice = 'Fill it in, remove the rows, or set data.on_empty = "drop".'
-    for number, (text, label, *extra) in _readable_rows(table, columns, problems):
-        empty_text, empty_label = is_empty(text), is_empty(label)
-        if empty_text or empty_label:
-            if drop:
-                dropped.append(number)
-                continue
-            if empty_text:
-                problems.add_row(table.title, f'no text in "{columns.text}"', f"{table.unit} {number}", advice)
-            if empty_label:
-                problems.add_row(table.title, f'no label in "{columns.label}"', f"{table.unit} {number}", advice)
-        elif fault := text_fault(text):
-            problems.add_row(
-                table.title, f'"{columns.text}" {fault}', f"{table.unit} {number}", "Convert it to Unicode text."
+    names, n_inputs = tuple(columns.inputs), len(columns.inputs)
+    for number, values in _readable_rows(table, columns, problems):
+        inputs, target, extra = values[:n_inputs], values[n_inputs], values[n_inputs + 1 :]
+        empty = [name for name, value in zip(names, inputs, strict=True) if is_empty(value)]
+        if reader.is_missing(target):
+            empty.append(columns.shape.target)
+        if empty and drop:
+            dropped.append(number)
+            continue
+        place = f"{table.unit} {number}"
+        for name in empty:
+            column = columns.fields[f"data.columns.{name}"]
+            problems.add_row(table.title, f'no {NOUNS[name]} in "{column}"', place, advice)
+        if empty:
+            continue
+        faults = [(name, fault) for name, value in zip(names, inputs, strict=True) if (fault := text_fault(value))]
+        for name, fault in faults:
+            problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, "Convert it to Unicode text.")
+        if not faults:
+            yield CheckedRow(
+                number, {name: str(value) for name, value in zip(names, inputs, strict=True)}, target, extra
             )
-        else:
-            yield CheckedRow(number, str(text), label, tuple(extra))
+
+
+def what_rows_have(columns: Columns) -> str:
+    """What every row needs, in words.
+
+    >>> from runner.recipe.shapes import SHAPES
+    >>> what_rows_have(Columns({"text": "tweet"}, "mood", SHAPES["text-classification"]))
+    'a text or a label'
+    """
+    return " or ".join(f"a {NOUNS[name]}" for name in (*columns.inputs, columns.shape.target) if name != "labels")
 
 
 def _readable_rows(table: Table, columns: Columns, problems: Problems) -> Iterator[Row]:
@@ -92,21 +118,25 @@ def _readable_rows(table: Table, columns: Columns, problems: Problems) -> Iterat
 def scan_tables(
     tables: Sequence[Table],
     columns: Columns,
+    reader: TargetReader,
     on_empty: str,
     problems: Problems,
     progress: Progress | None = None,
 ) -> Scan:
     """Read all tables once. Faults of rows become problems; the arrays hold the rows without."""
     ids, keys, origins, numbers, extras = bytearray(), array("i"), array("i"), array("q"), bytearray()
-    coder = _LabelCoder(columns.label, problems)
+    digests = bytearray()
     own_ids = _OwnIds() if columns.id else None
     n_dropped: dict[str, int] = {}
     for index, table in enumerate(tables):
         dropped: list[int] = []
         n_before, n_problems = len(numbers), len(problems)
-        for row in checked_rows(table, columns, on_empty, problems, dropped):
-            ids += example_id({"text": row.text})
-            keys.append(coder.code(row.label, table, row.number))
+        for row in checked_rows(table, columns, reader, on_empty, problems, dropped):
+            ids += example_id(row.inputs)
+            stratum = reader.read(row.target, table, row.number)
+            keys.append(stratum)
+            if stratum >= 0:
+                digests += reader.digest(row.target)
             origins.append(index)
             numbers.append(row.number)
             if row.extra:
@@ -117,7 +147,7 @@ def scan_tables(
                 progress(f"reading {table.title}", len(numbers))
         if len(numbers) == n_before and len(problems) == n_problems:
             nothing = "it has a header but no rows below it" if table.unit == "line" else "it has no rows"
-            why = "every row lacks a text or a label" if dropped else nothing
+            why = f"every row lacks {what_rows_have(columns)}" if dropped else nothing
             problems.add(f"{table.title} has no rows to use: {why}.")
         if dropped:
             n_dropped[table.title] = len(dropped)
@@ -127,17 +157,14 @@ def scan_tables(
     number_array = np.frombuffer(numbers, dtype=np.int64)
     if own_ids is not None:
         own_ids.report_duplicates(columns.id or "", tables, table_array, number_array, problems)
-    counts: dict[str, NDArray[np.int64]] = {}
-    for split in dict.fromkeys(table.split for table in tables):
-        in_split = np.isin(table_array, [i for i, table in enumerate(tables) if table.split == split])
-        counts[split] = np.bincount(key_array[in_split & (key_array >= 0)], minlength=len(coder.keys)).astype(np.int64)
     return Scan(
         ids=np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16),
         keys=key_array,
         tables=table_array,
         numbers=number_array,
         extras=np.frombuffer(extras, dtype=np.uint8).reshape(len(numbers), 16 if columns.extra else 0),
-        labels=LabelCounts(coder.keys, coder.places, counts),
+        digests=np.frombuffer(digests, dtype=np.uint8).reshape(-1, 16) if digests else None,
+        labels=reader.label_counts(list(dict.fromkeys(table.split for table in tables))),
         n_dropped=n_dropped,
         hidden=np.zeros(len(numbers), dtype=np.bool_),
     )
@@ -164,13 +191,6 @@ def plain(value: object) -> object:
     return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
-def is_empty(value: object) -> bool:
-    """Whether nothing is there: no value, nan, or blanks only."""
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
 def text_fault(text: object) -> str | None:
     """Why a value is no text that can be used, in words that follow the column's name; None when it is one."""
     if not isinstance(text, str):
@@ -191,50 +211,6 @@ def text_fault(text: object) -> str | None:
         except UnicodeEncodeError:
             return "holds half a character (a lone surrogate)"
     return None
-
-
-class _LabelCoder:
-    """Turns label values into small integers, in the order in which they are met."""
-
-    def __init__(self, column: str, problems: Problems) -> None:
-        self.keys: list[str] = []
-        self.places: list[str] = []
-        self._column, self._problems = column, problems
-        self._by_value: dict[object, int] = {}
-        self._by_key: dict[str, int] = {}
-
-    def code(self, value: object, table: Table, number: int) -> int:
-        try:
-            known = self._by_value.get(value)
-        except TypeError:  # unhashable: a list or an object
-            known = None
-        if known is not None:
-            return known
-        place = f"{table.unit} {number}"
-        try:
-            key = label_key(value)
-        except NotALabel as error:
-            self._problems.add_row(
-                table.title,
-                f'"{self._column}" holds {error}',
-                place,
-                "A label is a text, a whole number or a boolean.",
-            )
-            return -1
-        assert key is not None  # rows without a label were taken out before
-        code = self._by_key.get(key)
-        if code is None:
-            if len(self.keys) >= MAX_LABELS:
-                self._problems.add(
-                    f'data.columns.label: the column "{self._column}" has more than {MAX_LABELS:,} different values '
-                    f"({listed(self.keys)}), so it looks like an id or a free text. Name another label column."
-                )
-                return -1
-            code = self._by_key[key] = len(self.keys)
-            self.keys.append(key)
-            self.places.append(f"{table.title} {place}")
-        self._by_value[value] = code
-        return code
 
 
 class _OwnIds:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from runner.data.problems import Problems, did_you_mean, listed, quoted
 from runner.data.tables import SPLITS, Columns, Row, Split, Table
 from runner.data.text_files import byte_order_problem, csv_header, jsonl_columns, read_csv, read_jsonl
+from runner.recipe.shapes import SHAPES, Shape
 
 if TYPE_CHECKING:
     from runner.recipe.models import Data
@@ -55,9 +56,9 @@ class Source:
         return [_table_record(table) for table in self.tables]
 
 
-def open_source(data: "Data", problems: Problems) -> Source:
+def open_source(data: "Data", task: str, problems: Problems) -> Source:
     """Open every table that the recipe's `[data]` names. What cannot be opened becomes a problem."""
-    columns = Columns(data.columns.text, data.columns.label, data.columns.id, tuple(data.metadata))
+    columns = columns_of(data, SHAPES[task])
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=data.encoding)
     except LookupError:
@@ -68,12 +69,22 @@ def open_source(data: "Data", problems: Problems) -> Source:
     files = source_files(data)
     whole = files.get("")
     if whole == ("builtin:docstrings",):
+        if task != "text-classification":
+            problems.add(f'data.source = "builtin:docstrings" is for task = "text-classification", not "{task}".')
+            return Source("", columns, ())
         return _open_docstrings(data, problems)
     opened = (
         _open_files(files, data.encoding, problems) if whole is None else _open_whole(whole[0], data.encoding, problems)
     )
     tables = tuple(table for table in opened.tables if _has_columns(table, columns, problems))
     return Source(dataset_name(data), columns, tables, opened.warnings)
+
+
+def columns_of(data: "Data", shape: Shape) -> Columns:
+    """Which columns the recipe names for what the task reads."""
+    named = data.columns.model_dump()
+    inputs = {name: named[name] for name in shape.inputs if named[name] is not None}
+    return Columns(inputs, named[shape.target], shape, data.columns.id, tuple(data.metadata))
 
 
 def open_file(text: str, encoding: str, problems: Problems, where: str) -> Table | None:
@@ -140,10 +151,7 @@ def dataset_name(data: "Data") -> str:
 def _has_columns(table: Table, columns: Columns, problems: Problems) -> bool:
     """Whether the wanted columns are there, once each."""
     before = len(problems)
-    fields = {"data.columns.text": columns.text, "data.columns.label": columns.label}
-    if columns.id:
-        fields["data.columns.id"] = columns.id
-    for name, column in [*fields.items(), *(("data.metadata", column) for column in columns.metadata)]:
+    for name, column in [*columns.fields.items(), *(("data.metadata", column) for column in columns.metadata)]:
         n = table.columns.count(column)
         if n == 0:
             problems.add(
@@ -262,13 +270,13 @@ def _known_splits(found: Mapping[str, Table], title: str, problems: Problems) ->
 def _open_docstrings(data: "Data", problems: Problems) -> Source:
     from runner.docstrings import DocstringsMissing, docstring_dataset
 
-    name = dataset_name(data)
+    name, shape = dataset_name(data), SHAPES["text-classification"]
     try:
         drawn = docstring_dataset()
     except DocstringsMissing as error:
         problems.add(str(error))
-        return Source(name, Columns("text", "label"), ())
-    columns = Columns("text", "label", None, ("true_label", "library"))
+        return Source(name, Columns({"text": "text"}, "label", shape), ())
+    columns = Columns({"text": "text"}, "label", shape, None, ("true_label", "library"))
 
     def rows_of(split: str, wanted: Sequence[str], problems: Problems) -> Iterator[Row]:
         rows = (row for row in drawn.rows if row.split == split)

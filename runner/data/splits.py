@@ -29,13 +29,13 @@ def assign_splits(
     targets: NDArray[np.int32],
     given: NDArray[np.int8],
     data: "Data",
-    label_names: Sequence[str],
+    label_names: Sequence[str] | None,
     problems: Problems,
 ) -> tuple[NDArray[np.int8], tuple[str, ...]]:
     """The final split of every row, (n,) indices into `SPLITS` or -1 for a row left out, and warnings.
 
     `given` has the splits that the source came with. Those it lacks are cut from train, and train is then thinned
-    out to `data.max_examples`.
+    out to `data.max_examples`. `targets` (n,) are what is cut evenly; `label_names` of None: all 0.
     """
     splits, warnings = given.copy(), []
     train = np.flatnonzero(given == TRAIN)
@@ -49,11 +49,13 @@ def assign_splits(
         cut = stratified_cut(ids[train], targets[train], shares, data.split.seed)
         if not cut.part.any():
             problems.add(
-                f"train has {len(train):,} examples of {len(label_names)} labels: too few to split off "
-                f"{' and '.join(shares)}, which takes a label with at least {len(shares) + 1}. "
+                f"train has {len(train):,} examples"
+                + (f" of {len(label_names)} labels" if label_names is not None else "")
+                + f": too few to split off {' and '.join(shares)}, which takes "
+                f"{'a label with ' if label_names is not None else ''}at least {len(shares) + 1}. "
                 f"Add examples, or name files for the splits in data.source."
             )
-        if cut.too_small:
+        if cut.too_small and label_names is not None:
             counts = np.bincount(targets[train])
             small = listed([f'"{label_names[label]}" ({counts[label]})' for label in cut.too_small])
             warnings.append(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from runner.data.problems import Problems
+from runner.recipe.shapes import Shape
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -18,20 +19,29 @@ Row = tuple[int, tuple[object, ...]]
 class Columns:
     """Which columns of the tables mean what."""
 
-    text: str
-    label: str
+    inputs: Mapping[str, str]
+    """Field of `data.columns` → column, of what the model gets."""
+    target: str
+    """Column."""
+    shape: Shape
     id: str | None = None
     metadata: tuple[str, ...] = ()
 
     @property
     def extra(self) -> tuple[str, ...]:
-        """What is kept beside text and label: the id first, where there is one."""
+        """What is kept beside inputs and target: the id first, where there is one."""
         return tuple(dict.fromkeys([*([self.id] if self.id else []), *self.metadata]))
 
     @property
+    def fields(self) -> dict[str, str]:
+        """Field of the recipe → column, of inputs, target and id."""
+        named = {**self.inputs, self.shape.target: self.target, **({"id": self.id} if self.id else {})}
+        return {f"data.columns.{name}": column for name, column in named.items()}
+
+    @property
     def wanted(self) -> tuple[str, ...]:
-        """The order of the values in a row: text, label, extra."""
-        return (self.text, self.label, *self.extra)
+        """The order of the values in a row: inputs, target, extra."""
+        return (*self.inputs.values(), self.target, *self.extra)
 
 
 @dataclass(frozen=True)

@@ -172,17 +172,24 @@ def _evaluate(
 ) -> dict[str, float | None]:
     """Scores and predictions of every split but train; `SPLIT/METRIC` → value."""
     task, store, found = TASKS[recipe.task], recorder.store, dict[str, float | None]()
-    for split, n in merge.dataset.n_rows.items():
-        if split == "train" or not n:
+    examiner = task.examiner(merged.labels, {}, with_predictions=recipe.recording.predictions)
+    for split in ("validation", "test"):
+        if not merge.dataset.n_rows.get(split):
             continue
         encoded = task.encode(store, merge.dataset, split, merged.backbone, progress.reading)
         outputs = predict_logits(
             merged.model, encoded, merged.tokenizer.pad_token_id, recipe.evaluation.batch_size, device.dtype
         )
-        said = task.examine(outputs, encoded, with_predictions=recipe.recording.predictions)
+        said = examiner.examine(split, outputs, encoded)
         scores = [ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n) for s in said.scores]
         recorder.evaluation(
-            split, STEP, epoch=None, n_examples=len(encoded), scores=scores, predictions=said.predictions
+            split,
+            STEP,
+            epoch=None,
+            n_examples=len(encoded),
+            scores=scores,
+            predictions=said.predictions,
+            responses=said.responses,
         )
         values = {score.metric: score.value for score in scores}
         progress.evaluation(split, values, step=STEP)

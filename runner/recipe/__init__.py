@@ -6,7 +6,7 @@ check    pydantic's findings in our words     rules    rules between fields
 fields   the schema and the list of fields    errors   what a person reads
 tables   nested tables                        types    kinds of values
 spaces   what [sweep.space] says              sweep_rules  rules of [sweep]      objectives  what a sweep can look for
-frozen   as JSON, for the queue
+frozen   as JSON, for the queue               shapes   which columns each task reads
 """
 
 from runner.recipe.errors import Problem, RecipeError

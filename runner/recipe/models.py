@@ -52,6 +52,12 @@ METHOD_DEFAULTS: Final[Mapping[str, tuple[int, float]]] = {
 }
 """Epochs and learning rate of each method where the recipe gives none."""
 
+SELECT_DEFAULTS: Final[Mapping[str, str]] = {
+    "multi-label-classification": "validation/micro_f1",
+    "regression": "validation/spearman",
+}
+"""What selects the checkpoint of a task where the recipe does not say; of the others it is macro F1."""
+
 HEAD_LEARNING_RATE: Final = 1e-3
 """Of the fresh classification layer above a backbone that trains too: random weights need larger steps."""
 
@@ -68,6 +74,8 @@ def _validation_only(value: object) -> object:
         raise refuse("must be validation/METRIC: choosing the checkpoint on the test split would leak it")
     if isinstance(value, str) and value.startswith("train/"):
         raise refuse("must be validation/METRIC: on the training split the last checkpoint always looks best")
+    if isinstance(value, str) and not value.startswith("validation/"):
+        raise refuse("must be validation/METRIC, such as validation/loss")
     return value
 
 
@@ -139,7 +147,15 @@ class Columns(Table):
     """`data.columns`: which column is what."""
 
     text: Text = Field(default="text", description="Column of the input text.")
-    label: Text = Field(default="label", description="Column of the label.")
+    text_pair: Text | None = Field(
+        default=None, description="Column of the second text: for pair-classification, and for regression over pairs."
+    )
+    label: Text = Field(default="label", description="Column of the label: for text- and pair-classification.")
+    labels: Text = Field(
+        default="labels",
+        description='Column of the labels of multi-label-classification: a list, or a text with "|" between them.',
+    )
+    score: Text = Field(default="score", description="Column of the number: for regression.")
     id: Text | None = Field(default=None, description="Column of your own ids, kept beside the content id.")
 
 
@@ -234,9 +250,14 @@ class Evaluation(Table):
     """`[evaluation]`: when to evaluate, and which checkpoint is best."""
 
     select: Annotated[
-        Literal["validation/macro_f1", "validation/accuracy", "validation/weighted_f1", "validation/loss"],
+        Text,
         BeforeValidator(_validation_only),
-    ] = Field(default="validation/macro_f1", description="The metric that picks the best checkpoint.")
+        Field(json_schema_extra={"pattern": "^validation/.", **words("validation/METRIC, of a metric of the task")}),
+    ] = Field(
+        default="validation/macro_f1",
+        description="The metric that picks the best checkpoint; by default of the classifications validation/macro_f1, "
+        "of multi-label-classification validation/micro_f1, of regression validation/spearman.",
+    )
     every: Annotated[
         Annotated[Literal["epoch"], STRING] | Annotated[Count, NUMBER],
         BY_KIND,
@@ -389,7 +410,10 @@ class Recipe(Table):
     """One experiment. Parsed recipes come resolved: every default is filled, the method's own included."""
 
     name: Name = Field(description="What to call the run.")
-    task: Literal["text-classification"] = Field(description="What the model learns to do.")
+    task: Literal["text-classification", "pair-classification", "multi-label-classification", "regression"] = Field(
+        description="What the model learns to do: one label for each text, or for each pair of texts; any number of "
+        "labels; a number for each text or pair."
+    )
     notes: str = Field(default="", description="Anything worth remembering.")
     tags: Texts = Field(default=(), description="Words to find the run by.")
     model: Model = Field(description="What is fine-tuned, and how.")
@@ -405,9 +429,12 @@ class Recipe(Table):
     @model_validator(mode="before")
     @classmethod
     def _fill_method_defaults(cls, raw: object) -> object:
-        """Epochs and learning rate follow the method, unless they are written."""
+        """Epochs and learning rate follow the method, what selects the checkpoint the task, unless they are written."""
         if not isinstance(raw, Mapping):
             return raw
+        task, evaluation = raw.get("task"), raw.get("evaluation", {})
+        if isinstance(task, str) and task in SELECT_DEFAULTS and isinstance(evaluation, Mapping):
+            raw = {**raw, "evaluation": {"select": SELECT_DEFAULTS[task], **evaluation}}
         model, training = raw.get("model"), raw.get("training", {})
         method = model.get("method", "full") if isinstance(model, Mapping) else None
         if not isinstance(method, str) or method not in METHOD_DEFAULTS or not isinstance(training, Mapping):

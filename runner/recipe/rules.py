@@ -1,21 +1,28 @@
 """Rules between the fields of a recipe. They read the raw tables, so that they speak up beside field errors."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
+from evals.metrics import TASKS as TASK_METRICS
 from runner.recipe.errors import Problem, shown
 from runner.recipe.file import Layers
 from runner.recipe.models import METHOD_DEFAULTS
-from runner.recipe.spaces import BASE, CONFIG, METHOD, ONLY_WITH_METHOD, SCRATCH, candidates
+from runner.recipe.shapes import SHAPES, shape_of
+from runner.recipe.spaces import BASE, CONFIG, METHOD, ONLY_WITH_METHOD, ONLY_WITH_TASKS, SCRATCH, TASK, candidates
 from runner.recipe.sweep_rules import sweep_rules
 from runner.recipe.tables import RawTable, value_at, without
 from runner.recipe.types import is_number
 
 
 def active(raw: Mapping[str, Any]) -> RawTable:
-    """The recipe without the values that its method and base, swept ones included, never look at."""
+    """The recipe without the values that its task, method and base, swept ones included, never look at."""
     table = dict(raw)
+    task = raw.get("task")
+    for keys, tasks in ONLY_WITH_TASKS.items():
+        if shape_of(task) is not None and task not in tasks:
+            table = without(table, keys)
     for keys, method in ONLY_WITH_METHOD.items():
         if method not in candidates(raw, METHOD, "full"):
             table = without(table, keys)
@@ -30,7 +37,8 @@ def drop_inherited(raw: RawTable, layers: Layers) -> RawTable:
     `--set model.method=head` over a recipe with `[model.lora]` is no mistake; writing both in one file is.
     """
     kept = active(raw)
-    for keys, chooser in (*((keys, METHOD) for keys in ONLY_WITH_METHOD), (CONFIG, BASE)):
+    choosers = {**dict.fromkeys(ONLY_WITH_TASKS, TASK), **dict.fromkeys(ONLY_WITH_METHOD, METHOD), CONFIG: BASE}
+    for keys, chooser in choosers.items():
         is_dropped = value_at(raw, keys) is not None and value_at(kept, keys) is None
         if is_dropped and layers.writer(keys) < layers.writer(chooser):
             raw = without(raw, keys)
@@ -39,11 +47,45 @@ def drop_inherited(raw: RawTable, layers: Layers) -> RawTable:
 
 def check_rules(raw: Mapping[str, Any]) -> list[Problem]:
     """Every broken rule between fields; a rule whose fields are wrong in themselves stays silent."""
-    return [*_model_rules(raw), *_data_rules(raw), *_training_rules(raw), *sweep_rules(raw)]
+    return [
+        *_task_rules(raw), *_model_rules(raw), *_data_rules(raw), *_training_rules(raw), *sweep_rules(raw)
+    ]  # fmt: skip
 
 
 def _has_scratch(raw: Mapping[str, Any]) -> bool:
     return any(isinstance(base, str) and base.startswith(SCRATCH) for base in candidates(raw, BASE, ""))
+
+
+def _task_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    task = raw.get("task")
+    shape = shape_of(task)
+    if shape is None or not isinstance(task, str):
+        return
+    for keys, tasks in ONLY_WITH_TASKS.items():
+        value = value_at(raw, keys)
+        if value is not None and task not in tasks:
+            fields = [name for name in shape.fields if name not in SHAPES[tasks[0]].fields]
+            hint = f"leave {keys[-1]} out" + (f"; {task} reads {' and '.join(fields)}" if fields else "")
+            yield Problem(keys, value, f"belongs to {_listed(tasks)}, and the task is {task}", hint)
+    if "text_pair" in shape.inputs and "text_pair" not in shape.optional:
+        keys = ("data", "columns", "text_pair")
+        if value_at(raw, keys) is None and value_at(raw, ("data", "source")) is not None:
+            yield Problem(keys, None, f"missing: {task} reads two texts", "name the column of the second one")
+    select = value_at(raw, ("evaluation", "select"))
+    known = [f"validation/{metric}" for metric in TASK_METRICS[task]]
+    if isinstance(select, str) and select.startswith("validation/") and select not in known:
+        near = difflib.get_close_matches(select, known, 1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        yield Problem(("evaluation", "select"), select, f"must be {_listed(known)}", hint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a choice.
+
+    >>> _listed(["a", "b", "c"])
+    'a, b or c'
+    """
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _model_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -75,10 +117,12 @@ def _data_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("data", "split"), given, message)
     columns = value_at(raw, ("data", "columns"))
     if isinstance(columns, Mapping):
-        names = {"text": "text", "label": "label", **columns}
-        if isinstance(names["text"], str) and names["text"] == names["label"]:
-            message = "text and label must be two columns"
-            yield Problem(("data", "columns"), dict(columns), message, f"both are {shown(names['text'])}")
+        shape = shape_of(raw.get("task")) or SHAPES["text-classification"]
+        names = {name: columns.get(name, None if name == "text_pair" else name) for name in shape.fields}
+        for first, second in combinations(shape.fields, 2):
+            if isinstance(names[first], str) and names[first] == names[second]:
+                message = f"{first} and {second} must be two columns"
+                yield Problem(("data", "columns"), dict(columns), message, f"both are {shown(names[first])}")
 
 
 def _training_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from runner.recipe.errors import Keys
 from runner.recipe.file import parse_keys
+from runner.recipe.shapes import SHAPES
 from runner.recipe.tables import value_at
 from runner.recipe.types import CHOICE, search_kind
 
@@ -21,6 +22,18 @@ ONLY_WITH_METHOD: Final[Mapping[tuple[str, ...], str]] = {
     ("model", "top_layers"): "top-layers",
 }
 """Tables and fields that one method alone looks at."""
+TASK: Final = ("task",)
+_LABEL_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "label")
+ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    **{
+        ("data", "columns", name): tuple(task for task, shape in SHAPES.items() if name in shape.fields)
+        for name in dict.fromkeys(name for shape in SHAPES.values() for name in shape.fields)
+    },
+    ("data", "labels"): tuple(task for task, shape in SHAPES.items() if shape.kind in ("label", "labels")),
+    ("training", "class_weights"): _LABEL_TASKS,
+    ("training", "label_smoothing"): _LABEL_TASKS,
+}
+"""Fields that some tasks alone look at."""
 
 
 @dataclass(frozen=True)

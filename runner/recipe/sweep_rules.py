@@ -1,14 +1,14 @@
 """Rules of `[sweep]`: paths that exist, values that fields take, conditions that can hold, measured objectives"""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from runner.recipe.check import check_fields
 from runner.recipe.errors import Keys, Problem, shown
 from runner.recipe.fields import accepts, nearest_path, node_at
 from runner.recipe.file import parse_keys
-from runner.recipe.objectives import LATENCY, OBJECTIVES
+from runner.recipe.objectives import LATENCY, objectives_of
 from runner.recipe.spaces import METHOD, ONLY_WITH_METHOD, Part, candidates, needed_for, parts_of
 from runner.recipe.tables import merge, nested, value_at, without
 from runner.recipe.types import is_number
@@ -147,10 +147,10 @@ def _circular(depends: Mapping[tuple[str, ...], set[tuple[str, ...]]]) -> list[t
     return [keys for keys in depends if keys in reached(keys)]
 
 
-def _nearest(objective: str) -> str:
+def _nearest(objective: str, objectives: Collection[str]) -> str:
     """The hint for an objective that there is not: one that is called alike, or those of its kind."""
     kind, _, name = objective.rpartition("/")
-    of_kind = [known for known in OBJECTIVES if known.startswith(f"{kind}/")] or list(OBJECTIVES)
+    of_kind = [known for known in objectives if known.startswith(f"{kind}/")] or list(objectives)
     names = {known.partition("/")[2]: known for known in of_kind}
     near = difflib.get_close_matches(name, names, 1, 0.5)
     return f"did you mean {names[near[0]]}?" if near else f"there are {', '.join(of_kind)}"
@@ -159,12 +159,13 @@ def _nearest(objective: str) -> str:
 def _objective_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     given = value_at(raw, ("sweep", "objectives"))
     names = [name for name in given if isinstance(name, str)] if isinstance(given, (list, tuple)) else []
+    known = objectives_of(raw.get("task"))
     for place, name in enumerate(names):
         if name.startswith("test/"):
             message = "must be validation/METRIC: choosing a configuration on the test split would leak it"
             yield Problem(("sweep", "objectives", place), name, message)
-        elif name not in OBJECTIVES:
-            yield Problem(("sweep", "objectives", place), name, "is nothing that a run records", _nearest(name))
+        elif name not in known:
+            yield Problem(("sweep", "objectives", place), name, "is nothing that a run records", _nearest(name, known))
     sampler, pruner = (value_at(raw, ("sweep", key)) for key in ("sampler", "pruner"))
     if isinstance(pruner, str) and pruner != "none":
         here: Keys = ("sweep", "pruner")

@@ -7,7 +7,7 @@ from typing import Any
 from runner.recipe import LoadedRecipe, Problem, Recipe, RecipeError, recipe_hash, resolved_form, toml_text
 from runner.recipe.check import check_fields
 from runner.recipe.models import Sweep as SweepSpec
-from runner.recipe.objectives import OBJECTIVES
+from runner.recipe.objectives import objectives_of
 from runner.recipe.rules import active, check_rules
 from runner.recipe.tables import RawTable, merge, nested, with_value, without
 from runner.sweep.rungs import rungs_of
@@ -77,6 +77,7 @@ def read_search(recipe: Recipe, written: Mapping[str, Any]) -> Search:
         hint = "add one, such as sampler, trials and [sweep.space]; see docs/sweeps.md"
         raise RecipeError(recipe.name, [Problem(("sweep",), None, "missing: there is nothing to search", hint)])
     names = spec.objectives or (recipe.evaluation.select,)
-    objectives = tuple(Objective(name, OBJECTIVES[name]) for name in names)
+    directions = objectives_of(recipe.task)
+    objectives = tuple(Objective(name, directions[name]) for name in names)
     plain = dict(written) or resolved_form(recipe)
     return Search(recipe, plain, spec, read_space(recipe), objectives, rungs_of(spec))

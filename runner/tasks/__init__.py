@@ -1,16 +1,21 @@
 """The kinds of work that a recipe's `task` names: one object each, in one table.
 
-task                  what each of them says            objective   losses, and what a step divides them by
-text_classification   one text, one of k labels
+task       what each of them says         objective  losses, and what a step divides them by
+pooled     what those share that make one vector of a text      scores     what those share that have no classes
+text_classification  one of k labels      multi_label  any number of them     regression  a number
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from runner.tasks.multi_label import MultiLabelClassification
+from runner.tasks.regression import Regression
 from runner.tasks.task import Examination, Objective, StepLoss, Task
-from runner.tasks.text_classification import TextClassification
+from runner.tasks.text_classification import PairClassification, TextClassification
 
-TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in (TextClassification(),)})
+_ALL: tuple[Task, ...] = (TextClassification(), PairClassification(), MultiLabelClassification(), Regression())
+
+TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ALL})
 """Every task, by the name that a recipe gives it."""
 
 __all__ = ["TASKS", "Examination", "Objective", "StepLoss", "Task"]

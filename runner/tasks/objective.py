@@ -35,3 +35,34 @@ class CrossEntropy:
         if self._weights is None:
             return sum(len(batch["labels"]) for batch in batches)
         return torch.stack([self._weights[batch["labels"]].sum() for batch in batches]).sum()
+
+
+class BinaryCrossEntropy:
+    """The mean over labels of -ln p of whether an example has the label or not, in nats."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
+        logits = call(model, batch).float()
+        each = functional.binary_cross_entropy_with_logits(logits, batch["labels"].float(), reduction="none")
+        return StepLoss(each.mean(1).sum(), None)
+
+    def weight(self, batches: Sequence[Batch]) -> int:
+        """Examples."""
+        return sum(len(batch["labels"]) for batch in batches)
+
+
+class SquaredError:
+    """Squared error of one number an example, in standard deviations of the training targets.
+
+    centre, scale: mean and standard deviation (> 0) of the training targets.
+    """
+
+    def __init__(self, centre: float, scale: float) -> None:
+        self._centre, self._scale = centre, scale
+
+    def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
+        wanted = (batch["labels"].float() - self._centre) / self._scale
+        return StepLoss(functional.mse_loss(call(model, batch).float()[:, 0], wanted, reduction="sum"), None)
+
+    def weight(self, batches: Sequence[Batch]) -> int:
+        """Examples."""
+        return sum(len(batch["labels"]) for batch in batches)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evals.classification import Metric, Score
+from evals.metrics import Score
 from runner.backbone import Backbone
 from runner.classifier import TextClassifier
 from runner.encoding import Batch, EncodedSplit
@@ -46,6 +46,19 @@ class Examination(NamedTuple):
     scores: Sequence[Score]
     predictions: Predictions | None
     """None where they were not asked for."""
+    responses: Sequence[str] = ()
+    """JSON of each example, where predictions are no classes and were asked for."""
+
+
+class Examiner(Protocol):
+    """Judges the model's outputs, evaluation after evaluation of one run."""
+
+    def examine(self, name: str, outputs: NDArray[np.float32], split: EncodedSplit) -> Examination:
+        """Of a split by its name, validation first. Raises OutputsBroken where outputs (n, k) are no numbers."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What it has learnt that predictions need, as JSON: saved with the checkpoint."""
 
 
 class Task(Protocol):
@@ -54,10 +67,6 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """As a recipe writes it."""
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """What its evaluations measure, by name."""
 
     def n_logits(self, dataset: Dataset) -> int | None:
         """Numbers of an example that its dynamics keep; None where it has none."""
@@ -73,11 +82,13 @@ class Task(Protocol):
     def objective(self, experiment: "Experiment") -> Objective:
         """What a run of the experiment makes small. Raises DataError where the recipe asks for what the data lack."""
 
-    def examine(self, outputs: NDArray[np.float32], split: EncodedSplit, *, with_predictions: bool) -> Examination:
-        """Scores, and what was said of each example, from the model's outputs (n, k) for a split.
+    def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
+        """What the training data say that outputs are to be read by, as JSON; an examiner may learn more."""
 
-        Raises OutputsBroken where they are no numbers.
-        """
+    def examiner(
+        self, label_names: tuple[str, ...], settings: Mapping[str, Any], *, with_predictions: bool
+    ) -> Examiner:
+        """Who judges a model whose outputs are read by these settings: of `settings`, or of a checkpoint."""
 
 
 class OutputsBroken(Exception):
@@ -88,4 +99,4 @@ def call(model: nn.Module, batch: Batch) -> Any:
     """A model's outputs for a batch: of cached features, or of tokens."""
     if "features" in batch:
         return model(batch["features"])
-    return model(batch["input_ids"], batch["attention_mask"])
+    return model(batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids"))

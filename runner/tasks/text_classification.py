@@ -1,7 +1,7 @@
-"""Text classification: one text in, one of k labels out."""
+"""One of k labels: of each text, or of each pair of texts."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,48 +9,57 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from evals.classification import METRICS, Metric, prediction_columns, score_classification
-from runner.backbone import Backbone
-from runner.classifier import TextClassifier, build_classifier
+from evals.classification import prediction_columns, score_classification
 from runner.data.problems import DataError
-from runner.encoding import EncodedSplit, encode_split
+from runner.encoding import EncodedSplit
 from runner.tasks.objective import CrossEntropy
-from runner.tasks.task import Examination, OutputsBroken, Reading
-from store import Dataset, Predictions, Store
+from runner.tasks.pooled import Pooled
+from runner.tasks.task import Examination, OutputsBroken
+from store import Dataset, Predictions
 
 if TYPE_CHECKING:
     from runner.experiment import Experiment
-    from runner.recipe import Model
 
 
-class TextClassification:
+class TextClassification(Pooled):
     """One label of each text."""
 
     name = "text-classification"
-    metrics: Mapping[str, Metric] = METRICS
 
     def n_logits(self, dataset: Dataset) -> int | None:
-        return len(dataset.label_names or ())
-
-    def encode(
-        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, progress: Reading | None
-    ) -> EncodedSplit:
-        return encode_split(store, dataset, split, backbone.tokenizer, backbone.max_length, progress)
-
-    def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
-        return build_classifier(backbone, len(dataset.label_names or ()), spec)
+        return self.n_outputs(dataset)
 
     def objective(self, experiment: "Experiment") -> CrossEntropy:
         weights = class_weights(experiment)
         smoothing = experiment.loaded.recipe.training.label_smoothing
         return CrossEntropy(None if weights is None else weights.to(experiment.device.type), smoothing)
 
-    def examine(self, outputs: NDArray[np.float32], split: EncodedSplit, *, with_predictions: bool) -> Examination:
+    def examiner(
+        self, label_names: tuple[str, ...], settings: Mapping[str, Any], *, with_predictions: bool
+    ) -> "ClassExaminer":
+        return ClassExaminer(with_predictions)
+
+
+class PairClassification(TextClassification):
+    """One label of each pair of texts, which the model reads together (a cross-encoder)."""
+
+    name = "pair-classification"
+
+
+class ClassExaminer:
+    """Scores and predicted classes."""
+
+    settings: Mapping[str, Any] = {}
+
+    def __init__(self, with_predictions: bool) -> None:
+        self._with_predictions = with_predictions
+
+    def examine(self, name: str, outputs: NDArray[np.float32], split: EncodedSplit) -> Examination:
         logits = torch.from_numpy(outputs)
         if not logits.isfinite().all():
             raise OutputsBroken
         log_probs = functional.log_softmax(logits, dim=1).numpy()
-        columns = prediction_columns(split.labels, log_probs) if with_predictions else None
+        columns = prediction_columns(split.labels, log_probs) if self._with_predictions else None
         return Examination(score_classification(split.labels, log_probs), Predictions(*columns) if columns else None)
 
 

@@ -47,6 +47,7 @@ TABLES: tuple[Table, ...] = (
     Table("evaluations", {"run_key": "runs"}, owner="run_key", identity=("run_key", "segment", "step", "split")),
     Table("scores", {"evaluation_key": "evaluations", "metric_key": "metric_keys"}, owner="evaluation_key"),
     Table("predictions", {"evaluation_key": "evaluations"}, owner="evaluation_key"),
+    Table("responses", {"evaluation_key": "evaluations"}, owner="evaluation_key"),
     Table("dynamics", {"run_key": "runs"}, owner="run_key"),
     Table("flights", {"run_key": "runs"}, owner="run_key"),
     Table("embedding_sets", {"dataset_key": "datasets"}, identity=("fingerprint",)),

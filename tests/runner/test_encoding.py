@@ -35,6 +35,7 @@ class SlowTokenizer:
     """A tokenizer in Python: gives ids, and says nothing of what it left out."""
 
     pad_token_id = 0
+    model_input_names = ("input_ids", "attention_mask")
 
     def __call__(self, texts: list[str], *, truncation: bool, max_length: int, **_: Any) -> Any:
         from transformers import BatchEncoding

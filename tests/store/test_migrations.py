@@ -9,6 +9,7 @@ from store import (
     Recorder,
     ScoreRow,
     Status,
+    VersionRefused,
     check_store,
     current_decisions,
     find_dataset,
@@ -18,6 +19,7 @@ from store import (
     get_run,
     group_members,
     iter_dynamics,
+    iter_inputs,
     latest_triage,
     list_checkpoints,
     list_events,
@@ -39,9 +41,14 @@ from store import (
     read_embeddings,
     read_log,
     read_opinion,
+    read_predictions,
+    read_responses,
+    read_targets,
+    read_values,
     record_decision,
     record_run,
     redo_last,
+    undo_last,
 )
 from store.flights import get_flight, list_flights
 from store.job_leases import lease_job
@@ -126,6 +133,28 @@ def test_work_of_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
     broken = get_run(store, "broken")
     (key,) = list_flights(store, broken.key)["key"]
     assert get_flight(store, int(key)).steps.of(10).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("asset", FILES[4:], ids=lambda path: path.stem)
+def test_responses_of_an_old_file_are_read(asset: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
+    dataset = get_dataset(store, "pairs")
+    (inputs,) = iter_inputs(store, dataset, "test")
+    assert inputs[1] == {"text": "wind", "text_pair": "snow"}
+    assert read_values(store, dataset, "test") == ["[0, 1]", "[]"]
+    assert read_targets(store, dataset, "test").tolist() == [-1, -1]
+    evaluation = get_evaluation(store, get_run(store, "sets").key, "test")
+    assert evaluation is not None
+    assert read_responses(store, evaluation, [0]) == {0: {"labels": [1], "p": {"1": 0.9}}}
+    assert read_predictions(store, evaluation).predicted.tolist() == [-1, -1]
+    record_decision(store, dataset, split="test", position=0, action="edit", text="sun", author="ann")
+    with pytest.raises(VersionRefused, match="1 edits change the text of examples that have several inputs"):
+        make_version(store, dataset, author="ann")
+    undo_last(store, dataset, "ann")
+    record_decision(store, dataset, split="test", position=1, action="drop", author="ann")
+    (kept,) = iter_inputs(store, make_version(store, dataset, author="ann"), "test")
+    assert kept == [{"text": "sun", "text_pair": "rain"}]
+    store.close()
 
 
 @pytest.mark.parametrize("asset", FILES[2:], ids=lambda path: path.stem)

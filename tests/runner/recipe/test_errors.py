@@ -113,7 +113,10 @@ def test_a_typo_gets_the_nearest_known_key(override: str, hint: str) -> None:
         ('name="a\\tb"', "must be 1 to 100 characters, no control characters, no blanks at the ends"),
         ("name=' a'", "must be 1 to 100 characters, no control characters, no blanks at the ends"),
         (f"name={'a' * 101}", "must be 1 to 100 characters, no control characters, no blanks at the ends"),
-        ("task=regression", "must be text-classification"),
+        (
+            "task=translation",
+            "must be text-classification, pair-classification, multi-label-classification or regression",
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(override: str, message: str) -> None:

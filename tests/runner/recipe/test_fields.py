@@ -8,6 +8,7 @@ import pytest
 
 from runner.recipe import recipe_fields, recipe_schema, toml_text
 from runner.recipe.fields import accepts, node_at
+from runner.recipe.spaces import ONLY_WITH_TASKS
 from tests.runner.recipe.test_recipe import DESIGN, SMALL, parse
 
 
@@ -90,6 +91,8 @@ def test_every_scalar_default_of_the_table_is_the_one_that_holds() -> None:
     for row in recipe_fields():
         keys = row.path.split(".")
         if keys[0] in ("card", "sweep") or keys[:2] == ["model", "lora"] or row.default in {"required", "by method"}:
+            continue
+        if "text-classification" not in ONLY_WITH_TASKS.get(tuple(keys), ("text-classification",)):
             continue
         value = resolved
         for key in keys:

@@ -7,7 +7,7 @@ import pytest
 
 from evals.classification import METRICS
 from runner.recipe import RecipeError, parse_recipe
-from runner.recipe.objectives import OBJECTIVES
+from runner.recipe.objectives import objectives_of
 from store import RunCost
 from tests.runner.recipe.test_recipe import SMALL, parse, problems
 
@@ -19,9 +19,11 @@ def found(sweep: str) -> dict[str, str]:
 
 def test_what_can_be_looked_for_is_what_runs_record() -> None:
     validation = {f"validation/{name}": metric for name, metric in METRICS.items()}
-    assert {name for name in OBJECTIVES if name.startswith("validation/")} == set(validation)
-    assert all((OBJECTIVES[name] == "maximize") == metric.higher_is_better for name, metric in validation.items())
-    assert {name for name in OBJECTIVES if name.startswith("cost/")} == {f"cost/{f.name}" for f in fields(RunCost)}
+    objectives = objectives_of("text-classification")
+    assert {name for name in objectives if name.startswith("validation/")} == set(validation)
+    assert all((objectives[name] == "maximize") == metric.higher_is_better for name, metric in validation.items())
+    assert objectives_of("regression")["validation/spearman"] == "maximize"
+    assert {name for name in objectives if name.startswith("cost/")} == {f"cost/{f.name}" for f in fields(RunCost)}
 
 
 def test_values_conditions_and_alternatives_are_taken() -> None:

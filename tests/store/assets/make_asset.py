@@ -87,6 +87,7 @@ def make_asset(path: Path) -> None:
         recorder.cost(RunCost(wall_seconds=1.5))
     _work(store, run)
     _triage(store, dataset, run)
+    _responses(store)
     store.close()
 
 
@@ -147,6 +148,28 @@ def _triage(store: Store, dataset: Dataset, run: Run) -> None:
     record_opinion(
         store, dataset, kind="crossval", name="folds", fingerprint="f2", log_probs=log_probs, run_keys=[run.key]
     )
+
+
+def _responses(store: Store) -> None:
+    """Pairs of texts with sets of labels, and what a run said of them."""
+    pairs = [("sun", "rain", "[0, 1]"), ("wind", "snow", "[]")]
+    rows = [
+        NewRow("test", f"{one}\n{two}", labels, None, {"text": one, "text_pair": two}) for one, two, labels in pairs
+    ]
+    source = {"kind": "asset"}
+    dataset = record_dataset(store, "pairs", rows, label_names=["bad", "good"], source=source, fingerprint="f3")
+    run = record_run(store, NewRun("sets", task="multi-label-classification", dataset_key=dataset.key))
+    with Recorder(store, run) as recorder:
+        unknown = np.full(2, np.nan)
+        recorder.evaluation(
+            "test",
+            1,
+            epoch=1.0,
+            n_examples=2,
+            scores=[ScoreRow("micro_f1", 0.5, None, None, 2)],
+            predictions=Predictions(np.array([-1, -1]), unknown, unknown, unknown, np.array([0.1, 0.2])),
+            responses=['{"labels": [1], "p": {"1": 0.9}}', '{"labels": [], "p": {}}'],
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Targets and responses that are no classes, in words."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dashboard.formats import UNKNOWN
+
+CLASS_TASKS = (None, "text-classification", "pair-classification")
+"""Tasks whose predictions are classes; None is a script of somebody's own."""
+
+
+def target_words(target: Any, names: Sequence[str]) -> str:
+    """A target as the store has it.
+
+    >>> target_words("[0, 2]", ["joy", "anger", "love"]), target_words("[]", []), target_words(3.5, [])
+    ('joy, love', 'no label', '3.5')
+    """
+    if target is None or target != target:
+        return UNKNOWN
+    if isinstance(target, str):
+        return _labels(json.loads(target), names)
+    return f"{target:g}"
+
+
+def response_words(response: Any, names: Sequence[str]) -> str:
+    """What a model said of an example, as `store.read_responses` has it.
+
+    >>> response_words({"labels": [2], "p": {"2": 0.913, "0": 0.2}}, ["joy", "anger", "love"])
+    'love 91%'
+    >>> response_words(3.4567, []), response_words(None, [])
+    ('3.457', '–')
+    """
+    if isinstance(response, dict) and "labels" in response:
+        named = [names[at] for at in response["labels"]]
+        shares = [response["p"].get(str(at)) for at in response["labels"]]
+        said = [name if p is None else f"{name} {p:.0%}" for name, p in zip(named, shares, strict=True)]
+        return ", ".join(said) or "no label"
+    return f"{response:.4g}" if isinstance(response, int | float) else UNKNOWN
+
+
+def _labels(indices: Sequence[int], names: Sequence[str]) -> str:
+    return ", ".join(names[at] for at in indices) or "no label"

@@ -1,0 +1,47 @@
+"""What the rows of each task are made of: which columns are read, and what kind of thing the target is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+TargetKind = Literal["label", "labels", "number"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The fields of `data.columns` that a task reads."""
+
+    inputs: tuple[str, ...]
+    """What the model gets, in order. The first one is what a person reads first."""
+    target: str
+    kind: TargetKind
+    optional: tuple[str, ...] = ()
+    """Inputs that may be left out."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.inputs, self.target)
+
+
+SHAPES: Mapping[str, Shape] = MappingProxyType(
+    {
+        "text-classification": Shape(("text",), "label", "label"),
+        "pair-classification": Shape(("text", "text_pair"), "label", "label"),
+        "multi-label-classification": Shape(("text",), "labels", "labels"),
+        "regression": Shape(("text", "text_pair"), "score", "number", optional=("text_pair",)),
+    }
+)
+"""Task → shape, in the order in which tasks are shown."""
+
+
+def shape_of(task: object) -> Shape | None:
+    """Of a task by its name; None for anything that names none."""
+    return SHAPES.get(task) if isinstance(task, str) else None
+
+
+NOUNS: Mapping[str, str] = MappingProxyType(
+    {"text": "text", "text_pair": "second text", "label": "label", "labels": "labels", "score": "score"}
+)
+"""Field of `data.columns` → what messages call its value."""

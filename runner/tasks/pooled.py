@@ -1,0 +1,40 @@
+"""What the tasks have in common that make one vector of each text, or pair of texts, and a linear layer above it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from runner.backbone import Backbone
+from runner.classifier import TextClassifier, build_classifier
+from runner.encoding import EncodedSplit, encode_split
+from runner.tasks.task import Reading
+from store import Dataset, Store
+
+if TYPE_CHECKING:
+    from runner.experiment import Experiment
+    from runner.recipe import Model
+
+
+class Pooled:
+    """Encodes and builds; a task says how many numbers come out and what the targets are."""
+
+    def n_outputs(self, dataset: Dataset) -> int:
+        """Numbers that the model gives for an example: one for each label."""
+        return len(dataset.label_names or ())
+
+    def targets(self, store: Store, dataset: Dataset, split: str) -> NDArray[Any] | None:
+        """(n, ...); None: label indices as the store has them."""
+        return None
+
+    def encode(
+        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, progress: Reading | None
+    ) -> EncodedSplit:
+        labels = self.targets(store, dataset, split)
+        return encode_split(store, dataset, split, backbone.tokenizer, backbone.max_length, progress, labels=labels)
+
+    def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
+        return {}
+
+    def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
+        return build_classifier(backbone, self.n_outputs(dataset), spec)
