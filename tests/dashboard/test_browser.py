@@ -278,7 +278,6 @@ def test_from_an_upload_to_a_queued_job(page: Page, store_path: Path, tmp_path: 
     (tmp_path / "tweets.csv").write_text("\n".join(["tweet,mood", *rows]) + "\n")
     with serving(store_path) as address:
         page.goto(f"{address}/new_run")
-        page.get_by_text("Upload", exact=True).click()
         settled(page)
         page.locator('input[type="file"]').set_input_files(tmp_path / "tweets.csv")
         page.get_by_text("40 rows, 2 labels in “mood”: text classification.").wait_for()

@@ -234,10 +234,18 @@ class_weights = "balanced"
     assert settings_of(own) == {"training.epochs": "7", "model.max_length": "64"}
     kept = kept_of(own)
     assert kept == {
-        "tags": ["x"], "model": {"lora": {"r": 4}}, "data": {"metadata": ["user"]},
-        "training": {"class_weights": "balanced"},
+        "tags": ["x"], "model": {"lora": {"r": 4}}, "training": {"class_weights": "balanced"},
     }  # fmt: skip
-    form = Form("a", "/d/rows.csv", "tweet", "label", None, False, "builtin:minilm", "lora", settings_of(own), kept)
+    form = Form(
+        "a",
+        "/d/rows.csv",
+        "tweet",
+        "label",
+        metadata=tuple(check.resolved["data"]["metadata"]),
+        method="lora",
+        settings=settings_of(own),
+        kept=kept,
+    )
     again = check_recipe(recipe_text(form))
     assert again.hash == check.hash
 
