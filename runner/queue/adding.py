@@ -57,6 +57,42 @@ def add_run_job(store: Store, kind: str, selector: str, wishes: Wishes) -> Job:
     return _queue(store, kind, f"{kind} {run.name}", {"run": run.id}, _device(run), wishes, run_key)
 
 
+def add_crossval_job(
+    store: Store, recipe: Path, overrides: Sequence[str], options: Mapping[str, Any], wishes: Wishes, *, is_file: bool
+) -> Job:
+    """A crossval job: the recipe as it is now, or that of a run, which `recipe` then names. Raises RecipeError,
+    RunNotFound, UserError."""
+    from runner.location import check_locations
+    from runner.recipe import load_recipe
+
+    if is_file:
+        loaded = load_recipe(recipe, overrides)
+        arguments = recipe_arguments(loaded)
+    else:
+        from runner.resume import read_recorded
+
+        run = get_run(store, str(recipe))
+        if overrides:
+            raise UserError(f"{recipe} is a run: --set would make another recipe of it. Change its recipe file.")
+        loaded = read_recorded(store, run).loaded
+        arguments = {"run": run.id, "recipe_device": loaded.recipe.training.device}
+    check_locations(loaded.recipe)
+    arguments["options"] = _given(options)
+    return _queue(store, "crossval", f"crossval {loaded.recipe.name}", arguments, loaded.recipe.training.device, wishes)
+
+
+def add_triage_job(
+    store: Store, runs: Sequence[str], dataset: str | None, options: Mapping[str, Any], wishes: Wishes
+) -> Job:
+    """A triage job, of the runs or of the data set. Raises RunNotFound, DatasetNotFound, SourceError."""
+    from runner.triage.sources import find_sources
+
+    sources = find_sources(store, runs, dataset)
+    looked_at = {"runs": [run.id for run in sources.runs]} if runs else {"dataset": str(sources.dataset)}
+    arguments = {**looked_at, "options": _given(options)}
+    return _queue(store, "triage", f"triage {sources.dataset}", arguments, "auto", wishes)
+
+
 def add_predict_job(
     store: Store, selector: str, file: str | None, out: Path, options: Mapping[str, Any], wishes: Wishes
 ) -> Job:

@@ -63,7 +63,7 @@ def text(store: Store, summary: Summary, command: str, n_parallel: int) -> str:
         if n
     ]
     lines = [f"sweep {sweep.name} ({sweep.id}) {sweep.status}" + (f": {sweep.cause}" if sweep.cause else "")]
-    lines.append(f"{len(known)} configurations: {', '.join(counts) or 'none'}")
+    lines.append(f"{len(known)} configuration{'' if len(known) == 1 else 's'}: {', '.join(counts) or 'none'}")
     if summary.leaders is not None:
         lines += ["", _table(store, summary, summary.leaders), ""]
         lines.append(sentence(summary.leaders, summary.search, command, n_parallel))

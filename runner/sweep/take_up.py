@@ -131,7 +131,12 @@ def goes_on(store: Store, before: Sweep, n_trials: int | None) -> Iterator[str]:
     n = len({trial.number for trial in trials})
     wanted = "" if n_trials is None else f" ({n_trials} are wanted)"
     how = f"it {before.status} before: {before.cause}" if before.cause else f"it {before.status} before"
-    yield f"sweep {before.name} ({before.id}) goes on: {n} configurations{wanted}, {ended} trials have ended; {how}"
+    there = f"{n} configuration{'' if n == 1 else 's'}{wanted}, {_n_trials(ended)} ended"
+    yield f"sweep {before.name} ({before.id}) goes on: {there}; {how}"
+
+
+def _n_trials(n: int) -> str:
+    return "1 trial has" if n == 1 else f"{n} trials have"
 
 
 def _edited(store: Store, parent: Sweep, meant: Meant, made: Sweep | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runner.recipe import RecipeError, load_recipe
-from store import JobStatus, NewRun, Store, finish_run, get_job, job_log, list_jobs, queue_job, record_run
+from store import Job, JobStatus, NewRun, Store, finish_run, get_job, job_log, list_jobs, queue_job, record_run
 from store.job_leases import finish_job, lease_job, register_worker
 from tests.runner.conftest import Kit
 from tests.runner.test_commands import Runner, runner
@@ -68,6 +68,34 @@ def test_adding_a_sweep_keeps_what_it_searches(runner: Runner, store: Store, kit
     assert (loaded.resolved, loaded.written, loaded.text) == (original.resolved, original.written, original.text)
 
 
+def test_adding_a_crossval_keeps_its_recipe(runner: Runner, store: Store, recipe: Path) -> None:
+    changed = ("--set", "training.epochs=1")
+    said = runner(store, "queue", "add", "crossval", str(recipe), "--folds", "3", *changed, "--json")
+    assert said.code == 0, said.err
+    job = get_job(store, said.json["id"])
+    assert (job.kind, job.name, job.arguments["options"]) == ("crossval", "crossval tiny", {"folds": 3})
+    assert (job.arguments["recipe_text"], job.arguments["overrides"]) == (recipe.read_text(), ["training.epochs=1"])
+
+
+def test_crossvals_and_triages_of_runs_name_them(runner: Runner, store: Store, kit: Kit) -> None:
+    run = kit.train(store, model__method="head", training__epochs=1)
+
+    def added(*words: str) -> Job:
+        said = runner(store, "queue", "add", *words, "--json")
+        assert said.code == 0, said.err
+        return get_job(store, said.json["id"])
+
+    crossval = added("crossval", run.id[:12])
+    assert crossval.arguments == {"run": run.id, "recipe_device": "cpu", "options": {}}
+    refused = runner(store, "queue", "add", "crossval", run.id, "--set", "training.epochs=1")
+    assert (refused.code, "--set would make another recipe" in refused.err) == (2, True)
+    triage = added("triage", run.id, "--no-canaries", "--seed", "3")
+    assert triage.arguments == {"runs": [run.id], "options": {"no-canaries": True, "seed": 3}}
+    dataset = triage.name.removeprefix("triage ")
+    of_data = added("triage", "--dataset", dataset.partition("@")[0])
+    assert (of_data.name, of_data.arguments) == (triage.name, {"dataset": dataset, "options": {}})
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -79,6 +107,12 @@ def test_adding_a_sweep_keeps_what_it_searches(runner: Runner, store: Store, kit
         (["resume", "done"], "is finished; only a failed, killed, pruned run"),
         (["resume", "nothing"], "no run 'nothing'"),
         (["reproduce", "done"], "has no recipe"),
+        (["crossval", "RECIPE", "--set", "training.epoch=3"], "did you mean epochs?"),
+        (["crossval", "done"], "done"),
+        (["crossval", "nothing"], "no run 'nothing'"),
+        (["triage"], "name one or more runs"),
+        (["triage", "done"], "was trained on no dataset"),
+        (["triage", "--dataset", "nothing"], "nothing"),
         (["predict", "done", "--split", "test", "--out", "x.txt"], "written as .jsonl or .csv"),
         (["predict", "done", "--split", "test", "--out", "x.csv"], "has no dataset in the store"),
         (["predict", "done", "missing.csv", "--out", "x.csv"], "no such file"),
@@ -94,7 +128,7 @@ def test_what_cannot_run_is_not_queued(runner: Runner, store: Store, recipe: Pat
     assert len(list_jobs(store)) == 0
 
 
-@pytest.mark.parametrize("kind", ["train", "sweep"])
+@pytest.mark.parametrize("kind", ["train", "sweep", "crossval"])
 def test_a_recipe_that_is_refused_leaves_no_store(runner: Runner, tmp_path: Path, kind: str) -> None:
     (tmp_path / "bad.toml").write_text('name = "bad"\n')
     assert runner(tmp_path / "new.db", "queue", "add", kind, str(tmp_path / "bad.toml")).code == 2
