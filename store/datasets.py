@@ -16,6 +16,7 @@ from store.connection import Store
 from store.errors import DatasetNotFound
 from store.frames import read_frame
 from store.ids import example_id
+from store.labelled import named
 from store.plain import to_json
 from store.records import Dataset, NewRow
 from store.standing import refresh_dataset
@@ -259,9 +260,8 @@ def read_values(store: Store, dataset: Dataset, split: str) -> list[Any]:
 def read_rows(
     store: Store, dataset: Dataset, split: str, *, positions: Sequence[int] | None = None, limit: int = 100
 ) -> pd.DataFrame:
-    """Columns position, example_id, text, target, label, metadata: the named positions, or the first `limit` rows."""
-    import pandas as pd
-
+    """Columns position, example_id, text, target, label (its name; of a set as `store.labelled.named`), metadata: the
+    named positions, or the first `limit` rows."""
     where, values = "", [dataset.key, split]
     if positions is not None:
         where = " AND w.position IN (SELECT value FROM json_each(?))"
@@ -273,8 +273,7 @@ def read_rows(
         f" WHERE w.dataset_key = ? AND w.split = ?{where} ORDER BY w.position LIMIT ?",
         (*values, len(positions) if positions is not None else limit),
     )
-    names = dataset.label_names
-    frame.insert(4, "label", [names[int(t)] if names and pd.notna(t) else t for t in frame["target"]])
+    frame.insert(4, "label", [named(target, dataset.label_names or None) for target in frame["target"]])
     frame["metadata"] = [json.loads(m) if isinstance(m, str) else {} for m in frame["metadata"]]
     return frame
 

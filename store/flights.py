@@ -16,6 +16,7 @@ import numpy as np
 from store.connection import Store
 from store.errors import FlightNotFound
 from store.frames import read_frame
+from store.labelled import named
 from store.records import Run
 from store.ring import STEP, RingFile, Steps, read_ring
 from store.runs import record_event, run_files
@@ -162,4 +163,4 @@ def list_flight_examples(store: Store, flight: Flight, step: int, *, limit: int 
     )
     texts = frame.pop("label_names").tolist()
     names = json.loads(texts[0]) if texts and texts[0] else None
-    return frame.assign(label=[names[int(t)] if names and t == t and t is not None else t for t in frame["target"]])
+    return frame.assign(label=[named(target, names or None) for target in frame["target"]])

@@ -1,5 +1,25 @@
 """The name of a label in SQL, where a target may also be a number or JSON."""
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+def named(target: Any, label_names: Sequence[str] | None) -> Any:
+    """What a target says, by name: of a set of labels their names with `|` between them, as a file may have them, or a
+    JSON list where a name holds a `|` itself. A number, and what has no names, stays as it is.
+
+    >>> names = ["joy", "love", "a|b"]
+    >>> named(1, names), named("[0, 1]", names), named("[]", names), named("[0, 2]", names), named(2.5, None)
+    ('love', 'joy | love', '', '["joy", "a|b"]', 2.5)
+    """
+    if label_names is None or target is None or target != target:
+        return target
+    if not isinstance(target, str):
+        return label_names[int(target)]
+    words = [label_names[index] for index in json.loads(target)]
+    return json.dumps(words, ensure_ascii=False) if any("|" in word for word in words) else " | ".join(words)
+
 
 def name_of(target: str, wanted: str | None = None, *, names: str = "d.label_names") -> str:
     """An expression for the name of a target, and for the target itself where it is no label.

@@ -20,6 +20,8 @@ from evals.verdict import headline, verdict
 from store import Dataset, Run, RunNotFound
 
 SHOWN = 8
+DECIDED = ("relabel", "keep", "drop", "edit")
+"""What somebody does who has looked at a label."""
 LONGEST_NAME = 20
 
 
@@ -50,7 +52,9 @@ def proof(source: Source, desk: Desk, children: Sequence[Dataset]) -> None:
         st.caption("No example was seen by both.")
         return
     _sentence(compared, before, after)
-    for line in caveats(reads.version_changes(source.path, child.key), split, compared, child):
+    decided = reads.decided(desk)
+    n_checked = int(((decided["split"] == split) & decided["action"].isin(DECIDED)).sum())
+    for line in caveats(reads.version_changes(source.path, child.key), split, compared, child, n_checked):
         st.caption(escape(line))
     _tables(source, desk, compared, before, after)
 
@@ -85,20 +89,36 @@ def _sentence(compared: Pairing, before: Run, after: Run) -> None:
         )
 
 
-def caveats(changes: pd.DataFrame, split: str, compared: Pairing, child: Dataset) -> list[str]:
-    """What weakens the proof, in sentences; nothing where nothing does."""
-    lines = []
+def caveats(changes: pd.DataFrame, split: str, compared: Pairing, child: Dataset, n_checked: int) -> list[str]:
+    """What weakens the proof, in sentences; nothing where nothing does. n_checked: examples of that split on which
+    somebody decided, be it to keep them."""
+    lines = unchecked(split, n_checked, max(compared.n_a, compared.n_b))
     touched = int((changes["split"] == split).sum())
     if touched:
-        lines.append(
-            f"{count(touched)} examples of the {split} split were decided on too: {child} is judged here by the labels "
-            "they had before."
-        )
+        were = "1 example of the {} split was" if touched == 1 else f"{count(touched)} examples of the {{}} split were"
+        lines.append(f"{were.format(split)} decided on too: {child} is judged here by the labels before that.")
     if split != "test":
         lines.append("There is no test split: the checkpoints were chosen on this one, which flatters both runs.")
     if compared.n < max(compared.n_a, compared.n_b):
         lines.append(f"Paired on the {count(compared.n)} examples that both saw.")
     return lines
+
+
+def unchecked(split: str, n_checked: int, n: int) -> list[str]:
+    """That the labels by which both runs are judged may be wrong themselves; nothing where all of them were checked.
+
+    >>> unchecked("test", 0, 300)
+    ['Nobody checked the labels of the test split: both runs are judged by them as they are, the wrong ones too.']
+    >>> unchecked("test", 12, 300), unchecked("test", 300, 300)
+    (['12 of 300 labels of the test split were checked; by the others both runs are judged as they are.'], [])
+    """
+    if n_checked >= n:
+        return []
+    if not n_checked:
+        words = "both runs are judged by them as they are, the wrong ones too"
+        return [f"Nobody checked the labels of the {split} split: {words}."]
+    checked = f"{count(n_checked)} of {count(n)} labels of the {split} split were checked"
+    return [f"{checked}; by the others both runs are judged as they are."]
 
 
 def _tables(source: Source, desk: Desk, compared: Pairing, before: Run, after: Run) -> None:

@@ -67,8 +67,8 @@ class Desk:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The classes; empty where the data have none."""
-        return self.dataset.label_names or ()
+        """The classes that an example may be given; empty where the data have none, or examples have sets of them."""
+        return () if self.triage.summary.get("unjudged") else self.dataset.label_names or ()
 
     @property
     def key(self) -> tuple[str, int, int]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dashboard.formats import UNKNOWN, count, is_known, percent
 from dashboard.triage.summary import Summary
 from evals.intervals import Estimate
-from evals.triage.phrases import KINDS, counted
+from evals.triage.phrases import KINDS, counted, unjudged_words
 from evals.triage.stopping import Outlook
 
 _INPUTS = {
@@ -72,6 +72,8 @@ Also 88 duplicates across splits.
 
 
 def _of_labels(said: Summary, label_names: Sequence[str]) -> str:
+    if not said.n_labelled and said.unjudged:
+        return unjudged_words(count(said.n), said.unjudged)
     if not said.n_labelled:
         return f"{count(said.n)} training examples without labels."
     if not is_known(said.n_errors.value):

@@ -40,6 +40,8 @@ class Summary:
     default: str | None
     missing: Mapping[str, Sequence[str]]
     n_canaries: int
+    unjudged: str | None = None
+    """What the examples have in place of one label each: "sets of labels", "numbers"."""
 
 
 def read_summary(summary: Mapping[str, Any], label_names: Sequence[str] = ()) -> Summary:
@@ -65,6 +67,7 @@ def read_summary(summary: Mapping[str, Any], label_names: Sequence[str] = ()) ->
         default=labels.get("default"),
         missing={str(kind): tuple(names) for kind, names in (summary.get("missing") or {}).items()},
         n_canaries=int((labels.get("canaries") or {}).get("n") or 0),
+        unjudged=summary.get("unjudged"),
     )
 
 

@@ -65,7 +65,7 @@ def _lazily(desk: Desk, writer: Callable[[pd.DataFrame], bytes]) -> Callable[[],
 
 
 def _folder(desk: Desk, name: str) -> Callable[[], bytes]:
-    return lambda: to_folder(corrected_rows(desk), desk.dataset.label_names, title=f"{name}, from {desk.dataset}")
+    return lambda: to_folder(corrected_rows(desk), desk.label_names or None, title=f"{name}, from {desk.dataset}")
 
 
 def corrected_rows(desk: Desk) -> pd.DataFrame:

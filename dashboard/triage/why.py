@@ -131,11 +131,19 @@ def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
     label = row.get("label")
     near = known.neighbours[:SHOWN_NEIGHBOURS]
     if len(near):
-        st.markdown(escape(agreement(near, None if label is None else str(label))))
         columns = zip(near["label"], near["similarity"], near["text"], strict=True)
-        rows = [[f"{'=' if each == label else '≠'} {each}", _two(like), text] for each, like, text in columns]
+        if desk.label_names:
+            st.markdown(escape(agreement(near, None if label is None else str(label))))
+            rows = [[f"{'=' if each == label else '≠'} {each}", _two(like), text] for each, like, text in columns]
+        else:  # numbers and sets of labels are not the same or another
+            rows = [[_plain(each), _two(like), text] for each, like, text in columns]
         show_rows(["label", "similar", "text"], rows, marked=0, wide=2)
     _findings(known.findings, desk.label_names)
+
+
+def _plain(target: object) -> str:
+    """What an example has in place of a label: a number, several labels, nothing."""
+    return f"{target:.3g}" if isinstance(target, float) and target == target else str(target or UNKNOWN)
 
 
 def _training(told: Sequence[History], given: int | None, label_names: Sequence[str]) -> None:

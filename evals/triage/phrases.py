@@ -58,6 +58,15 @@ KINDS: tuple[str, ...] = tuple(detector.kind for detector in DETECTORS)
 """Every kind, in the order of the table of detectors."""
 
 
+def unjudged_words(n: str, targets: str) -> str:
+    """Of data whose targets are not one label each: targets, such as "numbers".
+
+    >>> print(unjudged_words("1,657", "sets of labels"))
+    1,657 training examples with sets of labels: these are not judged, only the texts are looked at.
+    """
+    return f"{n} training examples with {targets}: these are not judged, only the texts are looked at."
+
+
 def counted(kind: str, n: int) -> str:
     """A count of a kind; one that this version does not know is counted by its name.
 

@@ -10,6 +10,7 @@ import click
 from runner.commands.options import echo_json, open_reconciled, store_option, table
 
 if TYPE_CHECKING:
+    from runner.triage.conditions import ConditionError
     from runner.triage.gates import Verdict
     from runner.triage.identity import Identity
     from store import Dataset, Store, Triage
@@ -54,9 +55,12 @@ def command(
     Exit codes: 0 done and every --fail-if passed; 1 one did not (what was not measured does not pass), or it failed; 2
     bad input.
     """
-    from runner.triage.conditions import parse_conditions
+    from runner.triage.conditions import ConditionError, parse_conditions
 
-    wanted = parse_conditions(conditions, policy)
+    try:
+        wanted = parse_conditions(conditions, policy)
+    except ConditionError as error:
+        raise _with_those_of_the_data(error, store_path, runs, dataset) from None
     check_folders(report=report, junit=junit)
     if junit is not None and not wanted:
         raise click.UsageError("--junit writes what became of conditions: name some with --fail-if or --policy.")
@@ -89,6 +93,27 @@ def command(
         sys.exit(130)
     if triage.status != "finished" or any(verdict.blocks for verdict in verdicts):
         sys.exit(1)
+
+
+def _with_those_of_the_data(
+    error: "ConditionError", store_path: Path | None, runs: tuple[str, ...], dataset: str | None
+) -> "ConditionError":
+    """What is wrong with the conditions, and what those that were understood ask of splits and fields that are not
+    there; where the data cannot be found, that is another matter."""
+    from runner.errors import UserError
+    from runner.triage.conditions import ConditionError
+    from runner.triage.gates import check_conditions
+    from runner.triage.sources import find_sources
+    from store import StoreError
+
+    try:
+        store = open_reconciled(store_path)
+        check_conditions(store, find_sources(store, runs, dataset).dataset, error.understood)
+    except ConditionError as more:
+        return ConditionError(f"{error}\n{more}")
+    except (UserError, StoreError, click.ClickException):
+        return error
+    return error
 
 
 def check_folders(**files: Path | None) -> None:

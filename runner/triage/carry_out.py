@@ -10,6 +10,7 @@ from runner.interrupts import Interrupts, held_interrupts
 from runner.progress import Progress, format_seconds
 from runner.triage.context import Context
 from runner.triage.identity import Identity
+from runner.triage.rows import unjudged
 from runner.triage.steps import STEPS, Step
 from store import (
     Status,
@@ -82,4 +83,5 @@ def _do(context: Context, triage_key: int, step: Step, interrupts: Interrupts) -
 
 def _whole(context: Context) -> dict[str, object]:
     """What the summary says beside what the steps found."""
-    return {"n": context.dataset.n_rows.get("train", 0), "versions": context.identity.versions}
+    n, targets = context.dataset.n_rows.get("train", 0), unjudged(context.store, context.dataset)
+    return {"n": n, "versions": context.identity.versions, **({"unjudged": targets} if targets else {})}

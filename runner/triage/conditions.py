@@ -46,7 +46,11 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 
 
 class ConditionError(UserError):
-    """Conditions that cannot be understood: all of them, each with what is allowed."""
+    """Conditions that cannot be understood: all of them, each with what is allowed. `understood` are the others."""
+
+    def __init__(self, said: str, understood: "Sequence[Condition]" = ()) -> None:
+        super().__init__(said)
+        self.understood = tuple(understood)
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,10 @@ def parse_conditions(texts: Sequence[str], policy: Path | None = None) -> list[C
     found = [_parse(text, f"--fail-if {text!r}", problems) for text in texts]
     if policy is not None:
         found += _read_policy(policy, problems)
+    understood = [condition for condition in found if condition is not None]
     if problems:
-        raise ConditionError("\n".join(problems))
-    return [condition for condition in found if condition is not None]
+        raise ConditionError("\n".join(problems), understood)
+    return understood
 
 
 def _parse(

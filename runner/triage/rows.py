@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evals.triage.found import Evidence
-from store import Dataset, Store, iter_texts, read_rows, read_targets
+from store import Dataset, Store, iter_texts, read_rows, read_targets, read_values
 
 ROW_EVIDENCE = ("partner", "nearest")
 """Evidence of detectors that is a row number; outside a triage it is [split, position]."""
@@ -74,6 +74,13 @@ def read_all(store: Store, dataset: Dataset) -> Rows:
     labels = [read_targets(store, dataset, split) for split in splits]
     metadata = _metadata(store, dataset, splits)
     return Rows(dataset, splits, texts, np.concatenate([np.zeros(0, dtype=np.int64), *labels]), metadata)
+
+
+def unjudged(store: Store, dataset: Dataset) -> str | None:
+    """What its training examples have in place of one label each, of which none is judged: "sets of labels" or
+    "numbers"; None where they have labels, or nothing."""
+    target = next((value for value in read_values(store, dataset, "train") if value is not None), None)
+    return "sets of labels" if isinstance(target, str) else "numbers" if isinstance(target, float) else None
 
 
 def _metadata(store: Store, dataset: Dataset, splits: tuple[str, ...]) -> pd.DataFrame | None:

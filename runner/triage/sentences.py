@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from evals.triage.findings import DETECTORS
-from evals.triage.phrases import counted
+from evals.triage.phrases import counted, unjudged_words
 
 LEAST_PAIR = 0.05
 """A pair of classes is named where it holds this share of the wrong labels."""
@@ -46,6 +46,8 @@ def of_labels(summary: Mapping[str, Any]) -> str:
     About 61 (52 to 70) of 900 labels are wrong, 6.8 % (6.0 to 8.0 %); most often a that should be b (21).
     """
     labels = summary.get("labels")
+    if not labels and summary.get("unjudged"):
+        return unjudged_words(f"{summary.get('n') or 0:,}", summary["unjudged"])
     if not labels:
         return f"{summary.get('n') or 0:,} training examples; without two classes of labels there are none to judge."
     if labels["n_errors"]["value"] is None:

@@ -454,6 +454,7 @@ def test_a_gain_that_cannot_be_told_from_chance_is_said_plainly(
     said = plain(as_ada(show("triage", data="tweets@1", view="Edits")))
     assert "not separable yet" in said
     assert "made no difference that can be told from chance here" in said
+    assert "Nobody checked the labels of the test split" in said
 
 
 def test_a_proof_says_what_weakens_it() -> None:
@@ -461,7 +462,10 @@ def test_a_proof_says_what_weakens_it() -> None:
 
     compared = SimpleNamespace(n=90, n_a=100, n_b=100)
     changes = pd.DataFrame({"split": ["test", "train"]})
-    lines = caveats(changes, "test", compared, "bank@2")
-    assert "1 examples of the test split were decided on too" in lines[0]
+    lines = caveats(changes, "test", compared, "bank@2", 1)
+    assert "1 of 100 labels of the test split were checked" in lines[0]
+    assert "1 example of the test split was decided on too" in lines[1]
     assert "Paired on the 90 examples that both saw." in lines
-    assert "There is no test split" in caveats(changes.iloc[:0], "validation", compared, "bank@2")[0]
+    unchecked, no_test, _ = caveats(changes.iloc[:0], "validation", compared, "bank@2", 0)
+    assert "Nobody checked the labels of the validation split" in unchecked
+    assert "There is no test split" in no_test

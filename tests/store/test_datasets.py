@@ -161,3 +161,12 @@ def test_example_id_depends_on_the_inputs_alone() -> None:
     assert example_id({"a": "1", "b": "2"}) == example_id({"b": "2", "a": "1"})
     assert example_id({"text": "x"}) != example_id({"text": "x "})
     assert len(example_id({"text": "lone \ud800 surrogate"})) == 16
+
+
+def test_rows_name_sets_of_labels_and_leave_numbers(store: Store) -> None:
+    rows = [NewRow("train", str(i), target) for i, target in enumerate(["[0, 1]", "[]", None])]
+    sets = record_dataset(store, "sets", rows, label_names=("joy", "love"), source={}, fingerprint="sets")
+    assert read_rows(store, sets, "train")["label"].tolist() == ["joy | love", "", None]
+    rows = [NewRow("train", str(i), target) for i, target in enumerate([0.5, 2.0])]
+    numbers = record_dataset(store, "numbers", rows, source={}, fingerprint="numbers")
+    assert read_rows(store, numbers, "train")["label"].tolist() == [0.5, 2.0]

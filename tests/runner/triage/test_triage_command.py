@@ -11,8 +11,10 @@ import pytest
 from click.testing import Result
 
 import runner.cli
+from benchmarks.tiny import rows
 from runner.triage import steps
 from store import (
+    NewRow,
     Store,
     count_findings,
     count_runs,
@@ -27,6 +29,7 @@ from store import (
     list_triages,
     open_store,
     read_column,
+    record_dataset,
 )
 from tests.runner.conftest import Kit
 from tests.runner.processes import Process
@@ -141,6 +144,33 @@ def test_a_report_is_written(triaged: Triaged, tmp_path: Path) -> None:
     html = (tmp_path / "r.html").read_text()
     assert "faulty@1: label quality" in html
     assert "anna@posteo.de" in html
+
+
+@pytest.mark.parametrize(("names", "words"), [(("a", "b"), "sets of labels"), (None, "numbers")])
+def test_targets_that_are_no_single_label_are_said_not_to_be_judged(
+    kit: Kit, store: Store, names: tuple[str, ...] | None, words: str
+) -> None:
+    texts = [text for text, _ in rows(40, seed=2)]
+    targets = ["[0, 1]", "[]", "[1]", None] if names else [0.5, 2.0, None, 3.25]
+    given = [NewRow("train", text, targets[i % 4]) for i, text in enumerate([*texts, texts[0]])]
+    record_dataset(store, "other", given, label_names=names, source={}, fingerprint="other")
+    result = call_on(store.path)("triage", "--dataset", "other", "--model", kit.bert, "--fail-if", "label_errors > 0")
+    assert result.exit_code == 1, result.output
+    assert f"41 training examples with {words}: these are not judged" in result.output
+    assert "exact duplicate" in result.output
+    assert "NOT MEASURED: label_errors > 0" in result.output
+
+
+def test_a_bad_policy_names_all_problems_at_once(triaged: Triaged, tmp_path: Path) -> None:
+    policy = tmp_path / "p.toml"
+    asked = ("label_erors > 2 %", "empty in dev > 1", "outliers where sorce = web > 1")
+    policy.write_text("".join(f"[[fail_if]]\ncondition = '{each}'\n" for each in asked))
+    call = call_on(triaged.store.path)
+    told = refused(call("triage", triaged.run_id, "--policy", policy))
+    assert "'label_erors' is no kind of finding" in told
+    assert "has no split 'dev'" in told
+    assert "has no field 'sorce'" in told
+    assert "'label_erors' is no kind of finding" in refused(call("triage", "no-such-run", "--policy", policy))
 
 
 @pytest.mark.parametrize(
