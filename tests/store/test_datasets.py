@@ -166,7 +166,9 @@ def test_example_id_depends_on_the_inputs_alone() -> None:
 def test_rows_name_sets_of_labels_and_leave_numbers(store: Store) -> None:
     rows = [NewRow("train", str(i), target) for i, target in enumerate(["[0, 1]", "[]", None])]
     sets = record_dataset(store, "sets", rows, label_names=("joy", "love"), source={}, fingerprint="sets")
-    assert read_rows(store, sets, "train")["label"].tolist() == ["joy | love", "", None]
+    named = read_rows(store, sets, "train")["label"]
+    assert named[:2].tolist() == ["joy | love", ""]
+    assert named.isna().tolist() == [False, False, True]
     rows = [NewRow("train", str(i), target) for i, target in enumerate([0.5, 2.0])]
-    numbers = record_dataset(store, "numbers", rows, source={}, fingerprint="numbers")
+    numbers = record_dataset(store, "numbers", rows, label_names=None, source={}, fingerprint="numbers")
     assert read_rows(store, numbers, "train")["label"].tolist() == [0.5, 2.0]
