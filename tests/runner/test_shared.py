@@ -7,7 +7,7 @@ import torch
 
 import runner.experiment
 import runner.shared
-import runner.tasks.text_classification
+import runner.tasks.pooled
 import runner.train
 from benchmarks.tiny import BERT
 from runner.progress import make_progress
@@ -108,7 +108,7 @@ class Counts:
         self.n = {"load_backbone": 0, "encode_split": 0, "cached_features": 0, "prepare_data": 0}
         for module, name in (
             (runner.shared, "load_backbone"),
-            (runner.tasks.text_classification, "encode_split"),
+            (runner.tasks.pooled, "encode_split"),
             (runner.train, "cached_features"),
             (runner.experiment, "prepare_data"),
         ):
