@@ -65,7 +65,7 @@ def test_what_later_runs_find_ready_is_booked_apart():
         with meter.preparing():
             time.sleep(0.01)
     cost = meter.result()
-    assert cost.preparing_seconds >= 0.51
+    assert cost.preparing_seconds >= 0.45
     # the clock of the processes ticks a hundred times a second, and other threads may be at work too
     assert 0.06 <= cost.device_seconds <= time.process_time() - began - 0.46
     assert cost.wall_seconds >= cost.train_seconds >= 0.05
