@@ -68,7 +68,7 @@ def test_what_later_runs_find_ready_is_booked_apart():
     assert cost.preparing_seconds >= 0.45
     # the clock of the processes ticks a hundred times a second, and other threads may be at work too
     assert 0.06 <= cost.device_seconds <= time.process_time() - began - 0.46
-    assert cost.wall_seconds >= cost.train_seconds >= 0.05
+    assert cost.wall_seconds >= cost.train_seconds >= 0.04
     assert runner.cost.add_costs(cost, cost).preparing_seconds == 2 * cost.preparing_seconds
     with pytest.raises(RuntimeError, match="never started"), CostMeter().preparing():
         pass
