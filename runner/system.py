@@ -137,7 +137,8 @@ class ProcessTree:
 class SystemSampler:
     """A thread that looks at the machine every `seconds` and hands each `SystemSample` to `sink`.
 
-    The first look is taken at once, the last one on `stop`. What the sink raises is logged once and dropped.
+    The first look is taken at once, the last one on `stop`; a look that takes longer than `stop` waits is dropped.
+    What the sink raises is logged once and dropped.
 
     Args:
         sink: called on the sampler's thread.
@@ -158,6 +159,8 @@ class SystemSampler:
         self._seconds = seconds
         self._cuda_devices = tuple(cuda_devices)
         self._stopping = threading.Event()
+        self._is_over = False
+        self._handing_over = threading.Lock()
         self._thread: threading.Thread | None = None
         self._has_warned = False
 
@@ -173,6 +176,8 @@ class SystemSampler:
         self._stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_seconds)
+            with self._handing_over:
+                self._is_over = True
 
     def __enter__(self) -> Self:
         self.start()
@@ -204,7 +209,10 @@ class SystemSampler:
     def _look(self, tree: ProcessTree, gpus: Gpus) -> None:
         try:
             cpu_percent, host_bytes = tree.read()
-            self._sink(SystemSample(time.time(), cpu_percent, host_bytes, *gpus.read()))
+            sample = SystemSample(time.time(), cpu_percent, host_bytes, *gpus.read())
+            with self._handing_over:
+                if not self._is_over:
+                    self._sink(sample)
         except Exception as error:  # watching must never end what it watches
             self._warn(error)
 

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 
 from evals import alerts as rules
+from evals.alerts import Alert
 from runner.alerts import Alerts
 
 POLL_SECONDS = 2.0
@@ -67,6 +68,7 @@ class Watchdog:
         self._disk_seconds = DISK_SECONDS
         self._watched: int | None = None
         self._stop = threading.Event()
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._keep_looking, name="watchdog", daemon=True)
 
     # what the training tells ---------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ class Watchdog:
             self._worked, self._waited = 0.0, 0.0
         self._still_seconds = self._still_seconds + elapsed if is_still else 0.0
         waited, worked = np.array(self._looks).T
-        self._alerts.note("slow loader", rules.slow_loader(waited, worked, step=step))
+        self._note("slow loader", rules.slow_loader(waited, worked, step=step))
         found = rules.stall(
             self._still_seconds,
             seconds,
@@ -128,7 +130,7 @@ class Watchdog:
             least_seconds=self._stall_seconds,
             where=self._where() if self._still_seconds > self._stall_seconds else "",
         )
-        self._alerts.note("stall", found)
+        self._note("stall", found)
         self._disk_seconds += elapsed
         if self._disk_seconds >= DISK_SECONDS:
             self._disk_seconds = 0.0
@@ -139,7 +141,13 @@ class Watchdog:
             with contextlib.suppress(OSError):
                 free = shutil.disk_usage(folder).free
                 found = rules.disk_low(free, self._checkpoint_bytes(), folder=str(folder))
-                self._alerts.note(f"disk {folder}", found)
+                self._note(f"disk {folder}", found)
+
+    def _note(self, rule: str, found: Alert | None) -> None:
+        """Nothing is told once the training is over: the run's record may have ended by then."""
+        with self._telling:
+            if not self._stop.is_set():
+                self._alerts.note(rule, found)
 
     def _where(self) -> str:
         """The line that the training is at: the innermost one outside Python's own library that can be told."""
@@ -167,5 +175,6 @@ class Watchdog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
+        with self._telling:
+            self._stop.set()
         self._thread.join(timeout=1.0)  # a disk that hangs may hold it

@@ -63,6 +63,7 @@ from store.datasets import (
     read_targets,
     read_values,
     record_dataset,
+    target_types,
 )
 from store.decided import Progress, current_decisions, decision_progress, decision_version
 from store.decisions import (
@@ -436,5 +437,6 @@ __all__ = [
     "set_dataset",
     "set_priority",
     "spool_status",
+    "target_types",
     "undo_last",
 ]

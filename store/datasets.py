@@ -249,6 +249,12 @@ def iter_inputs(
         ]
 
 
+def target_types(store: Store, dataset: Dataset) -> set[str]:
+    """What SQLite calls the targets that there are: `integer` (labels), `real` (numbers), `text` (JSON)."""
+    rows = store.db.execute("SELECT DISTINCT typeof(target) FROM dataset_rows WHERE dataset_key = ?", (dataset.key,))
+    return {kind for (kind,) in rows} - {"null"}
+
+
 def read_values(store: Store, dataset: Dataset, split: str) -> list[Any]:
     """Targets as they are stored, in position order: of a label its index, a number, or JSON text; None = none."""
     rows = store.db.execute(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.commands.options import echo_json, json_option, open_reconciled, size, store_option
+from runner.commands.options import echo_json, json_option, open_reconciled, size, store_option, what_is_written
 
 if TYPE_CHECKING:
     from runner.publish.export import Done
@@ -15,22 +15,7 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("run", metavar="RUN")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice(["auto", "transformers", "parts", "adapter"]),
-    default="auto",
-    show_default=True,
-    help="How the model is written.",
-)
-@click.option(
-    "--with",
-    "extras",
-    multiple=True,
-    type=click.Choice(["training-text", "optimizer-state"]),
-    help="Also hand out this; left out unless asked for.",
-)
-@click.option("--checkpoint", "step", type=click.IntRange(0), metavar="STEP", help="Instead of the best one.")
+@what_is_written
 @json_option
 @store_option
 def command(

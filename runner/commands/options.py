@@ -119,3 +119,29 @@ def size(n_bytes: float | None) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     return UNKNOWN if value is None or value != value else f"{value:.{digits}f}"
+
+
+def what_is_written(command: F) -> F:
+    """Options of a command that hands out a model: `wanted`, `extras` and `step`."""
+    formats, extras = ["auto", "transformers", "parts", "adapter"], ["training-text", "optimizer-state"]
+    added = (
+        click.option("--checkpoint", "step", type=click.IntRange(0), metavar="STEP", help="Instead of the best one."),
+        click.option(
+            "--with",
+            "extras",
+            multiple=True,
+            type=click.Choice(extras),
+            help="Also hand out this; left out unless asked for.",
+        ),
+        click.option(
+            "--format",
+            "wanted",
+            type=click.Choice(formats),
+            default="auto",
+            show_default=True,
+            help="How the model is written.",
+        ),
+    )
+    for option in added:
+        command = option(command)
+    return command

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.commands.options import echo_json, json_option, open_reconciled, size, store_option, table
+from runner.commands.options import echo_json, json_option, open_reconciled, size, store_option, table, what_is_written
 
 if TYPE_CHECKING:
     from runner.publish.push import Destination
@@ -19,22 +19,7 @@ if TYPE_CHECKING:
 @click.option("--private", is_flag=True, help="Make a repository that only its owner sees.")
 @click.option("--token-env", metavar="VARIABLE", help="Environment variable that holds the token (default: HF_TOKEN).")
 @click.option("--dry-run", is_flag=True, help="Only list what would be pushed, with sizes; the hub is not asked.")
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice(["auto", "transformers", "parts", "adapter"]),
-    default="auto",
-    show_default=True,
-    help="How the model is written.",
-)
-@click.option(
-    "--with",
-    "extras",
-    multiple=True,
-    type=click.Choice(["training-text", "optimizer-state"]),
-    help="Also hand out this; left out unless asked for.",
-)
-@click.option("--checkpoint", "step", type=click.IntRange(0), metavar="STEP", help="Instead of the best one.")
+@what_is_written
 @json_option
 @store_option
 def command(

@@ -33,6 +33,7 @@ from runner.data.sources import Source, open_source, source_files
 from runner.data.splits import LEFT_OUT, assign_splits
 from runner.data.tables import SPLITS, Columns, Table
 from runner.data.targets import Stored, TargetReader, target_reader
+from runner.recipe.shapes import SHAPES
 from store.errors import DatasetNotFound
 from store.ids import dataset_fingerprint
 from store.records import Dataset, NewRow
@@ -65,7 +66,7 @@ def prepare_data(
     from store.datasets import find_datasets, record_dataset
 
     if (selector := _stored_selector(recipe)) is not None:
-        return _stored(store, selector, recipe.data)
+        return _stored(store, selector, recipe)
     read = _read(recipe, progress)
     source, extras = read.source, read.extras
     if dataset := _with_extras(find_datasets(store, source.name, read.fingerprint), extras):
@@ -87,7 +88,7 @@ def find_data(store: "Store", recipe: "Recipe") -> Dataset | None:
     from store.datasets import find_datasets
 
     if (selector := _stored_selector(recipe)) is not None:
-        return _stored(store, selector, recipe.data).dataset
+        return _stored(store, selector, recipe).dataset
     read = _read(recipe, None)
     return _with_extras(find_datasets(store, read.source.name, read.fingerprint), read.extras)
 
@@ -173,13 +174,15 @@ def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Rea
     return _Read(source, stamps, scan, reader, labels, strata, splits, warnings)
 
 
-def _stored(store: "Store", selector: str, data: "Data") -> PreparedData:
+def _stored(store: "Store", selector: str, recipe: "Recipe") -> PreparedData:
     from store.datasets import get_dataset
 
+    data = recipe.data
     try:
         dataset = get_dataset(store, selector)
     except DatasetNotFound as error:
         raise DataError([f'data.source = "dataset:{selector}": {error}']) from error
+    _require_fit(store, dataset, recipe.task)
     ignored = [
         field
         for field, given in (
@@ -191,6 +194,20 @@ def _stored(store: "Store", selector: str, data: "Data") -> PreparedData:
     ]
     warning = f"A stored dataset is used as it is; left alone: {', '.join(ignored)}."
     return PreparedData(dataset, (warning,) if ignored else (), reused=True)
+
+
+def _require_fit(store: "Store", dataset: Dataset, task: str) -> None:
+    """Raise DataError where the rows of a stored dataset are those of another task."""
+    from store.datasets import iter_inputs, target_types
+
+    first = next((batch[0] for split in dataset.n_rows for batch in iter_inputs(store, dataset, split, 1)), None)
+    if first is None:
+        return
+    targets, has_labels = target_types(store, dataset), dataset.label_names is not None
+    fitting = [name for name, shape in SHAPES.items() if shape.fits(tuple(first), targets, has_labels=has_labels)]
+    if task not in fitting:
+        instead = f"Its rows are those of {' or '.join(fitting)}" if fitting else "Its rows are those of no task here"
+        raise DataError([f'dataset {dataset} is none for task = "{task}". {instead}: name another task or dataset.'])
 
 
 def _without_unlabelled(scan: Scan, source: Source) -> tuple[Scan, tuple[str, ...]]:

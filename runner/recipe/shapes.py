@@ -1,6 +1,6 @@
 """What the rows of each task are made of: which columns are read, and what kind of thing the target is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -18,6 +18,14 @@ class Shape:
     kind: TargetKind
     optional: tuple[str, ...] = ()
     """Inputs that may be left out."""
+
+    def fits(self, inputs: Collection[str], targets: Collection[str], *, has_labels: bool) -> bool:
+        """Whether stored rows can be read so: the names of their inputs, what SQLite calls their targets, and whether
+        their dataset names labels."""
+        needed = set(self.inputs) - set(self.optional)
+        stored = {"label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}}[self.kind]
+        is_of_labels = self.kind != "number"
+        return needed <= set(inputs) <= set(self.inputs) and set(targets) <= stored and has_labels == is_of_labels
 
     @property
     def fields(self) -> tuple[str, ...]:

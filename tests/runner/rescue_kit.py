@@ -1,4 +1,4 @@
-"""A store of one's own with a real run and its checkpoints, to break."""
+"""A store of one's own with a real run and its checkpoints, to break or to add to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ from store import Checkpoint, Run, Store, backup_store, delete_run, get_run, lis
 from tests.runner.conftest import Trained
 
 
-def own_copy(trained: Callable[[str], Trained], folder: Path) -> tuple[Store, Run]:
-    """A copy of the shared store with nothing but a run of method head, its files included."""
-    shared = trained("head")
+def own_copy(trained: Callable[[str], Trained], folder: Path, method: str = "head") -> tuple[Store, Run]:
+    """A copy of the shared store with nothing but a run of that method, its files included."""
+    shared = trained(method)
     files = folder / "assay-files"
     backup_store(shared.store, folder / "assay.db", also=lambda copy: _copy(shared.store, copy, files))
     store = open_store(folder / "assay.db", create=False)

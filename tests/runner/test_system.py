@@ -232,5 +232,25 @@ def test_sampler_may_be_stopped_from_its_sink_and_unstarted():
         SystemSampler(print, seconds=0)
 
 
+def test_a_look_that_comes_too_late_is_dropped(monkeypatch):
+    """The run's record may have ended by then, and would count it as lost."""
+    samples, looking, free = [], threading.Event(), threading.Event()
+
+    def slow(gpus):
+        looking.set()
+        free.wait(20)
+        return DeviceReading()
+
+    monkeypatch.setattr(Gpus, "read", slow)
+    sampler = SystemSampler(samples.append, seconds=3_600)
+    sampler.start()
+    assert looking.wait(20)
+    sampler.stop(timeout_seconds=0.0)
+    free.set()
+    sampler._thread.join(20)
+    assert not sampler._thread.is_alive()
+    assert samples == []
+
+
 def test_max_rss_is_in_bytes():
     assert 5_000_000 < max_rss_bytes() < 1_000_000_000_000

@@ -153,3 +153,13 @@ def test_a_mistake_in_a_rule_does_not_end_it(told: list[Alert], monkeypatch: pyt
     monkeypatch.setattr(Watchdog, "look", look)
     with Watchdog(Alerts(told.append), poll_seconds=0.01):
         assert looked.wait(60)
+
+
+def test_what_it_sees_after_the_end_is_not_told(watchdog: Watchdog, told: list[Alert]) -> None:
+    with watchdog:
+        watchdog.step(1)
+        watchdog.step(2)
+        watchdog.look(2.0)
+    for _ in range(40):
+        watchdog.look(2.0)
+    assert told == []

@@ -112,6 +112,31 @@ def test_a_pair_is_another_example_than_its_texts(store: Store, tmp_path: Path) 
     assert store.db.execute("SELECT text FROM examples ORDER BY key LIMIT 1").fetchone()[0].startswith("a\nb")
 
 
+def test_a_stored_dataset_of_another_task_is_refused(store: Store, tmp_path: Path) -> None:
+    """Else label sets would be read as no label, and indices of labels as numbers."""
+    sets = [{"text": f"text {i}", "labels": ["a", "b"]} for i in range(12)]
+    pairs = [{"text": "a", "text_pair": f"b{i}", "label": "xy"[i % 2]} for i in range(12)]
+    scores = [{"text": f"text {i}", "score": i} for i in range(12)]
+    made = {
+        "multi-label-classification": recipe_of("multi-label-classification", jsonl(tmp_path / "sets.jsonl", sets)),
+        "pair-classification": recipe_of(
+            "pair-classification", jsonl(tmp_path / "pairs.jsonl", pairs), text_pair="text_pair"
+        ),
+        "regression": recipe_of("regression", jsonl(tmp_path / "scores.jsonl", scores)),
+    }
+    for own, recipe in made.items():
+        dataset = prepare_data(store, recipe).dataset
+        stored = recipe.data.model_copy(update={"source": f"dataset:{dataset}"})
+        for task in (*made, "text-classification"):
+            wanted = recipe.model_copy(update={"task": task, "data": stored})
+            if task == own:
+                assert prepare_data(store, wanted).dataset == dataset
+                continue
+            with pytest.raises(DataError) as caught:
+                prepare_data(store, wanted)
+            assert f'is none for task = "{task}". Its rows are those of {own}' in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "path", "message"),
     [

@@ -15,6 +15,7 @@ from runner.classifier import load_classifier
 from runner.publish import export as export_module
 from store import Checkpoint, Run, Store, get_dataset, iter_texts, list_checkpoints
 from tests.runner.conftest import Trained
+from tests.runner.rescue_kit import own_copy
 from tests.runner.test_commands import Runner, runner
 
 __all__ = ["runner"]  # the fixture
@@ -168,7 +169,7 @@ def test_the_card_holds_what_the_store_knows(runner: Runner, carded: Trained, tm
 def test_the_card_of_a_merged_run_names_its_parents(
     runner: Runner, trained: Callable[[str], Trained], tmp_path: Path
 ) -> None:
-    store, lora = trained("lora").store, trained("lora").run
+    store, lora = own_copy(trained, tmp_path, "lora")
     said = runner(store, "merge", lora.id, "--fold", "--quiet", "--json")
     assert said.code == 0, said.err
     exported = runner(store, "export", said.json["id"], str(tmp_path / "model"))
