@@ -39,9 +39,11 @@ class Backbone:
         return int(self.model.config.hidden_size)
 
 
-def load_backbone(spec: "Model") -> Backbone:
-    """Load what `[model]` names. Raises ModelError; a hub that cannot be reached is said at once."""
-    from transformers import AutoConfig, AutoModel
+def load_backbone(spec: "Model", auto_class: str = "AutoModel") -> Backbone:
+    """Load what `[model]` names, by an auto class of transformers. Raises ModelError; a hub that cannot be reached is
+    said at once."""
+    import transformers
+    from transformers import AutoConfig
 
     name = model_location(spec.base, spec.revision)
     tokenizer = load_tokenizer(spec)
@@ -50,11 +52,11 @@ def load_backbone(spec: "Model") -> Backbone:
         settings = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **spec.config}
         try:
             config = AutoConfig.for_model(model_type, **settings)
-            model = AutoModel.from_config(config)
+            model = getattr(transformers, auto_class).from_config(config)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"model.base = {spec.base!r} with [model.config] {dict(spec.config)}: {error}") from error
     else:
-        model = _pretrained(spec, name)
+        model = _pretrained(spec, name, auto_class)
     if isinstance(getattr(model, "pooler", None), nn.Module):
         model.pooler = None  # we pool ourselves; an unused layer would count as trained parameters
     if model.config.pad_token_id is None:
@@ -62,13 +64,13 @@ def load_backbone(spec: "Model") -> Backbone:
     return as_backbone(spec, model, tokenizer, name)
 
 
-def _pretrained(spec: "Model", name: str) -> "PreTrainedModel":
+def _pretrained(spec: "Model", name: str, auto_class: str) -> "PreTrainedModel":
     """The model with the weights of its folder. Raises ModelError where any would be left at random."""
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModel
 
     try:
-        model, report = AutoModel.from_pretrained(
+        model, report = getattr(transformers, auto_class).from_pretrained(
             name,
             revision=spec.revision or "main",
             dtype=torch.float32,

@@ -75,18 +75,14 @@ class ClassifierHead(nn.Module):
         return self.linear(self.dropout((features - self.mean) / self.deviation))  # type: ignore[no-any-return]  # torch types modules' calls as Any
 
 
-class TextClassifier(nn.Module):
-    """Backbone → pooling → head. `forward` gives logits (batch, k)."""
+class TextModel(nn.Module):
+    """What a run trains: a backbone, and whatever a task puts above it."""
 
-    def __init__(self, backbone: nn.Module, head: ClassifierHead, pooling: Pooling) -> None:
+    def __init__(self, backbone: nn.Module, pooling: Pooling, head: "ClassifierHead | None" = None) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.pooling = pooling
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        hidden = self.hidden(input_ids, attention_mask, token_type_ids)
-        return self.head(pool(hidden, attention_mask, self.pooling))  # type: ignore[no-any-return]  # torch types modules' calls as Any
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Last hidden state (batch, tokens, d); `token_type_ids` say which of two texts a token is of."""
@@ -95,9 +91,30 @@ class TextClassifier(nn.Module):
         return output.last_hidden_state  # type: ignore[no-any-return]  # transformers outputs are untyped here
 
 
+class TextClassifier(TextModel):
+    """Backbone → pooling → head. `forward` gives logits (batch, k)."""
+
+    head: ClassifierHead
+
+    def __init__(self, backbone: nn.Module, head: ClassifierHead, pooling: Pooling) -> None:
+        super().__init__(backbone, pooling, head)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        hidden = self.hidden(input_ids, attention_mask, token_type_ids)
+        return self.head(pool(hidden, attention_mask, self.pooling))  # type: ignore[no-any-return]  # torch types modules' calls as Any
+
+
 def build_classifier(backbone: Backbone, n_classes: int, spec: "Model") -> TextClassifier:
     """Put a fresh head on the backbone and let exactly those weights train that the method names."""
     head = ClassifierHead(backbone.n_dimensions, n_classes, spec.dropout)
+    return TextClassifier(trained_body(backbone, spec), head, backbone.pooling)
+
+
+def trained_body(backbone: Backbone, spec: "Model") -> nn.Module:
+    """The backbone, with adapters where the method has them; of it exactly those weights train that the method names.
+
+    Raises ModelError where the model has no such layers.
+    """
     body: nn.Module = backbone.model
     if spec.method == "lora":
         body = _with_adapters(backbone, spec)
@@ -105,7 +122,7 @@ def build_classifier(backbone: Backbone, n_classes: int, spec: "Model") -> TextC
         body.requires_grad_(False)
         if spec.method == "top-layers":
             _unfreeze_top(body, spec.top_layers)
-    return TextClassifier(body, head, backbone.pooling)
+    return body
 
 
 def _with_adapters(backbone: Backbone, spec: "Model") -> nn.Module:
@@ -148,18 +165,18 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
 
 
-def save_classifier(folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo) -> None:
-    """Write a checkpoint folder. `model` is a TextClassifier, or its head alone for method head."""
+def save_model(folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo) -> None:
+    """Write a checkpoint folder. `model` has a backbone, a head or both, or is the head alone (method head)."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    head = model.head if isinstance(model, TextClassifier) else model
-    save_file(
-        {name: t.detach().cpu().contiguous() for name, t in head.state_dict().items()}, folder / "head.safetensors"
-    )
-    if isinstance(model, TextClassifier):
+    body, head = _parts_of(model)
+    if head is not None:
+        save_file(
+            {name: t.detach().cpu().contiguous() for name, t in head.state_dict().items()}, folder / "head.safetensors"
+        )
+    if body is not None:
         part = "adapter" if info.method == "lora" else "backbone"
-        body: Any = model.backbone
         body.save_pretrained(folder / part, safe_serialization=True)
     tokenizer.save_pretrained(folder / "tokenizer")
     (folder / "assay.json").write_text(json.dumps(asdict(info), indent=2, ensure_ascii=False))
@@ -179,15 +196,20 @@ def read_info(folder: Path) -> CheckpointInfo:
         raise ModelError(f"{path} is damaged, or not of an Assay checkpoint: {error!r}.") from error
 
 
+def _parts_of(model: nn.Module) -> tuple[Any, nn.Module | None]:
+    """The backbone and the head; what is no TextModel is a head alone."""
+    return (model.backbone, model.head) if isinstance(model, TextModel) else (None, model)
+
+
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Put a checkpoint's weights into the model it was saved from."""
     from safetensors.torch import load_file
 
-    head = model.head if isinstance(model, TextClassifier) else model
-    head.load_state_dict(load_file(folder / "head.safetensors"))
-    if not isinstance(model, TextClassifier):
+    body, head = _parts_of(model)
+    if head is not None:
+        head.load_state_dict(load_file(folder / "head.safetensors"))
+    if body is None:
         return
-    body = model.backbone
     if (folder / "adapter").is_dir():
         from peft import set_peft_model_state_dict
 

@@ -23,6 +23,10 @@ CHARACTERS_PER_TOKEN = 64
 """More than any language needs on average: so much of a text is enough to fill the room for tokens."""
 
 
+NO_TARGET = -100
+"""In place of a token's target where there is none: what the losses of torch leave out."""
+
+
 class BatchSize(NamedTuple):
     """What a batch held: texts, tokens without padding (0 where there are none), and the texts' positions `(n,)`."""
 
@@ -42,9 +46,12 @@ class EncodedSplit:
     n_truncated: int
     types: NDArray[np.int8] | None = None
     """As `ids`: 0 for tokens of the first text, 1 for those of the second; None where the model knows no such thing."""
+    targets: NDArray[np.int32] | None = None
+    """As `ids`: what is to be said of each token, NO_TARGET of tokens that nothing is to be said of; None where targets
+    are of whole texts."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.offsets) - 1
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -101,7 +108,10 @@ def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
     types = split.types
     if types is not None:
         types = np.concatenate([np.zeros(0, dtype=np.int8), *(types[span] for span in spans)])
-    return EncodedSplit(ids, offsets, split.labels[rows], 0, types)
+    targets = split.targets
+    if targets is not None:
+        targets = np.concatenate([np.zeros(0, dtype=np.int32), *(targets[span] for span in spans)])
+    return EncodedSplit(ids, offsets, split.labels[rows], 0, types, targets)
 
 
 class _Encoded(NamedTuple):
@@ -220,6 +230,10 @@ class TokenCollator:
             types = np.zeros_like(ids)
             types[mask] = np.concatenate([self._split.types[span] for span in spans])
             batch["token_type_ids"] = torch.from_numpy(types)
+        if self._split.targets is not None:
+            targets = np.full_like(ids, NO_TARGET)
+            targets[mask] = np.concatenate([self._split.targets[span] for span in spans])
+            batch["targets"] = torch.from_numpy(targets)
         return batch
 
 

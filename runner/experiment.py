@@ -12,7 +12,7 @@ from transformers import set_seed
 from evals.dynamics import row_bytes
 from runner.backbone import Backbone, load_backbone
 from runner.checkpoints import require_room
-from runner.classifier import CheckpointInfo, TextClassifier
+from runner.classifier import CheckpointInfo, ClassifierHead, TextModel
 from runner.data import PreparedData, prepare_data
 from runner.data.problems import DataError
 from runner.devices import Device, choose_device
@@ -37,7 +37,7 @@ class Experiment:
     data: PreparedData
     device: Device
     backbone: Backbone
-    model: TextClassifier
+    model: TextModel
     splits: Mapping[str, EncodedSplit]
 
     @property
@@ -47,6 +47,12 @@ class Experiment:
     @property
     def label_names(self) -> tuple[str, ...]:
         return self.data.dataset.label_names or ()
+
+    @property
+    def head(self) -> ClassifierHead:
+        """What method head trains."""
+        assert self.model.head is not None
+        return self.model.head
 
     @property
     def trains_features(self) -> bool:
@@ -72,12 +78,13 @@ def prepare(
     torch.use_deterministic_algorithms(recipe.training.deterministic)  # also off again after another run
     if recipe.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
-    backbone = shared.backbone(recipe.model, seed) if shared else load_backbone(recipe.model)
+    task = TASKS[recipe.task]
+    auto = task.auto_class
+    backbone = shared.backbone(recipe.model, seed, auto) if shared else load_backbone(recipe.model, auto)
     data = PreparedData(dataset, (), reused=True) if dataset else prepare_data(store, recipe, progress=progress.reading)
     for text in data.warnings:
         progress.warning(text)
     _require_splits(data)
-    task = TASKS[recipe.task]
     set_seed(seed)  # what is fresh does not depend on whether the base was loaded just now
     model = task.build(backbone, data.dataset, recipe.model)
     if recipe.training.gradient_checkpointing and recipe.model.method != "head":
@@ -113,7 +120,7 @@ def checkpoint_bytes(experiment: Experiment) -> int:
     """About what a checkpoint takes on disk with its training state, without the tokenizer."""
     model, recipe = experiment.model, experiment.loaded.recipe
     trained = [p for p in model.parameters() if p.requires_grad]
-    saved = {"head": list(model.head.parameters()), "lora": trained}.get(recipe.model.method, list(model.parameters()))
+    saved = {"head": trained, "lora": trained}.get(recipe.model.method, list(model.parameters()))
     optimizer = _OPTIMIZER_BYTES[recipe.training.optimizer] * sum(p.numel() for p in trained)
     n_logits = experiment.task.n_logits(experiment.data.dataset) if recipe.recording.dynamics else None
     dynamics = 0 if n_logits is None else len(experiment.splits["train"]) * row_bytes(n_logits)
@@ -179,7 +186,7 @@ def new_run(experiment: Experiment, command: Sequence[str]) -> NewRun:
     )
 
 
-def _checkpoint_gradients(model: TextClassifier) -> None:
+def _checkpoint_gradients(model: TextModel) -> None:
     body: Any = model.backbone
     body.gradient_checkpointing_enable()
     if hasattr(body, "enable_input_require_grads"):

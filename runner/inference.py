@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from runner.backbone import Backbone, fingerprint, pool
-from runner.classifier import TextClassifier
+from runner.classifier import TextModel
 from runner.encoding import EncodedSplit, TokenCollator, batches_by_length, to_device
 from runner.files import is_disk_full
 
@@ -35,8 +35,17 @@ def evaluating(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator[t
         model.train(was_training)
 
 
+class Passing(NamedTuple):
+    """How a split goes through a model."""
+
+    pad_token_id: int
+    batch_size: int
+    dtype: torch.dtype | None
+    """Of autocast; None: none."""
+
+
 def predict_logits(
-    model: TextClassifier, split: EncodedSplit, pad_token_id: int, batch_size: int, dtype: torch.dtype | None = None
+    model: TextModel, split: EncodedSplit, pad_token_id: int, batch_size: int, dtype: torch.dtype | None = None
 ) -> NDArray[np.float32]:
     """Logits `(n, k)` in position order."""
     rows: list[Tensor] = []
@@ -66,7 +75,7 @@ class Vectors(NamedTuple):
 
 
 def embed_split(
-    model: TextClassifier,
+    model: TextModel,
     split: EncodedSplit,
     pad_token_id: int,
     batch_size: int,
@@ -97,7 +106,7 @@ def embed_split(
 def cached_features(
     folder: Path,
     backbone: Backbone,
-    model: TextClassifier,
+    model: TextModel,
     splits: dict[str, EncodedSplit],
     batch_size: int,
     report: Report | None = None,

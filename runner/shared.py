@@ -42,17 +42,17 @@ class Shared:
         self._splits: _Newest[EncodedSplit] = _Newest(_N_SPLITS)
         self._features: _Newest[tuple[dict[str, Vectors], str]] = _Newest(_N_FEATURES)
 
-    def backbone(self, spec: "Model", seed: int) -> Backbone:
+    def backbone(self, spec: "Model", seed: int, auto_class: str = "AutoModel") -> Backbone:
         """As `load_backbone` after `set_seed(seed)`: as loaded, whatever earlier runs did to the model.
 
         Raises what `load_backbone` raises.
         """
-        key = _base_key(spec)
+        key = (*_base_key(spec), auto_class)
         kept = self._backbones.get(key) or self._backbones.get((key, seed))
         if kept is None:
             set_seed(seed)
             before = torch.get_rng_state()
-            loaded = load_backbone(spec)
+            loaded = load_backbone(spec, auto_class)
             is_drawn = not torch.equal(before, torch.get_rng_state())  # some weights are random: this seed's
             kept = self._backbones.put((key, seed) if is_drawn else key, _Kept(loaded))
         return kept.lend(spec)
@@ -77,7 +77,7 @@ def tokenizer_key(spec: "Model") -> Hashable:
     return (spec.tokenizer or spec.base, None if spec.tokenizer else spec.revision, spec.trust_remote_code)
 
 
-def _base_key(spec: "Model") -> Hashable:
+def _base_key(spec: "Model") -> tuple[Hashable, ...]:
     settings = json.dumps(spec.config, sort_keys=True, default=str)
     return (spec.base, spec.revision, spec.trust_remote_code, tokenizer_key(spec), settings)
 

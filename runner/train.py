@@ -18,7 +18,7 @@ from runner.arguments import training_arguments
 from runner.callback import AssayCallback, is_broken
 from runner.causes import Interrupted, Pruned, cause_of
 from runner.checkpoints import CheckpointFolder, Intact, tidy_finished
-from runner.classifier import count_parameters, save_classifier
+from runner.classifier import count_parameters, save_model
 from runner.console import ConsoleCapture
 from runner.control import Control
 from runner.cost import CostMeter, SystemSampler, add_costs, cuda_devices
@@ -34,7 +34,7 @@ from runner.experiment import (
     new_run,
     prepare,
 )
-from runner.inference import Vectors, cached_features, embed_split, predict_features, predict_logits
+from runner.inference import Passing, Vectors, cached_features, embed_split, predict_features
 from runner.interrupts import Interrupts, held_interrupts
 from runner.monitor import Monitor
 from runner.pauses import heeding
@@ -140,7 +140,7 @@ def train_recorded(
     recipe = experiment.loaded.recipe
     trainable, total = count_parameters(experiment.model)
     if experiment.trains_features:
-        trainable = count_parameters(experiment.model.head)[0]
+        trainable = count_parameters(experiment.head)[0]
     meter = CostMeter(device_type=experiment.device.type, trainable_parameters=trainable, total_parameters=total)
     checkpoints = CheckpointFolder(recorder, recipe.checkpoints.keep) if recipe.checkpoints.keep != "none" else None
     trainer: RecordingTrainer | None = None
@@ -152,7 +152,7 @@ def train_recorded(
             with meter.preparing() if experiment.trains_features else contextlib.nullcontext():
                 features, feature_key = frozen_features(experiment, recorder.store, progress, shared)
             if features:
-                experiment.model.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
+                experiment.head.fit_scaling(features["train"].pooled.to(experiment.device.type))
             trainer = _trainer(experiment, features, recorder, meter, checkpoints, progress, start, control)
             if start.intact is not None:
                 trainer.monitor.restore(start.intact.checkpoint.step)
@@ -241,9 +241,9 @@ def _trainer(
     control: Control | None,
 ) -> RecordingTrainer:
     recipe, splits, task = experiment.loaded.recipe, experiment.splits, experiment.task
-    tokenizer, model, dtype = experiment.backbone.tokenizer, experiment.model, experiment.device.dtype
-    batch_size = recipe.evaluation.batch_size
-    trained: nn.Module = model.head if experiment.trains_features else model
+    tokenizer, model = experiment.backbone.tokenizer, experiment.model
+    passing = Passing(tokenizer.pad_token_id, recipe.evaluation.batch_size, experiment.device.dtype)
+    trained: nn.Module = experiment.head if experiment.trains_features else model
 
     examiner = task.examiner(
         experiment.label_names, task.settings(experiment), with_predictions=recipe.recording.predictions
@@ -253,13 +253,13 @@ def _trainer(
         outputs = (
             predict_features(trained, features[split].pooled)
             if features
-            else predict_logits(model, splits[split], tokenizer.pad_token_id, batch_size, dtype)
+            else task.outputs(model, splits[split], passing)
         )
         return examiner.examine(split, outputs, splits[split])
 
     def save(folder: Path, step: int, epoch: float | None) -> None:
         info = checkpoint_info(experiment, recorder.run, step, epoch, examiner.settings)
-        save_classifier(folder, trained, tokenizer, info)
+        save_model(folder, trained, tokenizer, info)
 
     collator = (
         FeatureCollator(features["train"].pooled, splits["train"])

@@ -18,7 +18,7 @@ from evals.metrics import METRICS
 from runner import pauses
 from runner.causes import Interrupted, Pruned
 from runner.checkpoints import CheckpointFolder, DiskFull, Intact
-from runner.classifier import TextClassifier, load_weights
+from runner.classifier import TextModel, load_weights
 from runner.control import Control, Report, rung_steps
 from runner.cost import CostMeter
 from runner.dynamics import DynamicsCatcher
@@ -171,7 +171,7 @@ class RecordingTrainer(ResumableTrainer):
         groups = parameter_groups(
             self.model,
             set(self.get_decay_parameter_names(self.model)),
-            is_head=lambda name: not isinstance(self.model, TextClassifier) or name.startswith("head."),
+            is_head=lambda name: not isinstance(self.model, TextModel) or name.startswith("head."),
             learning_rates=(self.args.learning_rate, self._head_learning_rate),
             weight_decay=self.args.weight_decay,
         )

@@ -79,7 +79,7 @@ def _predict(
 ) -> NDArray[np.float32]:
     """Log-probabilities (m, n_classes) of some training examples by the weights that the training ended with."""
     if features:
-        logits = predict_features(experiment.model.head, features["train"].pooled[torch.from_numpy(rows)])
+        logits = predict_features(experiment.head, features["train"].pooled[torch.from_numpy(rows)])
     else:
         logits = predict_logits(
             experiment.model,

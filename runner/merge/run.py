@@ -16,7 +16,7 @@ import torch
 from runner import reasons
 from runner.causes import Interrupted, cause_of
 from runner.checkpoints import CheckpointFolder, require_room
-from runner.classifier import CheckpointInfo, count_parameters, save_classifier
+from runner.classifier import CheckpointInfo, count_parameters, save_model
 from runner.console import ConsoleCapture
 from runner.cost import CostMeter
 from runner.devices import Device, choose_device
@@ -161,7 +161,7 @@ def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_by
     CheckpointFolder(recorder, "all").save(
         STEP,
         None,
-        lambda folder: save_classifier(folder, merged.model, merged.tokenizer, info),
+        lambda folder: save_model(folder, merged.model, merged.tokenizer, info),
         lambda _: None,  # there is no training to go on with
         expected_bytes=n_bytes,
     )

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from runner.backbone import Backbone
-from runner.classifier import TextClassifier, build_classifier
+from runner.classifier import TextClassifier, TextModel, build_classifier
 from runner.encoding import EncodedSplit, encode_split
+from runner.inference import Passing, predict_logits
 from runner.tasks.task import Reading
 from store import Dataset, Store
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 class Pooled:
     """Encodes and builds; a task says how many numbers come out and what the targets are."""
+
+    auto_class = "AutoModel"
 
     def n_outputs(self, dataset: Dataset) -> int:
         """Numbers that the model gives for an example: one for each label."""
@@ -38,3 +42,7 @@ class Pooled:
 
     def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
         return build_classifier(backbone, self.n_outputs(dataset), spec)
+
+    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> NDArray[np.float32]:
+        """(n, k) logits."""
+        return predict_logits(model, split, *passing)

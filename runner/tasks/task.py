@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from evals.metrics import Score
 from runner.backbone import Backbone
-from runner.classifier import TextClassifier
+from runner.classifier import TextModel
 from runner.encoding import Batch, EncodedSplit
+from runner.inference import Passing
 from store import Dataset, Predictions, Store
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Examiner(Protocol):
     """Judges the model's outputs, evaluation after evaluation of one run."""
 
     def examine(self, name: str, outputs: NDArray[np.float32], split: EncodedSplit) -> Examination:
-        """Of a split by its name, validation first. Raises OutputsBroken where outputs (n, k) are no numbers."""
+        """Of a split by its name, validation first. Raises OutputsBroken where outputs are no numbers."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -68,6 +69,10 @@ class Task(Protocol):
     def name(self) -> str:
         """As a recipe writes it."""
 
+    @property
+    def auto_class(self) -> str:
+        """The class of transformers that loads its models: AutoModel, or one with the layer that says tokens."""
+
     def n_logits(self, dataset: Dataset) -> int | None:
         """Numbers of an example that its dynamics keep; None where it has none."""
 
@@ -76,7 +81,7 @@ class Task(Protocol):
     ) -> EncodedSplit:
         """The rows of a split as token ids and targets."""
 
-    def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
+    def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextModel:
         """The model, with exactly those weights trainable that the method names. Raises ModelError."""
 
     def objective(self, experiment: "Experiment") -> Objective:
@@ -84,6 +89,9 @@ class Task(Protocol):
 
     def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
         """What the training data say that outputs are to be read by, as JSON; an examiner may learn more."""
+
+    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> NDArray[np.float32]:
+        """What the model says of a split: (n, k) of examples in their order, or (n_tokens, k) of their tokens."""
 
     def examiner(
         self, label_names: tuple[str, ...], settings: Mapping[str, Any], *, with_predictions: bool

@@ -19,7 +19,7 @@ from runner.classifier import (
     load_classifier,
     load_weights,
     read_info,
-    save_classifier,
+    save_model,
 )
 from runner.errors import ModelError
 from runner.recipe import Lora, Model
@@ -90,7 +90,7 @@ def test_the_norm_above_the_last_layer_belongs_to_the_top(kit: Kit) -> None:
 def test_lora_adds_b_times_a_times_scale(kit: Kit, tmp_path: Path) -> None:
     model, tokenizer = built(kit, "lora", lora=Lora(r=4, alpha=12.0, dropout=0.0))
     stepped(model)
-    save_classifier(tmp_path / "saved", model, tokenizer, info(kit, "lora"))
+    save_model(tmp_path / "saved", model, tokenizer, info(kit, "lora"))
     from safetensors.torch import load_file
 
     adapter = load_file(tmp_path / "saved" / "adapter" / "adapter_model.safetensors")
@@ -111,7 +111,7 @@ def test_a_saved_classifier_gives_the_same_logits(kit: Kit, tmp_path: Path, meth
     stepped(model)
     model.eval()
     expected = model(IDS, MASK)
-    save_classifier(tmp_path / "saved", model if method != "head" else model.head, tokenizer, info(kit, method))
+    save_model(tmp_path / "saved", model if method != "head" else model.head, tokenizer, info(kit, method))
     again, loaded_tokenizer, told = load_classifier(tmp_path / "saved")
     assert torch.allclose(again(IDS, MASK), expected, atol=1e-6)
     assert loaded_tokenizer("the ball")["input_ids"] == tokenizer("the ball")["input_ids"]
@@ -157,7 +157,7 @@ def test_a_folder_that_is_no_checkpoint_or_too_new(tmp_path: Path) -> None:
 
 def test_weights_of_another_model_are_refused(kit: Kit, tmp_path: Path) -> None:
     model, tokenizer = built(kit, "full")
-    save_classifier(tmp_path / "saved", model, tokenizer, info(kit, "full"))
+    save_model(tmp_path / "saved", model, tokenizer, info(kit, "full"))
     other = Model(base=str(kit.gpt2))
     with pytest.raises(ModelError, match="do not fit"):
         load_weights(tmp_path / "saved", build_classifier(load_backbone(other), 3, other))
@@ -166,6 +166,6 @@ def test_weights_of_another_model_are_refused(kit: Kit, tmp_path: Path) -> None:
 def test_an_adapter_above_random_weights_cannot_come_back(kit: Kit, tmp_path: Path) -> None:
     model, tokenizer = built(kit, "lora")
     told = CheckpointInfo("R", "text-classification", "lora", "scratch:bert", ("a", "b", "c"), "cls", 16, 3, 1.0)
-    save_classifier(tmp_path / "saved", model, tokenizer, told)
+    save_model(tmp_path / "saved", model, tokenizer, told)
     with pytest.raises(ModelError, match="scratch:bert, whose random weights are nowhere"):
         load_classifier(tmp_path / "saved")
