@@ -91,10 +91,11 @@ def prepare(
         _checkpoint_gradients(model)
 
     def encoded(split: str) -> EncodedSplit:
-        return task.encode(store, data.dataset, split, backbone, progress.reading)
+        return task.encode(store, data.dataset, split, backbone, recipe, progress.reading)
 
     def shared_or_encoded(split: str) -> EncodedSplit:
-        key = (task.name, store.path, data.dataset.key, split, tokenizer_key(recipe.model), backbone.max_length)
+        tokens = (task.name, task.encoding(recipe), tokenizer_key(recipe.model), backbone.max_length)
+        key = (*tokens, store.path, data.dataset.key, split)
         return shared.split(key, lambda: encoded(split)) if shared else encoded(split)
 
     splits = {

@@ -20,7 +20,7 @@ from runner.classifier import CheckpointInfo, count_parameters, save_model
 from runner.console import ConsoleCapture
 from runner.cost import CostMeter
 from runner.devices import Device, choose_device
-from runner.inference import predict_logits
+from runner.inference import Passing
 from runner.interrupts import held_interrupts
 from runner.merge.combine import Merged, combine
 from runner.merge.plan import Merge
@@ -176,10 +176,9 @@ def _evaluate(
     for split in ("validation", "test"):
         if not merge.dataset.n_rows.get(split):
             continue
-        encoded = task.encode(store, merge.dataset, split, merged.backbone, progress.reading)
-        outputs = predict_logits(
-            merged.model, encoded, merged.tokenizer.pad_token_id, recipe.evaluation.batch_size, device.dtype
-        )
+        encoded = task.encode(store, merge.dataset, split, merged.backbone, recipe, progress.reading)
+        passing = Passing(merged.tokenizer.pad_token_id, recipe.evaluation.batch_size, device.dtype)
+        outputs = task.outputs(merged.model, encoded, passing)
         said = examiner.examine(split, outputs, encoded)
         scores = [ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n) for s in said.scores]
         recorder.evaluation(

@@ -1,6 +1,6 @@
 """What the tasks have in common that make one vector of each text, or pair of texts, and a linear layer above it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from store import Dataset, Store
 
 if TYPE_CHECKING:
     from runner.experiment import Experiment
-    from runner.recipe import Model
+    from runner.recipe import Model, Recipe
 
 
 class Pooled:
@@ -31,8 +31,11 @@ class Pooled:
         """(n, ...); None: label indices as the store has them."""
         return None
 
+    def encoding(self, recipe: "Recipe") -> Hashable:
+        return None
+
     def encode(
-        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, progress: Reading | None
+        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, recipe: "Recipe", progress: Reading | None
     ) -> EncodedSplit:
         labels = self.targets(store, dataset, split)
         return encode_split(store, dataset, split, backbone.tokenizer, backbone.max_length, progress, labels=labels)

@@ -1,6 +1,6 @@
 """What a kind of work adds to a fine-tune: tokens of its rows, a model, a loss, and what an evaluation says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from store import Dataset, Predictions, Store
 
 if TYPE_CHECKING:
     from runner.experiment import Experiment
-    from runner.recipe import Model
+    from runner.recipe import Model, Recipe
 
 Reading = Callable[[str, int], None]
 """Progress: what is being done, rows so far."""
@@ -76,8 +76,11 @@ class Task(Protocol):
     def n_logits(self, dataset: Dataset) -> int | None:
         """Numbers of an example that its dynamics keep; None where it has none."""
 
+    def encoding(self, recipe: "Recipe") -> Hashable:
+        """What in a recipe makes other tokens or targets of the same rows, beside tokenizer and length."""
+
     def encode(
-        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, progress: Reading | None
+        self, store: Store, dataset: Dataset, split: str, backbone: Backbone, recipe: "Recipe", progress: Reading | None
     ) -> EncodedSplit:
         """The rows of a split as token ids and targets."""
 
