@@ -16,7 +16,7 @@ sweeps       searches and who drives them    trials   their configurations, each
 trial_answers  what their runs answered, side by side
 segments     stretches between (re)starts
 jobs         the queue, as people handle it   job_leases who carries a job out
-job_order    the order of those that wait
+job_order    the order of those that wait    trial_jobs a sweep's trials as jobs, and their messages
 flights      the last steps before trouble   ring     their file while a run runs
 alerts       what a person should look at    backup   a whole copy, taken while others write
 rescue       saving a damaged store          merging  another store's rows into this one
@@ -28,6 +28,7 @@ queue_filters  and which of them             packed   positions as blobs
 decisions    what people did about them      standing what stands of it
 decided      how far they are                versions datasets made of decisions
 patches      decisions as lines of a file    opinions out-of-fold probabilities
+profiles     a dataset version as a tokenizer sees it
 facets       examples by their metadata      patterns regular expressions, in time
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory

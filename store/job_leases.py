@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 from store.connection import Store
 from store.errors import WorkerExists
 from store.holders import HOLDER_COLUMNS, cause_of_death, this_process
-from store.jobs import Job, JobStatus, get_job
+from store.jobs import TRIAL, Job, JobStatus, get_job
 from store.records import Holder
 
 _FREE = ", ".join(f"{column} = NULL" for column in HOLDER_COLUMNS.split(", "))
@@ -21,7 +21,7 @@ _HOLD = ", ".join(f"{column} = ?" for column in HOLDER_COLUMNS.split(", "))
 _IS_HELD = "status = 'running' AND host = ? AND pid = ? AND process_started_at = ?"
 _FITS = "(device IS NULL OR device = :device OR :device LIKE device || ':%')"
 # Kinds of job that are done when their run is, whatever became of their process.
-_ONE_RUN = ("train", "resume")
+_ONE_RUN = ("train", "resume", TRIAL)
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Worker:
     key: int
     device: str
     holder: Holder
+    is_leaving: bool = False
+    """It ends with its job, and takes no other."""
 
 
 # jobs --------------------------------------------------------------------------------------------------------------
@@ -41,20 +43,34 @@ def lease_job(store: Store, device: str, *, kinds: Collection[str] | None = None
 
     Atomic: of any number of processes one gets it. Kinds of job that are not among `kinds` stay in the queue.
     """
-    known = "1" if kinds is None else f"kind IN ({', '.join(f':kind{i}' for i in range(len(kinds)))})"
-    values = {"device": device, **{f"kind{i}": kind for i, kind in enumerate(kinds or ())}}
-    first = f"SELECT key FROM jobs WHERE status = 'queued' AND {_FITS} AND {known} ORDER BY priority DESC, place, key"
-    if store.db.execute(f"{first} LIMIT 1", values).fetchone() is None:
+    if first_queued(store.db, device, kinds) is None:
         return None  # without a transaction: looking must not move the store's version
     with store.write() as db:
-        row = db.execute(f"{first} LIMIT 1", values).fetchone()
-        if row is None:
+        key = first_queued(db, device, kinds)
+        if key is None:
             return None
-        db.execute(
-            f"UPDATE jobs SET status = 'running', request = NULL, worker_device = ?, {_HOLD} WHERE key = ?",
-            (device, *astuple(this_process()), row[0]),
-        )
-    return get_job(store, int(row[0]))
+        hold_job(db, key, this_process(), device)
+    return get_job(store, key)
+
+
+def first_queued(db: sqlite3.Connection, device: str, kinds: Collection[str] | None = None) -> int | None:
+    """The key of the job that is next for a device, of these kinds."""
+    known = "1" if kinds is None else f"kind IN ({', '.join(f':kind{i}' for i in range(len(kinds)))})"
+    values = {"device": device, **{f"kind{i}": kind for i, kind in enumerate(kinds or ())}}
+    row = db.execute(
+        f"SELECT key FROM jobs WHERE status = 'queued' AND {_FITS} AND {known}"
+        " ORDER BY priority DESC, place, key LIMIT 1",
+        values,
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def hold_job(db: sqlite3.Connection, job_key: int, holder: Holder, device: str) -> None:
+    """Within a transaction: that process has the job in hand, on that device."""
+    db.execute(
+        f"UPDATE jobs SET status = 'running', request = NULL, worker_device = ?, {_HOLD} WHERE key = ?",
+        (device, *astuple(holder), job_key),
+    )
 
 
 def take_job(store: Store, job_key: int, leased_by: tuple[int, float]) -> Job | None:
@@ -96,10 +112,11 @@ def finish_job(store: Store, job: Job, status: JobStatus, cause: str | None = No
     if job.holder is None:
         return False
     with store.write() as db:
-        return _finish(db, job, status, cause)
+        return finish_in(db, job, status, cause)
 
 
-def _finish(db: sqlite3.Connection, job: Job, status: JobStatus, cause: str | None) -> bool:
+def finish_in(db: sqlite3.Connection, job: Job, status: JobStatus, cause: str | None = None) -> bool:
+    """`finish_job` within a transaction of the caller's."""
     has_ended = status not in (JobStatus.QUEUED, JobStatus.PAUSED)
     return bool(
         db.execute(
@@ -138,7 +155,7 @@ def abandon_job(store: Store, job: Job, cause: str) -> None:
     """Give back a leased job whose process ended before it took it over: one attempt is gone."""
     with store.write() as db:
         db.execute(f"UPDATE jobs SET n_attempts = n_attempts + 1 WHERE key = ? AND {_IS_HELD}", _held_by(job))
-        _finish(db, job, *_fate(store, get_job(store, job.key), cause))
+        finish_in(db, job, *_fate(store, get_job(store, job.key), cause))
 
 
 def reconcile_jobs(store: Store) -> list[Job]:
@@ -208,6 +225,17 @@ def beat_worker(store: Store, worker: Worker, job_key: int | None) -> None:
         )
 
 
+def leave_worker(store: Store, worker: Worker) -> None:
+    """The worker takes no further job: it ends with the one that it is at."""
+    with store.write() as db:
+        db.execute("UPDATE workers SET is_leaving = 1 WHERE key = ? AND pid = ?", (worker.key, worker.holder.pid))
+
+
+def list_living_workers(store: Store) -> list[Worker]:
+    """The workers that may be alive."""
+    return [worker for worker in _workers(store.db) if cause_of_death(worker.holder) is None]
+
+
 def remove_worker(store: Store, worker: Worker) -> None:
     """The worker takes no more jobs."""
     with store.write() as db:
@@ -216,11 +244,11 @@ def remove_worker(store: Store, worker: Worker) -> None:
 
 def _workers(db: sqlite3.Connection, *, device: str | None = None, host: str | None = None) -> list[Worker]:
     rows = db.execute(
-        f"SELECT key, device, {HOLDER_COLUMNS} FROM workers"
+        f"SELECT key, device, is_leaving, {HOLDER_COLUMNS} FROM workers"
         " WHERE (?1 IS NULL OR device = ?1) AND (?2 IS NULL OR host = ?2)",
         (device, host),
     )
-    return [Worker(row[0], row[1], Holder(*row[2:])) for row in rows.fetchall()]
+    return [Worker(row[0], row[1], Holder(*row[3:]), bool(row[2])) for row in rows.fetchall()]
 
 
 def _forget(db: sqlite3.Connection, worker: Worker) -> None:

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "key, id, kind, name, arguments, status, cause, request, priority, place, device, n_attempts, max_attempts,"
-    " run_key, sweep_key, created_at, started_at, ended_at, worker_device"
+    " run_key, sweep_key, trial_key, created_at, started_at, ended_at, worker_device"
 )
 WAITING = "status IN ('queued', 'paused')"
+TRIAL = "trial"
+"""The kind of job that a sweep's driver queues; see `store.trial_jobs`."""
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -69,6 +71,8 @@ class Job:
     max_attempts: int
     run_key: int | None
     sweep_key: int | None
+    trial_key: int | None
+    """Of the trial that it carries out for the driver of its sweep."""
     created_at: float
     started_at: float | None
     """Of the newest attempt."""
@@ -102,14 +106,18 @@ def queue_job(
     device: str | None = None,
     max_attempts: int = 1,
     run_key: int | None = None,
+    sweep_key: int | None = None,
+    trial_key: int | None = None,
 ) -> Job:
-    """Put a job at the end of its priority. `run_key`: the run it is about, where there is one already.
+    """Put a job at the end of its priority. `run_key`: the run it is about, where there is one already; a sweep and a
+    trial of it likewise.
 
     What the kinds need as `arguments` (JSON), complete in itself:
         train, sweep        {"recipe_text": TOML}; what else there may be: `runner.queue.recipes`
         sweep               {"recipe": id of a sweep in the store}
         resume, reproduce   {"run": id}
         predict             {"run": id, "file": absolute path, "options": {"out": absolute path}}
+        trial               queued by a sweep's driver alone, see `runner.sweep.queued`
     After a death (kill -9, out of memory, a reboot) it is queued again until `max_attempts` were begun; an error of its
     own ends it at once. Raises JobRefused for a device that no worker can have.
     """
@@ -118,7 +126,8 @@ def queue_job(
     with store.write() as db:
         (key,) = db.execute(
             "INSERT INTO jobs (id, kind, name, arguments, status, priority, place, device, max_attempts, run_key,"
-            " created_at) VALUES (?, ?, ?, ?, 'queued', ?, (SELECT coalesce(max(place), 0) + 1 FROM jobs), ?, ?, ?, ?)"
+            " sweep_key, trial_key, created_at)"
+            " VALUES (?, ?, ?, ?, 'queued', ?, (SELECT coalesce(max(place), 0) + 1 FROM jobs), ?, ?, ?, ?, ?, ?)"
             " RETURNING key",
             (
                 new_run_id(),
@@ -129,6 +138,8 @@ def queue_job(
                 device,
                 max(1, max_attempts),
                 run_key,
+                sweep_key,
+                trial_key,
                 time.time(),
             ),
         ).fetchone()
@@ -165,7 +176,8 @@ def list_jobs(store: Store, *, status: Sequence[str] = (), limit: int | None = N
     Columns: key, id, kind, name, status, cause, request, priority, place, device, n_attempts, max_attempts, created_at,
     started_at, ended_at, worker_device, host, pid, heartbeat_at (of the process that has it in hand), run_key, run_id,
     run_name, run_status, step (the last one recorded), n_steps (as the recipe plans them; missing where that is not
-    known), sweep_key, sweep_id, sweep_name, sweep_status, n_trials_done, n_trials.
+    known), sweep_key, sweep_id, sweep_name, sweep_status, n_trials_done, n_trials (of a sweep's job; a trial's says
+    its own steps).
     """
     frame = read_frame(
         store.db,
@@ -175,8 +187,9 @@ def list_jobs(store: Store, *, status: Sequence[str] = (), limit: int | None = N
         " (SELECT max(m.latest_step) FROM metric_latest m WHERE m.run_key = r.key) AS step,"
         " json_extract(r.recipe, '$.training') AS training, json_extract(d.n_rows, '$.train') AS n_train,"
         " j.sweep_key, s.id AS sweep_id, s.name AS sweep_name, s.status AS sweep_status,"
-        " CASE WHEN s.key IS NOT NULL THEN (SELECT count(*) FROM trials t WHERE t.sweep_key = s.key"
-        "  AND t.status NOT IN ('queued', 'running')) END AS n_trials_done, s.n_trials"
+        f" CASE WHEN s.key IS NOT NULL AND j.kind != '{TRIAL}' THEN (SELECT count(*) FROM trials t"
+        "  WHERE t.sweep_key = s.key AND t.status NOT IN ('queued', 'running')) END AS n_trials_done,"
+        f" CASE WHEN j.kind != '{TRIAL}' THEN s.n_trials END AS n_trials"
         " FROM jobs j LEFT JOIN runs r ON r.key = j.run_key LEFT JOIN datasets d ON d.key = r.dataset_key"
         " LEFT JOIN sweeps s ON s.key = j.sweep_key"
         " WHERE (? = '[]' OR j.status IN (SELECT value FROM json_each(?)))"
@@ -263,6 +276,10 @@ def retry_job(store: Store, selector: str | int) -> Job:
     Raises JobRefused for any other.
     """
     job = get_job(store, selector)
+    if job.kind == TRIAL:
+        raise JobRefused(
+            f"{job.title} is a trial: its sweep tries it again by itself, or with `runner sweep SWEEP --retry`."
+        )
     with store.write() as db:
         changed = db.execute(
             "UPDATE jobs SET status = 'queued', cause = NULL, request = NULL, ended_at = NULL,"
@@ -296,20 +313,21 @@ def remove_job(store: Store, selector: str | int) -> Job:
 def list_workers(store: Store) -> pd.DataFrame:
     """One row a worker, by host and device.
 
-    Columns: key, device, host, pid, started_at, heartbeat_at, job_key, job_id, job_name (what it is at), cause (why it
-    is gone; None while it may be alive).
+    Columns: key, device, host, pid, started_at, heartbeat_at, is_leaving (it takes no further job), job_key, job_id,
+    job_name (what it is at), cause (why it is gone; None while it may be alive).
     """
     import pandas as pd
 
     frame = read_frame(
         store.db,
-        "SELECT w.key, w.device, w.host, w.pid, w.started_at, w.heartbeat_at, w.job_key, j.id AS job_id,"
+        "SELECT w.key, w.device, w.host, w.pid, w.started_at, w.heartbeat_at, w.is_leaving, w.job_key, j.id AS job_id,"
         " j.name AS job_name, w.process_started_at, w.boot_id, w.oom_kills"
         " FROM workers w LEFT JOIN jobs j ON j.key = w.job_key ORDER BY w.host, w.device, w.key",
     )
     holders = [Holder(*row) for row in frame[HOLDER_COLUMNS.split(", ")].itertuples(index=False)]
     frame = frame.drop(columns=["process_started_at", "boot_id", "oom_kills"])
-    return frame.assign(cause=pd.Series([cause_of_death(holder) for holder in holders], dtype=object))
+    causes = pd.Series([cause_of_death(holder) for holder in holders], dtype=object)
+    return frame.assign(is_leaving=frame["is_leaving"].astype(bool), cause=causes)
 
 
 # the parts ---------------------------------------------------------------------------------------------------------

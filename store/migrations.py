@@ -54,6 +54,13 @@ def m005_responses(db: Database) -> None:
         db.execute(statement.replace("|| w.target ||", "|| iif(typeof(w.target) = 'integer', w.target, '#') ||"))
 
 
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m006_trial_jobs(db: Database) -> None:
+    for statement in _TRIAL_JOBS.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
 _RESPONSES = """
 CREATE TABLE responses (                  -- what a model said where no class says it, as JSON by the run's task
     evaluation_key INTEGER NOT NULL REFERENCES evaluations (key) ON DELETE CASCADE,
@@ -446,4 +453,28 @@ ALTER TABLE run_costs ADD COLUMN preparing_seconds REAL;
 -- no driver wrote down what came before: the wall time of its run is the nearest that is known
 UPDATE trials SET held_seconds = (SELECT c.wall_seconds FROM run_costs c WHERE c.run_key = trials.run_key)
     WHERE NOT is_reused
+"""
+
+_TRIAL_JOBS = """
+-- the trial that a job carries out for the driver of its sweep
+ALTER TABLE jobs ADD COLUMN trial_key INTEGER REFERENCES trials (key) ON DELETE SET NULL;
+-- it ends with its job, and takes no other
+ALTER TABLE workers ADD COLUMN is_leaving INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_by_trial ON jobs (trial_key) WHERE trial_key IS NOT NULL;
+CREATE TABLE trial_messages (             -- between the driver of a sweep and a trial that a worker carries out
+    key INTEGER PRIMARY KEY,
+    job_key INTEGER NOT NULL REFERENCES jobs (key) ON DELETE CASCADE,
+    is_from_driver INTEGER NOT NULL,
+    message TEXT NOT NULL,                -- JSON
+    at REAL NOT NULL
+) STRICT;
+CREATE INDEX trial_messages_by_job ON trial_messages (job_key);
+CREATE TABLE profiles (                   -- what a dataset version looks like to a tokenizer, before any training
+    key INTEGER PRIMARY KEY,
+    dataset_key INTEGER NOT NULL REFERENCES datasets (key) ON DELETE CASCADE,
+    fingerprint TEXT NOT NULL,            -- of all that decides it beside the data
+    profile TEXT NOT NULL CHECK (json_valid(profile)),
+    created_at REAL NOT NULL,
+    UNIQUE (dataset_key, fingerprint)
+) STRICT
 """

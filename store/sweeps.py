@@ -21,6 +21,7 @@ from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
 from store.ids import new_run_id
 from store.job_leases import link_sweep
 from store.records import Holder, NewSweep, Objective, Status, Sweep
+from store.trial_jobs import withdraw_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,6 +267,7 @@ def _end(db: sqlite3.Connection, sweep_key: int, status: Status, cause: str | No
         f"UPDATE sweeps SET status = ?, cause = ?, ended_at = ?, request = NULL, {_FREE} WHERE key = ?",
         (status, cause, time.time(), sweep_key),
     )
+    withdraw_trials(db, sweep_key, f"its sweep ended: {cause or status}")
 
 
 def _select(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

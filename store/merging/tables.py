@@ -85,8 +85,10 @@ NOT_MERGED = {
     "leases": "a run that is held by a process is not merged",
     "jobs": "a queue belongs to the workers of its store",
     "workers": "processes, not records",
+    "trial_messages": "between processes that share the other store",
     "spools": "of files that lie beside the other store",
     "standing_decisions": "made again from the decisions of both stores",
+    "profiles": "made again by `runner profile`, in seconds",
     "facets": "made again from the rows of their dataset",
 }
 

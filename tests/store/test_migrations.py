@@ -16,6 +16,7 @@ from store import (
     get_cost,
     get_dataset,
     get_evaluation,
+    get_job,
     get_run,
     group_members,
     iter_dynamics,
@@ -48,13 +49,16 @@ from store import (
     record_decision,
     record_run,
     redo_last,
+    resume_job,
     undo_last,
 )
 from store.flights import get_flight, list_flights
 from store.job_leases import lease_job
 from store.jobs import list_jobs
 from store.migrations import migrations
+from store.profiles import list_profiles
 from store.sweeps import get_sweep
+from store.trial_jobs import read_messages, withdraw_trial
 from store.trials import list_trial_reports, list_trials
 from tests.store.builders import predict
 
@@ -119,20 +123,34 @@ def test_work_of_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
     store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
     sweep = get_sweep(store, "search")
     assert (sweep.status, sweep.cause, sweep.n_trials) == (Status.KILLED, "made for the tests", 3)
-    trials = list_trials(store, sweep.key)
+    trials = list_trials(store, sweep.key)[:1]
     is_booked = asset.stem >= "m004"  # before, the wall time of the run is all that is known
     assert trials["held_seconds"].tolist() == [45.0 if is_booked else 1.5]
     assert trials["latency_high"].dropna().tolist() == ([2.5] if is_booked else [])
     assert trials[["number", "seed", "run_id"]].values.tolist() == [[0, 7, get_run(store, "old").id]]
     assert list_trial_reports(store, sweep.key)["value"].tolist() == [0.5]
-    (job,) = list_jobs(store)["name"]
-    assert job == "waiting"
+    assert list_jobs(store)["name"][0] == "waiting"
     leased = lease_job(store, "cpu")
     assert leased is not None
     assert leased.name == "waiting"
     broken = get_run(store, "broken")
     (key,) = list_flights(store, broken.key)["key"]
     assert get_flight(store, int(key)).steps.of(10).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("asset", FILES[5:], ids=lambda path: path.stem)
+def test_a_trial_in_the_queue_of_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
+    job = get_job(store, "search-1")
+    trials = list_trials(store, get_sweep(store, "search").key)
+    assert (job.status, job.trial_key) == ("paused", trials["key"].tolist()[-1])
+    (message,) = read_messages(store, [job.key], is_from_driver=False)
+    assert message.text == '{"kind": "Asked"}'
+    assert resume_job(store, job.id).status == "queued"
+    assert withdraw_trial(store, job.key, "nobody waits for it")
+    (profile,) = list_profiles(store, get_dataset(store, "weather@1").key)
+    assert (profile.fingerprint, profile.profile) == ("f4", {"tokens": 12, "unknown": None})
+    store.close()
 
 
 @pytest.mark.parametrize("asset", FILES[4:], ids=lambda path: path.stem)

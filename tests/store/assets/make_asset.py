@@ -29,6 +29,7 @@ from store import (
     finish_triage,
     make_version,
     open_store,
+    pause_job,
     queue_job,
     record_dataset,
     record_decision,
@@ -38,9 +39,11 @@ from store import (
     record_step,
     undo_last,
 )
+from store.profiles import record_profile
 from store.records import NewSweep, NewTrial, Objective, TrialReport
 from store.ring import STEP, Steps
-from store.sweeps import beat_sweep, record_sweep, release_sweep
+from store.sweeps import beat_sweep, get_sweep, record_sweep, release_sweep
+from store.trial_jobs import send_message
 from store.trials import end_trial, record_report, record_trial, set_trial_run, start_trial
 
 TEXTS = ["a fine day", "rain again", "sun at last", "grey and cold"]
@@ -88,6 +91,8 @@ def make_asset(path: Path) -> None:
     _work(store, run)
     _triage(store, dataset, run)
     _responses(store)
+    _trial_job(store)
+    record_profile(store, dataset.key, "f4", {"tokens": 12, "unknown": None})
     store.close()
 
 
@@ -170,6 +175,15 @@ def _responses(store: Store) -> None:
             predictions=Predictions(np.array([-1, -1]), unknown, unknown, unknown, np.array([0.1, 0.2])),
             responses=['{"labels": [1], "p": {"1": 0.9}}', '{"labels": [], "p": {}}'],
         )
+
+
+def _trial_job(store: Store) -> None:
+    """A trial that somebody paused on its way, and what it had said."""
+    sweep = get_sweep(store, "search")
+    trial = record_trial(store, sweep.key, NewTrial(1, 7, {"training.learning_rate": 0.1}, "h2"))
+    job = queue_job(store, "trial", "search-1", {"task": {}}, sweep_key=sweep.key, trial_key=trial.key)
+    send_message(store, job.key, '{"kind": "Asked"}', is_from_driver=False)
+    pause_job(store, job.key)
 
 
 if __name__ == "__main__":
