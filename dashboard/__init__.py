@@ -3,6 +3,7 @@
 app           the entry                                views/   a module a page     tabs/   the sections of Run
 parts/        pieces of pages                          charts/  frame → chart
 triage/       the Triage page, in parts
+address       its parameters, and clicks that write them
 source        which store is shown                     ticks    dropping those of a page that was left
 queries       what the pages read, cached              work_queries     the same of sweeps, jobs and new runs
 writing       the one way to write                     commands         what is asked of the command line

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import source
+from dashboard import address, source
 from dashboard.parts.notices import guarded
 from dashboard.ticks import drop_stale_ticks
 from dashboard.writing import say_notes
@@ -30,5 +30,7 @@ page = st.navigation(
 )
 st.html(ASSETS / "style.css")
 say_notes()
+address.begin(page.url_path)
 with guarded(source.store_path()):
     page.run()
+address.end()

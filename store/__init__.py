@@ -66,7 +66,7 @@ from store.datasets import (
     record_dataset,
     target_types,
 )
-from store.decided import Progress, current_decisions, decision_progress, decision_version
+from store.decided import Progress, current_decisions, decision_progress, decision_version, list_views
 from store.decisions import (
     Action,
     Decision,
@@ -388,6 +388,7 @@ __all__ = [
     "list_trial_reports",
     "list_trials",
     "list_version_changes",
+    "list_views",
     "list_workers",
     "make_version",
     "mark_deleted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -60,6 +61,18 @@ def current_decisions(store: Store, dataset: Dataset, *, author: str | None = No
     version or an earlier one), finding, seconds, decision_id.
     """
     which = "s.is_current" if author is None else "s.author = :author"
+    return _standing(store, dataset, which, {"author": author})
+
+
+def list_views(store: Store, dataset: Dataset, split: str, position: int) -> pd.DataFrame:
+    """What every author wants of one row, the newest last: a row an author, columns as of `current_decisions`."""
+    views = _standing(
+        store, dataset, "s.split = :split AND s.position = :position", {"split": split, "position": position}
+    )
+    return views.sort_values("at", kind="stable", ignore_index=True)
+
+
+def _standing(store: Store, dataset: Dataset, which: str, values: Mapping[str, object]) -> pd.DataFrame:
     frame = read_frame(
         store.db,
         "SELECT s.split, s.position, lower(hex(x.id)) AS example_id, x.text,"
@@ -75,7 +88,7 @@ def current_decisions(store: Store, dataset: Dataset, *, author: str | None = No
         # what was decided in an earlier version is done here
         " LEFT JOIN decisions own ON own.key = e.key AND own.dataset_key = s.dataset_key"
         f" WHERE s.dataset_key = :dataset AND {which} ORDER BY s.split, s.position",
-        {"dataset": dataset.key, "author": author},
+        {"dataset": dataset.key, **values},
     )
     frame["is_disputed"] = frame["is_disputed"].astype(bool)
     return frame

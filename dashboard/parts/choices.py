@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from dashboard.address import put
+
 
 def tabs(label: str, options: Sequence[str], *, key: str, write: Callable[[str], str] = str) -> str:
     """A segmented control with one option always chosen, kept in the URL as `?key=option`.
@@ -18,7 +20,7 @@ def tabs(label: str, options: Sequence[str], *, key: str, write: Callable[[str],
 
     def remember() -> None:
         if st.session_state[widget] != chosen:  # also called when another page has dropped what was chosen here
-            st.query_params[key] = st.session_state[widget]
+            put(**{key: st.session_state[widget]})
 
     answer = st.segmented_control(
         label,
@@ -42,10 +44,7 @@ def select(label: str, options: Sequence[int], names: Sequence[str], *, key: str
 
     def remember() -> None:
         value = st.session_state[widget]
-        if value is None:
-            st.query_params.pop(key, None)
-        else:
-            st.query_params[key] = str(value)
+        put(**{key: None if value is None else str(value)})
 
     by_number = dict(zip(options, names, strict=True))
     return st.selectbox(

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
+from dashboard.address import put
 from dashboard.formats import count, escape
 from dashboard.parts.choices import tabs
 from dashboard.source import Source
@@ -37,10 +38,8 @@ def _checkpoint(by_step: dict[int, Evaluation], best: Evaluation) -> int:
         st.session_state["checkpoint"] = chosen
 
     def remember() -> None:
-        if st.session_state["checkpoint"] == best.step:
-            st.query_params.pop("step", None)
-        else:
-            st.query_params["step"] = str(st.session_state["checkpoint"])
+        chosen = st.session_state["checkpoint"]
+        put(step=None if chosen == best.step else str(chosen))
 
     return st.selectbox(
         "Checkpoint",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import queries
+from dashboard.address import put
 from dashboard.rows import tuples
 from dashboard.source import Source
 from store import Run, RunAmbiguous, RunNotFound
@@ -41,8 +42,7 @@ def run_picker(source: Source, runs: Sequence[Run]) -> None:
     widget = "picked-" + "-".join(chosen)
 
     def remember() -> None:
-        st.query_params["runs"] = ",".join(st.session_state[widget])
-        st.query_params.pop("b", None)
+        put(runs=",".join(st.session_state[widget]), b=None)
 
     place = st.popover("Change", icon=":material/checklist:") if len(runs) > 1 else st.container(width=620)
     with place:

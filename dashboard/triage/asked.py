@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from dashboard.address import put
 from evals.triage.phrases import title
 from store import QueueFilter
 
@@ -109,12 +110,7 @@ def rows_text(split: str, positions: Sequence[int]) -> str:
 
 def ask(**parameters: str | None) -> None:
     """Put parameters into the URL, None takes one out; a callback of a click."""
-    for name, value in parameters.items():
-        if value is None:
-            st.query_params.pop(name, None)
-        else:
-            st.query_params[name] = value
-    st.query_params.pop("page", None)
+    put(**parameters, page=None)
 
 
 def forget(*names: str) -> None:
@@ -122,10 +118,8 @@ def forget(*names: str) -> None:
     for name in names:
         if name == "lasso":
             st.session_state.pop(_LASSO, None)
-            continue
-        st.query_params.pop(name, None)
-        if name == "field":
-            st.query_params.pop("value", None)
+        else:
+            put(**{name: None}, **({"value": None} if name == "field" else {}))
 
 
 def lasso() -> list[tuple[str, int]]:

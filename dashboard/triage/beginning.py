@@ -132,6 +132,7 @@ def _progress(source: Source, dataset: Dataset, triage: Triage, steps: dict[str,
         return
     with st.container(border=True, key="triage-live"):
         cause = f": {triage.cause}" if triage.cause else ""
-        st.warning(escape(f"The newest triage is {triage.status}{cause}"), icon=":material/error:")
+        ended = "failed" if triage.status == "failed" else f"was {triage.status}"
+        st.warning(escape(f"The newest triage {ended}{cause}"), icon=":material/error:")
         st.caption(escape(f"What it did is kept ({done or 'nothing yet'}); it goes on from there."))
         begin_button(source, dataset, label="Go on with it")

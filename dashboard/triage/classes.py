@@ -11,12 +11,16 @@ from dashboard.formats import UNKNOWN, count, escape
 from dashboard.parts.drawing import draw_selectable
 from dashboard.triage.asked import ask
 from dashboard.triage.reads import Desk
+from dashboard.triage.sentences import without_classes
 from dashboard.triage.summary import Summary
 
 
 def classes(desk: Desk, said: Summary) -> None:
     """Matrix beside table."""
     names = desk.label_names
+    if said.unjudged:
+        st.info(escape(without_classes(said.unjudged)), icon=":material/info:")
+        return
     if not names or (said.pairs.empty and said.by_class.empty):
         st.info("No model has judged the labels, so nothing is known of their classes.", icon=":material/info:")
         return

@@ -6,6 +6,8 @@ import pandas as pd
 
 from dashboard.formats import count, short
 
+DECIDING = ("relabel", "keep", "drop", "edit")
+
 
 def change(action: str, given: str | None, label: str | None) -> str:
     """What becomes of an example, in one line.
@@ -26,6 +28,20 @@ def becomes(action: str, label: str | None) -> str:
     ('→ yes', '✎ text edited', '✕ dropped')
     """
     return f"→ {label}" if action == "relabel" else change(action, None, label)
+
+
+def views_words(views: pd.DataFrame) -> str:
+    """What each author wants of one row, from `store.list_views`; who skipped it or wrote a note wants nothing.
+
+    >>> views = pd.DataFrame({"author": ["ada", "bo"], "action": ["drop", "relabel"], "given": "no", "label": "yes"})
+    >>> views_words(views)
+    'ada: ✕ dropped · bo: no → yes'
+    """
+    wanted = views[views["action"].isin(DECIDING)]
+    columns = (wanted[name] for name in ("author", "action", "given", "label"))
+    return " · ".join(
+        f"{author}: {change(action, given, label)}" for author, action, given, label in zip(*columns, strict=True)
+    )
 
 
 def text_diff(old: str, new: str, *, around: int = 40) -> tuple[str, str]:

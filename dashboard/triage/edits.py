@@ -10,14 +10,13 @@ from dashboard.parts.choices import page_offset, pager, tabs
 from dashboard.source import Source
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
-from dashboard.triage.differences import becomes, change, tally, text_diff
+from dashboard.triage.differences import DECIDING, becomes, change, tally, text_diff
 from dashboard.triage.reads import Desk
 from dashboard.triage.taking import downloads, replay
 from dashboard.triage.versions import versions
 from dashboard.triage.worklist import Place, places_of
 
 PER_PAGE = 50
-DECIDING = ("relabel", "keep", "drop", "edit")
 SHOWN = ("changes", "kept", "disputed", "all")
 
 
@@ -82,7 +81,7 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
     if which == "disputed":
         authors = reads.progress(desk.path, desk.dataset).by_author["author"]
         changes = views_of({author: reads.decided(desk, author) for author in authors}, places_of(page))
-    has_texts = bool(page["new_text"].notna().any())
+    has_texts, has_notes = bool(page["new_text"].notna().any()), bool(page["note"].notna().any())
     st.dataframe(
         pd.DataFrame(
             {
@@ -91,20 +90,22 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
                 "given": [short(str(name), 60) if pd.notna(name) else "(none)" for name in page["given"]],
                 "change": changes,
                 "author": [
-                    f"{by}{f' and {n - 1} more' if n > 1 else ''}{' ⚑' if dispute else ''}"
+                    f"{'⚑ ' if dispute else ''}{by}{f' +{n - 1}' if n > 1 else ''}"
                     for by, n, dispute in zip(page["author"], page["n_authors"], page["is_disputed"], strict=True)
                 ],
                 "when": [age(at, now) for at in page["at"]],
-                "note": page["note"],
+                **({"note": page["note"]} if has_notes else {}),
                 "place": [f"{split} {at}" for split, at in zip(page["split"], page["position"], strict=True)],
             }
         ),
         column_config={
-            "text": st.column_config.TextColumn("text", width=220 if has_texts else 320),
-            "new text": st.column_config.TextColumn("new text", width=200),
+            "text": st.column_config.TextColumn("text", width=260 if has_texts else 350),
+            "new text": st.column_config.TextColumn("new text", width=240),
             "given": st.column_config.TextColumn("labelled", width=170),
             "change": st.column_config.TextColumn("becomes", width=340 if which == "disputed" else 180),
-            "author": st.column_config.TextColumn("author", width=90, help="⚑: authors want different things."),
+            "author": st.column_config.TextColumn(
+                "author", width=100, help="Whose word is the newest. +1: one more said something. ⚑: they disagree."
+            ),
             "when": st.column_config.TextColumn("when", width=80),
             "note": st.column_config.TextColumn("note", width=100),
             "place": st.column_config.TextColumn("place", width=88),

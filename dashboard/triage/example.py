@@ -9,6 +9,7 @@ from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
+from dashboard.triage.differences import views_words
 from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal, said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import RERUN
@@ -55,12 +56,12 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
     with left:
         _where(work, row, act)
         _text(row, evidence, kind, offered)
-        _labels(row, offered, work.done.get((split, position)))
+        _labels(desk, row, offered, work.done.get((split, position)))
         if author() is None:
             ask_author()
         else:
             with st.container(gap="small", key="triage-actions"):
-                _keys(offered, kind, act)
+                _keys(desk, offered, kind, act)
                 _forms(desk, row, kind, picking, act)
     with right, st.container(key="triage-why"):
         why(desk, row, known)
@@ -93,19 +94,28 @@ def _text(row: Mapping[str, Any], evidence: Mapping[str, Any], kind: str | None,
             st.text(new)
 
 
-def _labels(row: Mapping[str, Any], offered: Proposal, done: str | None) -> None:
+def _labels(desk: Desk, row: Mapping[str, Any], offered: Proposal, done: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-labels"):
-        st.caption("labelled", width="content")
-        st.badge(escape(short(str(row.get("label") or UNKNOWN), 60)), color="gray", width="content")
+        st.caption("labelled" if desk.label_names else "has", width="content")
+        st.badge(escape(short(_given(desk, row), 60)), color="gray", width="content")
         if offered.action is Action.RELABEL:
             st.caption("should be", width="content")
             st.badge(escape(offered.words), color="orange", width="content")
         if done or row.get("action"):
             before = done or f"{said(str(row['action']), None, ())} by {row['author']}"
             st.badge(escape(short(before, 60)), icon=":material/check:", color="green", width="content")
+    if row.get("is_disputed") and not done:
+        views = views_words(reads.views(desk, *place_of(row)))
+        st.caption(f":material/flag: {escape(f'Disputed. {views}')}")
 
 
-def _keys(offered: Proposal, kind: str | None, act: "Actions") -> None:
+def _given(desk: Desk, row: Mapping[str, Any]) -> str:
+    if desk.label_names:
+        return str(row.get("label") or UNKNOWN)
+    return reads.targets_at(desk.path, desk.dataset.key, (place_of(row),))[0]
+
+
+def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions") -> None:
     def decides(key: str, words: str, proposed: Proposal, help: str, *, is_first: bool = False) -> None:
         how = {"finding": kind, "label": proposed.label, "text": proposed.text}
         st.button(
@@ -117,7 +127,11 @@ def _keys(offered: Proposal, kind: str | None, act: "Actions") -> None:
         advice = to_do(kind) if kind else None
         decides("A", escape(offered.button), offered, escape(advice or "What is suggested."), is_first=True)
         decides("K", "Keep", Proposal(Action.KEEP, ""), "The example is right as it is.")
-        st.button("Label…", key="key-L", shortcut="L", on_click=act.pick, args=("label",), help="Another label.")
+        can_label = bool(desk.label_names)
+        st.button(
+            "Label…", key="key-L", shortcut="L" if can_label else None, on_click=act.pick, args=("label",),
+            disabled=not can_label, help="Another label." if can_label else "There are no classes to choose from.",
+        )  # fmt: skip
         decides("D", "Drop", Proposal(Action.DROP, ""), "The next version will not have it.")
         decides("S", "Skip", Proposal(Action.SKIP, ""), "Later, or somebody else.")
         st.button("Undo", key="key-Z", shortcut="Z", on_click=act.undo, help="The last decision; again and again.")

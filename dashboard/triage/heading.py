@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import queries, work_queries
+from dashboard.address import only
 from dashboard.formats import age, count, escape
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.header import freshness_line
@@ -50,8 +51,7 @@ def _parent(source: Source, desk: Desk) -> None:
     parent = str(queries.dataset(source.path, desk.dataset.parent_key))
 
     def go_there() -> None:
-        st.query_params.clear()
-        st.query_params.update({"data": parent, "view": "Edits"})
+        only(data=parent, view="Edits")
 
     st.button(
         escape(f"made from {parent}"), icon=":material/history:", type="tertiary", key="triage-parent",
@@ -135,8 +135,7 @@ def choose_dataset(source: Source, bar: DeltaGenerator) -> int | None:
         st.session_state["triage-data"] = wanted
 
     def remember() -> None:
-        st.query_params.clear()
-        st.query_params["data"] = names[st.session_state["triage-data"]]
+        only(data=names[st.session_state["triage-data"]])
 
     with bar:
         chosen: int = st.selectbox(

@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.source import Source
+from dashboard.triage.sentences import target_words
 from dashboard.triage.summary import Summary, read_summary
 from dashboard.triage.worklist import Place, by_split, places_of
 from evals.dynamics import decode
@@ -46,6 +47,7 @@ from store import (
     list_runs,
     list_triages,
     list_version_changes,
+    list_views,
     read_column,
     read_column_at,
     read_example_dynamics,
@@ -75,6 +77,9 @@ class Desk:
         """All that what is read about it depends on."""
         return self.path, self.triage.key, self.n_decisions
 
+
+Fitting = dict[str, npt.NDArray[np.int64]]
+"""Positions of each split that pass the filters."""
 
 _DESK: dict[str | type, Callable[[Any], Any]] = {Desk: lambda desk: desk.key}
 """How Streamlit's cache tells desks apart."""
@@ -180,7 +185,7 @@ def rows_to_decide(desk: Desk, filters: QueueFilter, limit: int) -> pd.DataFrame
 
 
 @st.cache_data(show_spinner=False, max_entries=16, hash_funcs=_DESK)
-def allowed(desk: Desk, filters: QueueFilter) -> dict[str, npt.NDArray[np.int64]] | None:
+def allowed(desk: Desk, filters: QueueFilter) -> Fitting | None:
     """The positions that pass the filters, by split; None where they ask for nothing."""
     if filters == QueueFilter():
         return None
@@ -210,6 +215,19 @@ def texts_at(path: str, dataset_key: int, wanted: tuple[Place, ...]) -> list[str
             rows = read_rows(store, dataset, split, positions=positions)
             texts |= {(split, int(at)): text for at, text in zip(rows["position"], rows["text"], strict=True)}
     return [texts[(split, int(at))] for split, at in wanted]
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def targets_at(path: str, dataset_key: int, wanted: tuple[Place, ...]) -> list[str]:
+    """What these examples have in place of one class, in words and in their order."""
+    found: dict[Place, str] = {}
+    with reading(path) as store:
+        dataset = get_dataset(store, dataset_key)
+        for split, positions in by_split(wanted).items():
+            rows = read_rows(store, dataset, split, positions=positions)
+            columns = zip(rows["position"], rows["label"], strict=True)
+            found |= {(split, int(at)): target_words(label) for at, label in columns}
+    return [found[(split, int(at))] for split, at in wanted]
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
@@ -283,6 +301,12 @@ def rate_of(how_far: Progress) -> float | None:
     """Decisions a minute of whoever decided last; None where that is not known."""
     latest = how_far.by_author.sort_values("last_at", na_position="first")
     return None if latest.empty else float(latest["per_minute"].iloc[-1])
+
+
+def views(desk: Desk, split: str, position: int) -> pd.DataFrame:
+    """`store.list_views`, as they are now."""
+    with reading(desk.path) as store:
+        return list_views(store, desk.dataset, split, position)
 
 
 def progress(path: str, dataset: Dataset) -> Progress:

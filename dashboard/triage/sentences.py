@@ -41,6 +41,32 @@ def about(estimate: Estimate) -> str:
     return f"{count(estimate.value)} ({count(estimate.low)} to {count(estimate.high)})"
 
 
+def target_words(target: object) -> str:
+    """What an example has in place of one class, as `store.read_rows` names it: a number, several labels, nothing.
+
+    >>> target_words(3.5), target_words("joy, love"), target_words(""), target_words(None)
+    ('3.5', 'joy, love', 'no label', '–')
+    """
+    if isinstance(target, str):
+        return target or "no label"
+    return f"{target:.4g}" if isinstance(target, int | float) and target == target else UNKNOWN
+
+
+def without_classes(targets: str) -> str:
+    """Why nothing is judged class by class; targets: what the examples have, such as "numbers".
+
+    >>> print(without_classes("sets of labels"))
+    The examples of this data set have sets of labels, not one class each: nothing is judged class by class, no other \
+label is suggested, and none can be given here. What was found about their texts is in the queue, where examples can \
+be kept, dropped or edited.
+    """
+    return (
+        f"The examples of this data set have {targets}, not one class each: nothing is judged class by class, no other "
+        "label is suggested, and none can be given here. What was found about their texts is in the queue, where "
+        "examples can be kept, dropped or edited."
+    )
+
+
 def one_decimal(share: float) -> str:
     """A share of which tenths of a percent matter.
 
@@ -117,7 +143,7 @@ def budget(n: int, next_errors: Estimate, n_waiting: int) -> str:
     if not n_waiting:
         return "nothing is waiting"
     if not is_known(next_errors.value):
-        return f"of {count(n_waiting)} that wait; how many are errors is not known"
+        return f"{count(n_waiting)} {'waits' if n_waiting == 1 else 'wait'}; how many of them are errors is not known"
     n = min(n, n_waiting)
     ends = f"{count(next_errors.low)} to {count(next_errors.high)}"
     words = "wrong label" if round(next_errors.value) == 1 else "wrong labels"

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from dashboard.address import put
 from dashboard.triage import reads
 from dashboard.triage.budget import verdicts
 from dashboard.triage.reads import Desk
@@ -83,7 +84,7 @@ def budget() -> int:
 
 def set_budget(now: Review, n: int) -> None:
     """So many are to be looked at; what was looked at stays."""
-    st.query_params["budget"] = str(n)
+    put(budget=str(n))
     now.work.widen(reads.places(now.desk, now.filters, n))
     now.work.places = now.work.places[: max(now.work.at, n)]
     now.n_changes, now.forecast = now.n_changes + 1, None

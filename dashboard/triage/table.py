@@ -1,6 +1,5 @@
 """The queue as a table, and what is done to many examples at once: one batch, so one undo."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -69,7 +68,7 @@ def table(desk: Desk, filters: QueueFilter) -> None:
     offset = page_offset(n, PER_PAGE, key="page", of=(desk.triage.key, filters))
     page = reads.page(desk, filters, offset, PER_PAGE)
     bar = st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-bulk")
-    chosen = _rows(page, desk.label_names)
+    chosen = _rows(desk, page)
     with bar:
         if author() is None:
             ask_author()
@@ -80,15 +79,21 @@ def table(desk: Desk, filters: QueueFilter) -> None:
         st.caption(f"{count(offset + 1)} to {count(offset + len(page))} of {count(n)} examples", width="content")
 
 
-def _rows(page: pd.DataFrame, label_names: Sequence[str]) -> list[int]:
-    shown = pd.DataFrame(
-        {
-            "text": [short(text, 300) for text in page["text"]],
+def _rows(desk: Desk, page: pd.DataFrame) -> list[int]:
+    if desk.label_names:
+        judged: dict[str, Any] = {
             "label": page["label"],
             "suggested": page["suggested_label"].where(page["suggested"] != page["given"]),
             "p": page["suggested_probability"],
             "risk": page["risk"],
             "doubts": [_doubts(n, of) for n, of in zip(page["n_doubting"], page["n_voices"], strict=True)],
+        }
+    else:  # nothing is judged: columns that could only be empty are left out
+        judged = {"label": reads.targets_at(desk.path, desk.dataset.key, tuple(places_of(page)))}
+    shown = pd.DataFrame(
+        {
+            "text": [short(text, 300) for text in page["text"]],
+            **judged,
             "kinds": [[title(kind) for kind in kinds if kind != "label_error"] for kinds in page["kinds"]],
             "decided": [
                 "" if action is None or pd.isna(action) else said_of(action, new, by)
@@ -101,13 +106,13 @@ def _rows(page: pd.DataFrame, label_names: Sequence[str]) -> list[int]:
     event = st.dataframe(
         shown,
         column_config={
-            "text": text("text", width=360),
-            "label": text("labelled", width=150),
+            "text": text("text", width=360 if desk.label_names else 520),
+            "label": text("labelled" if desk.label_names else "has", width=150),
             "suggested": text("should be", width=150),
             "p": number("sure", format="%.2f", width=56, help="The probability of the suggested label."),
             "risk": st.column_config.ProgressColumn("risk", format="%.2f", min_value=0, max_value=1, width=84),
             "doubts": text("doubts", width=72, help="Voices that prefer another label, of how many."),
-            "kinds": st.column_config.ListColumn("also", width=130),
+            "kinds": st.column_config.ListColumn("also" if desk.label_names else "found", width=160),
             "decided": text("decided", width=140),
             "place": text("place", width=80),
         },
@@ -128,7 +133,8 @@ def _doubts(n: float, of: float) -> str:
 
 
 def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int], n: int) -> None:
-    what = st.selectbox("Action", list(ACTIONS), key="bulk-action", label_visibility="collapsed", width=210)
+    actions = [name for name, action in ACTIONS.items() if desk.label_names or action is not Action.RELABEL]
+    what = st.selectbox("Action", actions, key="bulk-action", label_visibility="collapsed", width=210)
     label: int | None = None
     if what == LABEL:
         names = desk.label_names

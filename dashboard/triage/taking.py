@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.formats import count, escape
+from dashboard.formats import count, escape, short
 from dashboard.triage import reads
 from dashboard.triage.exports import WRITERS, to_folder
 from dashboard.triage.reads import Desk
@@ -99,13 +100,33 @@ def replay(desk: Desk) -> None:
 
 def _replay(desk: Desk, content: bytes | None) -> None:
     try:
-        lines = [json.loads(line) for line in (content or b"").decode("utf-8-sig").splitlines() if line.strip()]
+        lines = patch_lines(content or b"")
     except ValueError as error:
         note(f"This is no patch: {error}. A patch is what Export, Patch gives.", is_problem=True)
         return
     report = write(desk.path, lambda store: apply_patch(store, desk.dataset, lines))
     if report is not None:
         note(told(report), is_problem=bool(report.told))
+
+
+def patch_lines(content: bytes) -> list[Any]:
+    """The lines of a patch file, read. Raises ValueError that names the first line that is no JSON object.
+
+    >>> patch_lines(b'{"action": "keep"}'), patch_lines(b'{"action": "keep"}\\nkeep it')
+    Traceback (most recent call last):
+    ValueError: line 2 is no JSON object: 'keep it'
+    """
+    found = []
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            found.append(None)
+        if not isinstance(found[-1], dict):
+            raise ValueError(f"line {number} is no JSON object: {short(line, 60)!r}")
+    return found
 
 
 def told(report: PatchReport) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.address import put
 from dashboard.commands import check_recipe
 from dashboard.formats import count, escape
 from dashboard.parts.job_card import LIVE, job_card, job_status
@@ -149,4 +150,4 @@ def _recipe(source: Source, run: Run, child: Dataset) -> tuple[str, str]:
 def _do_retrain(path: str, run: Run, name: str, text: str) -> None:
     job: Job | None = write(path, lambda store: queue_retraining(store, run, name, text), "Queued.")
     if job is not None:
-        st.query_params["job"] = job.id
+        put(job=job.id)

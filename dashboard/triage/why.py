@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.formats import UNKNOWN, count, escape, is_known, number
 from dashboard.triage import reads
 from dashboard.triage.reads import Desk, Details, History, Voice
+from dashboard.triage.sentences import target_words
 from dashboard.triage.small_tables import bar, show_rows, sparkline
 from evals.triage.phrases import evidence_words, title
 
@@ -136,14 +137,9 @@ def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
             st.markdown(escape(agreement(near, None if label is None else str(label))))
             rows = [[f"{'=' if each == label else '≠'} {each}", _two(like), text] for each, like, text in columns]
         else:  # numbers and sets of labels are not the same or another
-            rows = [[_plain(each), _two(like), text] for each, like, text in columns]
-        show_rows(["label", "similar", "text"], rows, marked=0, wide=2)
+            rows = [[target_words(each), _two(like), text] for each, like, text in columns]
+        show_rows(["label" if desk.label_names else "has", "similar", "text"], rows, marked=0, wide=2)
     _findings(known.findings, desk.label_names)
-
-
-def _plain(target: object) -> str:
-    """What an example has in place of a label: a number, several labels, nothing."""
-    return f"{target:.3g}" if isinstance(target, float) and target == target else str(target or UNKNOWN)
 
 
 def _training(told: Sequence[History], given: int | None, label_names: Sequence[str]) -> None:

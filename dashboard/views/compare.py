@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries, source
+from dashboard.address import put
 from dashboard.differences import PARTS, changes, differences, summary
 from dashboard.formats import escape
 from dashboard.pairing import why_not
@@ -90,7 +91,7 @@ def _other(runs: Sequence[Run], names: Sequence[str]) -> int:
         st.session_state["other"] = asked if asked in ids else ids[0]
 
     def remember() -> None:
-        st.query_params["b"] = st.session_state["other"]
+        put(b=st.session_state["other"])
 
     by_id = {run.id: name for run, name in zip(runs, names, strict=True)}
     with st.container(horizontal=True, vertical_alignment="center"):

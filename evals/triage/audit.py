@@ -127,7 +127,8 @@ def label_audit(
     if retrain and handed.in_sample and flips.is_planted.any():
         tell("training on a copy with canaries")
         deep |= _depths_in_copy(retrain(flip(given, flips)).in_sample, handed.in_sample, flips, wrong)
-    tell("measuring every score on the canaries")
+    if len(flips.rows):
+        tell("measuring every score on the canaries")
     unknown = np.full(len(flips.rows), np.nan)
     table, measured = pd.DataFrame(scores), pd.DataFrame({name: deep.get(name, unknown) for name in scores})
     comparison = compare_scores(table, measured, flips, n_errors, wrong, default=DEFAULT, seed=seed)

@@ -146,11 +146,13 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "label_leak", "label inside the input", ("texts", "labels", "label_names"), leakage.label_leaks, Action.EDIT,
-        "Take the label out of the text: the model learns to copy it and fails where it is not given.", flag_from=0.9,
+        "Take the label out of the text: the model learns to copy it and fails where it is not given.",
+        flag_from=leakage.LEAST_RISK, version=2,
     ),
     Detector(
         "giveaway_word", "a word that decides a class", ("texts", "labels", "label_names"), leakage.giveaway_words,
         Action.LOOK, "Ask whether the word will be there in use; if not, remove it or collect texts without it.",
+        is_of_groups=True,
     ),
     Detector(
         "outlier", "outlier", ("neighbours", "is_train"), coverage.outliers, Action.LOOK,

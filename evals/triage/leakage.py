@@ -18,6 +18,8 @@ LEAST_LETTERS = 3
 """Shorter names of classes ("no", "B") stand in texts by chance."""
 WRITTEN_OUT = 0.95
 """Risk where the label is written like a field or an identifier."""
+LEAST_RISK = 0.9
+"""From here on a text that names its label is a finding; its class's group has these and no others."""
 LEAST_TEXTS = 20
 """Fewer texts with a word say little about it."""
 LEAST_PRECISION, LEAST_RECALL = 0.9, 0.5
@@ -33,8 +35,8 @@ def label_leaks(texts: Sequence[str | None], labels: Ints, label_names: Sequence
 
     risk: WRITTEN_OUT where it stands like a field ("label: joy"), as fastText writes it, or with the underscores of an
     identifier; else how surely the name tells the class, so that an everyday word as a name is no alarm. 0 without,
-    nan for None or no label. evidence: written, the name as it stands there. groups: one for each class with such
-    texts: n of its own, n_others of other classes with its name, share of its texts.
+    nan for None or no label. evidence: written, the name as it stands there. groups: one for each class with texts
+    whose risk is LEAST_RISK or more: n of them, n_others of other classes with its name, share of the class's texts.
 
     >>> texts = ["category: card_fee for you", "the fee", "what about the card fee", "hello"]
     >>> found = label_leaks(texts, np.array([0, 0, 1, 1]), ["card_fee", "other"])
@@ -66,10 +68,10 @@ def label_leaks(texts: Sequence[str | None], labels: Ints, label_names: Sequence
             label_names[place],
             float(np.max(risk[rows], initial=0.0)),
             rows,
-            {"n": int(own[place]), "n_others": int(others[place]), "share": float(own[place] / sizes[place])},
+            {"n": len(rows), "n_others": int(others[place]), "share": len(rows) / int(sizes[place])},
         )
         for place in np.flatnonzero(own).tolist()
-        if len(rows := np.flatnonzero(is_own & (labels == place)))
+        if len(rows := np.flatnonzero((risk >= LEAST_RISK) & (labels == place)))
     ]
     return Found(risk, {"written": written}, tuple(sorted(groups, key=lambda group: -group.risk)))
 

@@ -92,7 +92,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Html:
     words = {"passed": "passed", "failed": "failed", "unknown": "not measured"}
     rows = [
         [
-            f'<b class="{"bad" if verdict.blocks else "good"}">{words[verdict.result]}</b>',
+            f'<b class="{_colour(verdict)}">{words[verdict.result]}</b>',
             escape(verdict.condition.name),
             f"<code>{escape(verdict.condition.text)}</code>",
             escape(verdict.said),
@@ -101,6 +101,11 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Html:
         for verdict in verdicts
     ]
     return table_html(["result", "name", "fails if", "found", "severity"], rows) if rows else ""
+
+
+def _colour(verdict: Verdict) -> str:
+    """A warning that is so, or was not measured, is neither good nor in the way."""
+    return "bad" if verdict.blocks else "good" if verdict.result == "passed" else "unsure"
 
 
 def _pairs(summary: Mapping[str, Any]) -> Html:

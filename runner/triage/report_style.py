@@ -2,9 +2,11 @@
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --quiet: #57606a; --ground: #ffffff; --line: #d0d7de;
-  --mark: 9, 105, 218; --bad: #b42318; --good: #1a7f37; }
+  --mark: 9, 105, 218; --bad: #b42318; --good: #1a7f37;
+  --unsure: #8a6100; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --quiet: #9198a1; --ground: #0d1117; --line: #3d444d;
-  --mark: 88, 166, 255; --bad: #ff8a80; --good: #56d364; } }
+  --mark: 88, 166, 255; --bad: #ff8a80; --good: #56d364;
+  --unsure: #e3b341; } }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 24px 16px 64px; }
 h1 { font-size: 26px; margin: 0; } h2 { font-size: 19px; margin: 36px 0 8px; }
@@ -21,6 +23,7 @@ td:has(.text) ~ td:not(.n, :last-child) { min-width: 8.5rem; } .where { white-sp
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis; text-align: left; vertical-align: bottom; }
 .matrix .cell { min-width: 1.6rem; }
 .text { overflow-wrap: anywhere; white-space: pre-wrap; } .bad { color: var(--bad); } .good { color: var(--good); }
+.unsure { color: var(--unsure); }
 .cell { display: block; padding: 0 6px; border-radius: 3px; background: rgba(var(--mark), calc(var(--share) * 0.55)); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-size: 13.5px; }
 dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; } code { font-size: 12.5px; }

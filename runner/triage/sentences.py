@@ -73,7 +73,8 @@ def of_findings(summary: Mapping[str, Any], most: int = 4) -> str:
     said = [counted(kind, counts[kind]) for kind in order if counts.get(kind)]
     if not said:
         return ""
-    more = f" and {len(said) - most} other kinds of findings" if len(said) > most else ""
+    n_more = len(said) - most
+    more = f" and {n_more} other {'kind' if n_more == 1 else 'kinds'} of findings" if n_more > 0 else ""
     return f"Also {listed(said[:most]) if not more else ', '.join(said[:most])}{more}."
 
 

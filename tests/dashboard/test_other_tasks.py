@@ -3,10 +3,23 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from store import NewRun, get_run, open_store, record_run
-from tests.dashboard.conftest import Show
+from store import (
+    Dataset,
+    NewRow,
+    NewRun,
+    begin_triage,
+    finish_triage,
+    get_run,
+    open_store,
+    record_dataset,
+    record_run,
+    record_step,
+)
+from tests.dashboard.conftest import Show, words
 
 ASSET = Path(__file__).parents[1] / "store" / "assets" / "m005_responses.db"
 TABS = ("Curves", "Examples", "Classes", "Checkpoints", "Recipe", "Log")
@@ -39,3 +52,49 @@ def test_examples_say_sets_of_labels(show: Show, sets: str) -> None:
 def test_the_other_pages(show: Show, sets: str, view: str) -> None:
     app = show(view, **({"runs": sets} if view == "compare" else {"dataset": "pairs@1"} if view == "triage" else {}))
     assert not app.exception
+
+
+@pytest.fixture
+def unjudged(empty_path: Path, request: pytest.FixtureRequest) -> str:
+    """A data set of sets of labels, or of numbers, and its triage: outliers, a map, and nothing about labels."""
+    targets, says, names = {
+        "sets of labels": (["[0, 1]", "[]", "[1]"], "sets of labels", ("joy", "love")),
+        "numbers": ([3.25, 0.5, 1.0], "numbers", None),
+    }[request.param]  # fmt: skip
+    store = open_store(empty_path)
+    rows = [NewRow("train", f"text number {i}", targets[i % 3]) for i in range(30)]
+    dataset: Dataset = record_dataset(store, "odd", rows, label_names=names, source={}, fingerprint=says)
+    triage = begin_triage(store, dataset, fingerprint="x", versions={}, sources=[])
+    found = pd.DataFrame(
+        [("outlier", "train", i, 0.99, None, {}) for i in range(3)],
+        columns=["kind", "split", "position", "risk", "suggested", "evidence"],
+    )
+    near = {("train", "neighbours"): np.array([[0, 1, 2]] * 30, dtype=np.int32)}
+    map_ = {("train", "map"): np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)}
+    record_step(store, triage.key, "findings", seconds=1.0, columns=near | map_, findings=found)
+    finish_triage(store, triage.key, {"n": 30, "labels": None, "unjudged": says, "findings": {"outlier": 3}})
+    store.close()
+    return says
+
+
+@pytest.mark.parametrize("unjudged", ["sets of labels", "numbers"], indirect=True)
+def test_a_triage_without_classes_says_so_and_offers_nothing_that_cannot_be_done(show: Show, unjudged: str) -> None:
+    app = show("triage")
+    app.session_state["author"] = "ada"
+    app.run()
+    said = words(app).replace("\\", "")
+    assert f"30 training examples with {unjudged}: these are not judged" in said
+    assert ("joy | love" if unjudged == "sets of labels" else "3.25") in said, "what the example has"
+    assert app.button(key="key-L").disabled
+    assert not app.button(key="key-K").disabled
+    app.button(key="key-D").click().run()
+    assert "2 / 3" in words(app).replace("**", "")
+
+    (table,) = show("triage", view="Table").dataframe
+    assert list(table.value) == ["text", "label", "kinds", "decided", "place"]
+    app.session_state["tabs-view"] = "Table"
+    app.query_params["view"] = "Table"
+    app.run()
+    assert app.selectbox(key="bulk-action").options == ["Keep", "Drop", "Skip"]
+    assert f"have {unjudged}, not one class each" in words(show("triage", view="Classes"))
+    assert "label" not in show("triage", view="Map").button_group(key="tabs-colour").options

@@ -15,14 +15,17 @@ import pytest
 
 from store import (
     Dataset,
+    NewDecision,
     NewRow,
     Store,
     current_decisions,
+    export_patch,
     get_dataset,
     list_version_changes,
     open_store,
     read_rows,
     record_dataset,
+    record_decisions,
 )
 from tests.dashboard.stores import HOSTILE
 from tests.dashboard.test_browser import (  # noqa: F401 - the two fixtures
@@ -240,35 +243,56 @@ def test_the_name_is_remembered_and_a_link_carries_the_filter(
     fresh.close()
 
 
-def test_a_lasso_makes_a_queue_and_so_does_find_similar(
-    served: str, page: Page, bank: tuple[Store, Dataset]  # noqa: F811 - a fixture
-) -> None:  # fmt: skip
-    page.goto(f"{served}/triage?view=Map")
+def drawn_around(page: Page, tool: int, corners: list[tuple[float, float]]) -> None:  # noqa: F811 - as above
+    """Draw an area on the map: tool 0 is the lasso, 1 the box, 2 takes what was drawn away; corners are shares of the
+    map's width and height."""
     chart = page.locator('[data-testid="stEChartsChart"] canvas').first
     chart.wait_for()
     settled(page)
     box = chart.bounding_box()
     assert box
-    tools = box["x"] + box["width"] - 150, box["y"] + 22  # the first of the tools
-    corners = [(0.05, 0.12), (0.5, 0.12), (0.5, 0.95), (0.05, 0.95)]
-    for _ in range(5):  # a click on a canvas that is still laid out is lost
-        page.mouse.click(*tools)
-        page.mouse.move(box["x"] + box["width"] * 0.05, box["y"] + box["height"] * 0.12)
-        page.mouse.down()
-        for x, y in (*corners[1:], corners[0]):
-            page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=8)
-        page.mouse.up()
-        settled(page)
-        if page.get_by_role("button", name="Look at them").count():
-            break
-    inside = int(re.findall(r"(\d+) examples in it", said(page))[0])
+    page.mouse.click(box["x"] + box["width"] - 150 + 30 * tool, box["y"] + 22)
+    at = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
+    for number, (x, y) in enumerate(at):
+        page.mouse.move(x, y, steps=8)
+        if number == 0:
+            page.mouse.down()
+    page.mouse.up()
+    settled(page)
+
+
+def brushed(page: Page, tool: int, corners: list[tuple[float, float]]) -> int:  # noqa: F811 - as above
+    """How many examples the page says are in the area; a click on a canvas that is still laid out is lost."""
+    for _ in range(5):
+        drawn_around(page, tool, corners)
+        if found := re.findall(r"(\d+) examples in it", said(page)):
+            return int(found[0])
+    raise AssertionError(said(page))
+
+
+def test_a_lasso_makes_a_queue_and_so_does_find_similar(
+    served: str, page: Page, bank: tuple[Store, Dataset]  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    page.goto(f"{served}/triage?view=Map")
+    left = [(0.05, 0.12), (0.5, 0.12), (0.5, 0.95), (0.05, 0.95), (0.05, 0.12)]
+    assert 10 < brushed(page, 1, [left[0], left[2]]) < 130  # a box
+    drawn_around(page, 2, [(0.9, 0.98)])
+    page.get_by_text("Drawn: all.").wait_for()
+    inside = brushed(page, 0, left)
     assert 10 < inside < 130
+    unfound = re.search(r"examples in it; nothing was found of (\d+)", said(page))
+    assert unfound, "held-out examples without findings are on the map and not in the queue"
     page.get_by_role("button", name="As a table").click()
     page.get_by_text(re.compile(r"^1 to \d+ of \d+ examples")).wait_for()
     settled(page)
-    page.locator(".st-key-triage-chips").get_by_role("button", name=f"{inside} in the lasso").wait_for()
     n = int(re.findall(r"to \d+ of (\d+) examples", said(page))[0])
-    assert 0 < n <= inside  # held-out examples without findings are on the map and not in the queue
+    assert n == inside - int(unfound[1])
+    page.get_by_test_id("stButtonGroup").get_by_text("Map", exact=True).click()
+    page.get_by_text(f"Drawn: {n} that fit, of ").wait_for()
+    settled(page)
+    page.locator(".st-key-triage-chips").get_by_role("button", name=f"{inside} in the lasso").click()
+    page.get_by_text("Drawn: all.").wait_for()
+    settled(page)
 
     open_queue(page, served)
     text = shown(page)
@@ -278,6 +302,51 @@ def test_a_lasso_makes_a_queue_and_so_does_find_similar(
     assert re.match(r"\d+ / (9|10|11)$", place(page).replace("**", ""))
     assert "like=train" in page.url
     assert text
+
+
+def test_two_authors_who_disagree_a_patch_from_elsewhere_and_two_clicks_at_once(
+    served: str, page: Page, bank: tuple[Store, Dataset], tmp_path: Path  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    store, dataset = bank
+    record_decisions(store, dataset, [NewDecision("train", at, "drop") for at in (10, 11)], author="ada")
+    lines = list(export_patch(store, dataset))
+    lines[0] |= {"author": "grace", "action": "keep", "at": lines[0]["at"] + 1}
+    patch, broken = tmp_path / "review.jsonl", tmp_path / "broken.jsonl"
+    patch.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    broken.write_text(f"{json.dumps(lines[0])}\nno JSON\n")
+    page.goto(f"{served}/triage?view=Edits")
+    page.get_by_text("2 decided: 2 dropped").wait_for()
+    settled(page)
+    page.get_by_role("button", name="Replay a patch").click()
+    for file, says in ((broken, "line 2 is no JSON object: 'no JSON'"), (patch, "1 of 2 decisions recorded, 1 was")):
+        page.get_by_test_id("stPopoverBody").locator('input[type="file"]').set_input_files(file)
+        page.get_by_test_id("stPopoverBody").get_by_text(file.name).wait_for()
+        settled(page)
+        page.get_by_role("button", name="Replay it").click()
+        page.get_by_text(says).wait_for()
+        settled(page)
+    page.keyboard.press("Escape")
+    page.get_by_text("2 decided: 1 dropped, 1 kept. 1 is disputed").wait_for()
+    page.get_by_text(re.compile("^disputed 1")).click()
+    page.get_by_role("button", name="Settle them in the queue").click()
+    page.get_by_text("Disputed. ada: ✕ dropped · grace: ✓ kept").wait_for()
+    settled(page)
+    assert place(page) == "1 / 1"
+
+    page.goto(f"{served}/triage?view=Table")
+    page.get_by_text(re.compile(r"^1 to \d+ of \d+ examples")).wait_for()
+    settled(page)
+    page.evaluate(
+        "() => {"
+        "  document.querySelector('.st-key-kind-outlier button').click();"
+        "  const views = [...document.querySelectorAll('[data-testid=stButtonGroup] button')];"
+        "  views.find(each => each.innerText.trim() === 'Map').click();"
+        "}"
+    )
+    page.get_by_text(re.compile(r"Drawn: \d+ that fit")).wait_for()
+    settled(page)
+    assert "view=Map" in page.url
+    assert "kind=outlier" in page.url
 
 
 def test_hostile_texts_and_labels_run_nothing(

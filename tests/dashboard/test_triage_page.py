@@ -109,7 +109,7 @@ def test_a_triage_that_runs_shows_its_steps_and_one_that_failed_goes_on(show: Sh
     assert "training scores (2.5 s)" in said
     fail_triage(store, triage.key, Status.FAILED, "the disk is full")
     app = show("triage", data="topics@1")
-    assert "The newest triage is failed: the disk is full" in plain(app)
+    assert "The newest triage failed: the disk is full" in plain(app)
     assert "Go on with it" in [button.label for button in app.button]
 
 
@@ -317,6 +317,8 @@ def test_edits_are_a_diff_and_disputes_are_shown(show: Show, store: Store, runs:
     app.button(key="settle").click().run()
     assert app.query_params["state"] == "disputed"
     assert "1 / 3" in plain(app).replace("**", "")
+    (views,) = [caption.value.replace("\\", "") for caption in app.caption if "Disputed" in caption.value]
+    assert views.removeprefix(":material/flag: Disputed. ") in changes
 
 
 def test_a_version_is_made_and_remembers_why(show: Show, bank: tuple[Store, Dataset]) -> None:

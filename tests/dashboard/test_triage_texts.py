@@ -194,7 +194,7 @@ def test_a_missing_column_is_named() -> None:
             yield_chart(CURVE.drop(columns=column), FOUND, n_looks=10)
     for column in MARKS.columns:
         with pytest.raises(ValueError, match=f"missing: {column};"):
-            map_option(MARKS.drop(columns=column), {}, ink="#000")
+            map_option(MARKS.drop(columns=column), {}, ink="#000", extent=(0, 1, 0, 1))
 
 
 def test_charts_draw_what_they_are_given() -> None:
@@ -203,7 +203,9 @@ def test_charts_draw_what_they_are_given() -> None:
     assert [(row["given_name"], row["likely_name"], row["n"]) for row in rows] == [("a", "b", 9.0), ("b", "a", 2.0)]
     curve = yield_chart(CURVE, FOUND, n_looks=10).to_dict()
     assert sorted(len(rows) for rows in curve["datasets"].values()) == [1, 2, 3]
-    option = map_option(MARKS, {"b": "#123456"}, ink="#000")
+    option = map_option(MARKS, {"b": "#123456", "not drawn": "#abcdef"}, ink="#000", extent=(-1, 5, 0, 7))
+    assert (option["xAxis"]["min"], option["xAxis"]["max"], option["yAxis"]["max"]) == (-1, 5, 7)
+    assert option["legend"]["data"] == ["b", "a"]
     assert [(series["name"], series["itemStyle"]["color"]) for series in option["series"]] == [
         ("a", "#8C8C8C"), ("b", "#123456"),
     ]  # fmt: skip

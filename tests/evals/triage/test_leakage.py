@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evals.intervals import wilson
-from evals.triage.leakage import WRITTEN_OUT, giveaway_words, label_leaks
+from evals.triage.leakage import LEAST_RISK, WRITTEN_OUT, giveaway_words, label_leaks
 
 NAMES = ["card_arrival", "joy", "no", "Sports News"]
 
@@ -35,8 +35,11 @@ def test_an_everyday_name_is_as_risky_as_it_is_telling() -> None:
     expected = (wilson(90, 100).low - 0.5) / 0.5
     assert found.risk[:90].tolist() == pytest.approx([expected] * 90)
     assert found.risk[90:].tolist() == [0] * 110
-    (group,) = found.groups
-    assert (group.name, group.evidence, len(group.rows)) == ("joy", {"n": 90, "n_others": 10, "share": 0.9}, 90)
+    assert found.groups == (), "not telling enough to be findings, so their class is none either"
+    surer = label_leaks(["what a joy"] * 180 + ["a day"] * 20 + ["sad"] * 200, np.repeat([1, 0], 200), NAMES)
+    (group,) = surer.groups
+    assert (group.name, group.evidence, len(group.rows)) == ("joy", {"n": 180, "n_others": 0, "share": 0.9}, 180)
+    assert set(group.rows) == set(np.flatnonzero(surer.risk >= LEAST_RISK)), "what is counted is in a group"
     everywhere = label_leaks(["joy"] * 200, labels, NAMES)
     assert everywhere.risk.max() == 0, "in all texts it tells nothing"
 
