@@ -51,6 +51,7 @@ from store import (
     list_sparklines,
     read_answers,
     read_example_dynamics,
+    read_inputs,
     read_log,
     read_responses,
     read_targets,
@@ -258,6 +259,13 @@ def responses(path: str, evaluation: Evaluation, positions: tuple[int, ...]) -> 
     """`store.read_responses` of some positions."""
     with reading(path) as store:
         return read_responses(store, evaluation, positions)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def inputs(path: str, example_ids: tuple[str, ...]) -> dict[str, Mapping[str, Any]]:
+    """`store.read_inputs`."""
+    with reading(path) as store:
+        return read_inputs(store, example_ids)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)

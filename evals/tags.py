@@ -62,6 +62,15 @@ def entity_types(tag_names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({split_tag(tag)[1] for tag in tag_names} - {""}))
 
 
+def scheme_tags(types: Iterable[str], scheme: Scheme) -> tuple[str, ...]:
+    """All tags that a scheme has for these types: O, then those of each type in turn.
+
+    >>> scheme_tags(["PER", "LOC"], Scheme.BIO)
+    ('O', 'B-PER', 'I-PER', 'B-LOC', 'I-LOC')
+    """
+    return ("O", *(f"{prefix}-{name}" for name in types for prefix in _PREFIXES[scheme]))
+
+
 def detect_scheme(tag_names: Iterable[str]) -> Scheme:
     """The scheme that these distinct tags are of. E or S make it BIOES, L or U BILOU; else it is BIO.
 

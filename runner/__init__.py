@@ -14,6 +14,7 @@ Models        backbone    finding and loading                     classifier   p
               hub         whether it is there                     footprint    the memory that a recipe will take
               parameters  which are trained together
 Data          encoding    texts → token ids → batches             order        in which examples are seen
+              word_encoding  sentences → token ids, word by word
               docstrings  the built-in data set                   inputs       texts to predict
 Passes        inference   a split through a model                 predict      what a run's model says of texts
               dynamics    logits caught in training               devices      where, in which number format

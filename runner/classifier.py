@@ -49,7 +49,7 @@ class CheckpointInfo:
 
 
 class ClassifierHead(nn.Module):
-    """Scaling, dropout, one linear layer: features (batch, d) → logits (batch, k).
+    """Scaling, dropout, one linear layer: features (..., d) → logits (..., k).
 
     The scaling (x - mean) / deviation is the identity until `fit_scaling` sees the features of a frozen backbone.
     """
@@ -104,10 +104,23 @@ class TextClassifier(TextModel):
         return self.head(pool(hidden, attention_mask, self.pooling))  # type: ignore[no-any-return]  # torch types modules' calls as Any
 
 
-def build_classifier(backbone: Backbone, n_classes: int, spec: "Model") -> TextClassifier:
+class TokenClassifier(TextClassifier):
+    """Backbone → head. `forward` gives logits (batch, tokens, k); pooled are vectors of whole texts only."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        return self.head(self.hidden(input_ids, attention_mask, token_type_ids))  # type: ignore[no-any-return]  # torch types modules' calls as Any
+
+
+CLASSIFIERS: Mapping[str, type[TextClassifier]] = {"token-classification": TokenClassifier}
+"""Task → what it puts above a backbone, where that is no TextClassifier."""
+
+
+def build_classifier(
+    backbone: Backbone, n_classes: int, spec: "Model", kind: type[TextClassifier] = TextClassifier
+) -> TextClassifier:
     """Put a fresh head on the backbone and let exactly those weights train that the method names."""
     head = ClassifierHead(backbone.n_dimensions, n_classes, spec.dropout)
-    return TextClassifier(trained_body(backbone, spec), head, backbone.pooling)
+    return kind(trained_body(backbone, spec), head, backbone.pooling)
 
 
 def trained_body(backbone: Backbone, spec: "Model") -> nn.Module:
@@ -244,7 +257,7 @@ def load_classifier(
             body = PeftModel.from_pretrained(body, folder / "adapter")
     config: Any = body.config
     head = ClassifierHead(int(config.hidden_size), n_outputs(folder), 0.0)
-    model = TextClassifier(body, head, info.pooling)
+    model = CLASSIFIERS.get(info.task, TextClassifier)(body, head, info.pooling)
     load_weights(folder, model)
     return model.eval(), tokenizer, info
 

@@ -36,19 +36,48 @@ class BatchSize(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Words:
+    """The words of a split, end to end; those of sentence i are offsets[i] to offsets[i + 1]."""
+
+    offsets: NDArray[np.int64]
+    tags: NDArray[np.int16]
+    """(n_words,) index of the given tag; 0 where none is given."""
+    first: NDArray[np.int32]
+    """(n_words,) place, within the sentence's tokens, of the one that answers for the word; -1 where none does."""
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of some sentences (m,) their words, end to end: the number of each, and of its sentence from 0 to m - 1."""
+        counts = np.diff(self.offsets)[rows]
+        sentence = np.repeat(np.arange(len(rows)), counts)
+        within = np.arange(len(sentence)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.offsets[rows][sentence] + within, sentence
+
+    def take(self, rows: NDArray[np.int64]) -> "Words":
+        """The words of some sentences (m,), in that order."""
+        words, _ = self.of(rows)
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])]).astype(np.int64)
+        return Words(offsets, self.tags[words], self.first[words])
+
+
+@dataclass(frozen=True)
 class EncodedSplit:
     """One split as token ids, end to end in one array; text i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     labels: NDArray[Any]
-    """Targets: (n,) label indices or numbers, (n, k) 0 or 1 for each label."""
+    """Targets: (n,) label indices or numbers, (n, k) 0 or 1 for each label; of sentences (n,) how many words."""
     n_truncated: int
     types: NDArray[np.int8] | None = None
     """As `ids`: 0 for tokens of the first text, 1 for those of the second; None where the model knows no such thing."""
     targets: NDArray[np.int32] | None = None
     """As `ids`: what is to be said of each token, NO_TARGET of tokens that nothing is to be said of; None where targets
     are of whole texts."""
+    words: Words | None = None
+    """Where targets are of words."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -95,7 +124,9 @@ def encode_texts(
 
 
 def pieces_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts of an example, in the order in which a model reads them."""
+    """The texts of an example, in the order in which a model reads them; words with blanks between."""
+    if "tokens" in inputs:
+        return (" ".join(inputs["tokens"]),)
     return tuple(inputs[name] for name in ("text", "text_pair") if name in inputs)
 
 
@@ -111,7 +142,8 @@ def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
     targets = split.targets
     if targets is not None:
         targets = np.concatenate([np.zeros(0, dtype=np.int32), *(targets[span] for span in spans)])
-    return EncodedSplit(ids, offsets, split.labels[rows], 0, types, targets)
+    words = None if split.words is None else split.words.take(rows)
+    return EncodedSplit(ids, offsets, split.labels[rows], 0, types, targets, words)
 
 
 class _Encoded(NamedTuple):

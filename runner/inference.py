@@ -59,6 +59,26 @@ def predict_logits(
         return _in_order(rows, order)
 
 
+def predict_words(
+    model: TextModel, split: EncodedSplit, pad_token_id: int, batch_size: int, dtype: torch.dtype | None = None
+) -> NDArray[np.float32]:
+    """Logits `(n_words, k)` of the words of a split, in their order; nan where no token answers for a word."""
+    words = split.words
+    assert words is not None, "only words are told apart"
+    assert model.head is not None, "a head says something of them"
+    found = np.full((len(words), model.head.linear.out_features), np.nan, dtype=np.float32)
+    collate = TokenCollator(split, pad_token_id)
+    with evaluating(model, dtype) as device:
+        for positions in batches_by_length(split.lengths, batch_size):
+            batch = to_device(collate(positions.tolist()), device)
+            logits = model(batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids")).float().cpu()
+            numbers, sentence = words.of(positions)
+            places = words.first[numbers]
+            is_there = places >= 0
+            found[numbers[is_there]] = logits.numpy()[sentence[is_there], places[is_there]]
+    return found
+
+
 def predict_features(model: nn.Module, features: Tensor, batch_size: int = 65_536) -> NDArray[np.float32]:
     """Logits `(n, k)` of a head over features `(n, d)`."""
     starts = range(0, len(features), batch_size)

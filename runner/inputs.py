@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from runner.data.problems import Problems, did_you_mean, quoted
 from runner.data.scan import text_fault
-from runner.data.sources import open_file
+from runner.data.sources import FileForm, open_file
 from runner.data.tables import Table
 from runner.data.targets import is_empty
 from runner.errors import UserError
@@ -107,7 +107,7 @@ def choose_checkpoint(store: Store, run: Run, step: int | None = None) -> Checkp
 
 def _of_file(file: str, column: str, encoding: str) -> Texts:
     problems = Problems()
-    table = open_file(file, encoding, problems, "FILE")
+    table = open_file(file, FileForm(encoding), problems, "FILE")
     if table is not None and table.columns.count(column) != 1:
         n = table.columns.count(column)
         how_many = f"{n} columns named" if n else "no column"

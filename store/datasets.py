@@ -249,6 +249,16 @@ def iter_inputs(
         ]
 
 
+def read_inputs(store: Store, example_ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """What a model gets of some examples, by their ids (32 hexadecimal digits); ids that are not there are left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for each in example_ids:
+        row = store.db.execute("SELECT text, inputs FROM examples WHERE id = ?", (bytes.fromhex(each),)).fetchone()
+        if row is not None:
+            found[each] = {"text": row[0]} if row[1] is None else json.loads(row[1])
+    return found
+
+
 def target_types(store: Store, dataset: Dataset) -> set[str]:
     """What SQLite calls the targets that there are: `integer` (labels), `real` (numbers), `text` (JSON)."""
     rows = store.db.execute("SELECT DISTINCT typeof(target) FROM dataset_rows WHERE dataset_key = ?", (dataset.key,))

@@ -84,9 +84,12 @@ def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filter
         "predicted": st.column_config.TextColumn("predicted", width="small"),
     }
     if responses:
+        inputs = queries.inputs(source.path, tuple(page["example_id"]))
+        tokens = [inputs.get(each, {}).get("tokens") for each in page["example_id"]]
+        said = [responses.get(at) for at in page["position"]]
         shown = page.assign(
-            given=[target_words(target, names) for target in page["given"]],
-            predicted=[response_words(responses.get(at), names) for at in page["position"]],
+            given=[target_words(target, names, words) for target, words in zip(page["given"], tokens, strict=True)],
+            predicted=[response_words(each, names, words) for each, words in zip(said, tokens, strict=True)],
         )
         example_list(shown, {**columns, "loss": probability("loss")}, key=key)
     else:

@@ -5,6 +5,8 @@ scan        the first reading           text_files   CSV, TSV, JSONL        arro
 labels      names and their indices     splits       seeded, stratified cuts
 cautions    what a person should know   problems     what must be put right, all at once
 tables      one readable table          targets      what its target column holds
+tags        tags of words, as spans     words        lists of words and tags     column_files  CoNLL
+readers     which reads which target
 """
 
 from runner.data.prepare import PreparedData, check_data, find_data, prepare_data

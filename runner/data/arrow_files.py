@@ -42,13 +42,16 @@ def _read_parquet(path: Path, title: str, wanted: Sequence[str], problems: Probl
 
 
 def _class_names_in(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
-    """The names of `datasets.ClassLabel` columns, which `datasets` writes into the schema of a Parquet file."""
+    """The names of `datasets.ClassLabel` columns, or of lists of them, which `datasets` writes into the schema of a
+    Parquet file."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         return {
-            column: tuple(feature["names"])
+            column: tuple(item["names"])
             for column, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+            if isinstance(feature, dict)
+            and isinstance(item := feature.get("feature", feature), dict)
+            and item.get("_type") == "ClassLabel"
         }
     except (
         KeyError,
@@ -120,9 +123,9 @@ def tables_of(loaded: Any, title: str) -> dict[str, Table]:
 
 def _table(dataset: Any, title: str) -> Table:
     class_names = {
-        column: tuple(feature.names)
+        column: tuple(item.names)
         for column, feature in dataset.features.items()
-        if isinstance(feature, datasets.ClassLabel)
+        if isinstance(item := getattr(feature, "feature", feature), datasets.ClassLabel)
     }
     return Table("train", title, tuple(dataset.column_names), partial(_read_dataset, dataset), class_names=class_names)
 

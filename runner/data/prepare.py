@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from runner.data.cautions import class_warnings, duplicate_warnings
 from runner.data.labels import LabelCounts, LabelIndex, index_labels
 from runner.data.problems import DataError, Problems, listed
+from runner.data.readers import target_reader
 from runner.data.scan import (
     PROGRESS_ROWS,
-    CheckedRow,
     Scan,
     checked_rows,
     plain,
@@ -31,8 +31,9 @@ from runner.data.scan import (
 )
 from runner.data.sources import Source, open_source, source_files
 from runner.data.splits import LEFT_OUT, assign_splits
-from runner.data.tables import SPLITS, Columns, Table
-from runner.data.targets import Stored, TargetReader, target_reader
+from runner.data.tables import SPLITS, CheckedRow, Columns, Table
+from runner.data.tags import types_of
+from runner.data.targets import Stored, TargetReader
 from runner.recipe.shapes import SHAPES
 from store.errors import DatasetNotFound
 from store.ids import dataset_fingerprint
@@ -153,7 +154,7 @@ def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Rea
     problems = Problems()
     source = open_source(data, recipe.task, problems)
     stamps = [table.stamp() for table in source.tables]
-    reader = target_reader(source.columns, problems)
+    reader = target_reader(source, data, problems)
     scan = scan_tables(source.tables, source.columns, reader, data.on_empty, problems, progress)
     scan, unlabelled = _without_unlabelled(scan, source)
     labels = None if scan.labels is None else _label_index(source, scan, scan.labels, data, problems)
@@ -217,6 +218,8 @@ def _without_unlabelled(scan: Scan, source: Source) -> tuple[Scan, tuple[str, ..
         keys = np.unique(scan.keys[scan.tables == index])
         if table.split == "train" or source.columns.target not in table.class_names or scan.labels is None:
             continue
+        if source.columns.shape.kind != "label":
+            continue
         if len(keys) and all(key >= 0 and scan.labels.keys[key] == "-1" for key in keys):
             scan = scan.without_table(index, table.split)
             warnings.append(
@@ -235,15 +238,24 @@ def _label_index(source: Source, scan: Scan, found: LabelCounts, data: "Data", p
             f"{' / '.join(f'({listed(names or ())})' for names in named)}. Write them with the same names."
         )
     n_before = len(problems)
+    is_of_tags = columns.shape.kind == "spans"
+    class_names, declared = next(iter(named), None), data.labels or source.label_names
+    if is_of_tags:
+        declared = types_of(declared or class_names or ()) or None
     labels = index_labels(
         found,
         problems,
         column=columns.target,
         field=f"data.columns.{columns.shape.target}",
-        declared=data.labels or source.label_names,
-        class_names=next(iter(named), None),
+        declared=declared,
+        class_names=None if is_of_tags else class_names,
         train_complete="train" in found.counts,
     )
+    if is_of_tags and "train" in found.counts and not problems and not found.counts["train"].sum():
+        problems.add(
+            f'data.columns.tags: no training sentence has a span: every tag in "{columns.target}" is O. Is that the '
+            "right column?"
+        )
     in_train = found.counts.get("train") if columns.shape.kind == "label" else None
     if in_train is not None and len(problems) == n_before and (not problems or in_train.sum() > 1):
         present = {int(label) for label, n in zip(labels.positions, in_train, strict=True) if n}

@@ -48,11 +48,14 @@ class Problems:
 
     def add_row(self, source: str, what: str, place: str, advice: str = "") -> None:
         """Add one more row of `source` (a file's name) that has the fault `what`; `place` is such as "line 7"."""
+        self.add_rows(source, what, [place], 1, advice)
+
+    def add_rows(self, source: str, what: str, places: Sequence[str], n: int, advice: str = "") -> None:
+        """As `add_row`, of `n` rows at once; `places` are the first of them."""
         fault = self._found.setdefault((source, what), _RowFault(source, what, advice))
         assert isinstance(fault, _RowFault)
-        fault.n += 1
-        if fault.n <= SHOWN:
-            fault.places.append(place)
+        fault.n += n
+        fault.places += places[: SHOWN - len(fault.places)]
 
     def __bool__(self) -> bool:
         return bool(self._found)

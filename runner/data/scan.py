@@ -6,36 +6,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.data.labels import LabelCounts
 from runner.data.problems import Problems
-from runner.data.tables import Columns, Row, Table
+from runner.data.tables import CheckedRow, Columns, Row, Table
 from runner.data.targets import TargetReader, is_empty
+from runner.data.words import is_empty_list, words_in
 from runner.recipe.shapes import NOUNS
 from store.ids import example_id
 
 Progress = Callable[[str, int], None]
 """Called with what is being done and the rows so far."""
 PROGRESS_ROWS = 10_000
-
-
-class CheckedRow(NamedTuple):
-    """A row that can be used, as far as one row alone can tell."""
-
-    number: int
-    inputs: dict[str, str]
-    """Field of `data.columns` → value."""
-    target: object
-    extra: tuple[object, ...]
-
-    @property
-    def text(self) -> str:
-        """What a person reads and searches: the inputs, one below the other."""
-        return "\n".join(self.inputs.values())
 
 
 @dataclass(frozen=True)
@@ -77,25 +63,25 @@ def checked_rows(
     names, n_inputs = tuple(columns.inputs), len(columns.inputs)
     for number, values in _readable_rows(table, columns, problems):
         inputs, target, extra = values[:n_inputs], values[n_inputs], values[n_inputs + 1 :]
-        empty = [name for name, value in zip(names, inputs, strict=True) if is_empty(value)]
+        empty = [name for name, value in zip(names, inputs, strict=True) if is_empty(value) or is_empty_list(value)]
         if reader.is_missing(target):
             empty.append(columns.shape.target)
         if empty and drop:
             dropped.append(number)
             continue
-        place = f"{table.unit} {number}"
+        place = table.place(number)
         for name in empty:
             column = columns.fields[f"data.columns.{name}"]
             problems.add_row(table.title, f'no {NOUNS[name]} in "{column}"', place, advice)
         if empty:
             continue
-        faults = [(name, fault) for name, value in zip(names, inputs, strict=True) if (fault := text_fault(value))]
+        read = [_READERS.get(name, _read_text)(value) for name, value in zip(names, inputs, strict=True)]
+        faults = [(name, fault) for name, (_, fault) in zip(names, read, strict=True) if fault]
         for name, fault in faults:
-            problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, "Convert it to Unicode text.")
+            advice_here = _ADVICE.get(name, "Convert it to Unicode text.")
+            problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, advice_here)
         if not faults:
-            yield CheckedRow(
-                number, {name: str(value) for name, value in zip(names, inputs, strict=True)}, target, extra
-            )
+            yield CheckedRow(number, {name: value for name, (value, _) in zip(names, read, strict=True)}, target, extra)
 
 
 def what_rows_have(columns: Columns) -> str:
@@ -133,7 +119,7 @@ def scan_tables(
         n_before, n_problems = len(numbers), len(problems)
         for row in checked_rows(table, columns, reader, on_empty, problems, dropped):
             ids += example_id(row.inputs)
-            stratum = reader.read(row.target, table, row.number)
+            stratum = reader.read(row, table)
             keys.append(stratum)
             if stratum >= 0:
                 digests += reader.digest(row.target)
@@ -211,6 +197,27 @@ def text_fault(text: object) -> str | None:
         except UnicodeEncodeError:
             return "holds half a character (a lone surrogate)"
     return None
+
+
+def _read_text(value: object) -> tuple[Any, str | None]:
+    return str(value), text_fault(value)
+
+
+def _read_words(value: object) -> tuple[Any, str | None]:
+    words = words_in(value)
+    if words is None:
+        return None, "holds no list of words"
+    return words, next(filter(None, map(_word_fault, words)), None)
+
+
+def _word_fault(word: object) -> str | None:
+    if not isinstance(word, str):
+        return "has a word that is no text"
+    return text_fault(word) if word.strip() else "has an empty word"
+
+
+_READERS: Mapping[str, Callable[[object], tuple[Any, str | None]]] = {"tokens": _read_words}
+_ADVICE = {"tokens": "A sentence is a list of words, or a text with blanks between them."}
 
 
 class _OwnIds:

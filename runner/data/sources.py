@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from runner.data import column_files
 from runner.data.problems import Problems, did_you_mean, listed, quoted
 from runner.data.tables import SPLITS, Columns, Row, Split, Table
 from runner.data.text_files import byte_order_problem, csv_header, jsonl_columns, read_csv, read_jsonl
@@ -29,9 +30,10 @@ _SPLIT_NAMES: Mapping[str, Split] = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 _INSTEAD = {
+    **dict.fromkeys(column_files.SUFFIXES, 'Words in columns are for task = "token-classification".'),
     ".json": "Write one JSON object per line and name it .jsonl.",
     ".ndjson": "Rename it to .jsonl.",
-    ".txt": "Name it .csv or .tsv if it has columns and a header.",
+    ".txt": 'Name it .csv or .tsv if it has a header; words in columns are for task = "token-classification".',
     ".xlsx": "Save the sheet as CSV (UTF-8).",
     ".xls": "Save the sheet as CSV (UTF-8).",
     ".gz": "Unpack it first.",
@@ -73,9 +75,8 @@ def open_source(data: "Data", task: str, problems: Problems) -> Source:
             problems.add(f'data.source = "builtin:docstrings" is for task = "text-classification", not "{task}".')
             return Source("", columns, ())
         return _open_docstrings(data, problems)
-    opened = (
-        _open_files(files, data.encoding, problems) if whole is None else _open_whole(whole[0], data.encoding, problems)
-    )
+    form = FileForm(data.encoding, columns if columns.shape.kind == "spans" else None)
+    opened = _open_files(files, form, problems) if whole is None else _open_whole(whole[0], form, problems)
     tables = tuple(table for table in opened.tables if _has_columns(table, columns, problems))
     return Source(dataset_name(data), columns, tables, opened.warnings)
 
@@ -87,9 +88,17 @@ def columns_of(data: "Data", shape: Shape) -> Columns:
     return Columns(inputs, named[shape.target], shape, data.columns.id, tuple(data.metadata))
 
 
-def open_file(text: str, encoding: str, problems: Problems, where: str) -> Table | None:
+class FileForm(NamedTuple):
+    """How text files are to be read."""
+
+    encoding: str
+    tagged: Columns | None = None
+    """Where sentences of words are wanted: their columns. Then files may have words in columns (`column_files`)."""
+
+
+def open_file(text: str, form: FileForm, problems: Problems, where: str) -> Table | None:
     """One file, or folder of one split, whatever its columns; None (and a problem) when it cannot be opened."""
-    opened = _open_path(text, encoding, problems, where, single=True)
+    opened = _open_path(text, form, problems, where, single=True)
     return opened.tables[0] if opened.tables else None
 
 
@@ -98,7 +107,7 @@ class _Opened(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def _open_files(files: Mapping[Split | Literal[""], Sequence[str]], encoding: str, problems: Problems) -> _Opened:
+def _open_files(files: Mapping[Split | Literal[""], Sequence[str]], form: FileForm, problems: Problems) -> _Opened:
     """The files (or folders of one split) of each split, in their order."""
     tables: list[Table] = []
     for split in SPLITS:
@@ -109,19 +118,19 @@ def _open_files(files: Mapping[Split | Literal[""], Sequence[str]], encoding: st
                     f'Write data.source = "{text}"; it brings its own splits.'
                 )
                 continue
-            opened = _open_path(text, encoding, problems, f"data.source.{split}", single=True)
+            opened = _open_path(text, form, problems, f"data.source.{split}", single=True)
             tables += [replace(table, split=split) for table in opened.tables]
     return _Opened(tables)
 
 
-def _open_whole(source: str, encoding: str, problems: Problems) -> _Opened:
+def _open_whole(source: str, form: FileForm, problems: Problems) -> _Opened:
     """A source that may have several splits of its own."""
     if source.startswith("hub:"):
         return _open_hub(source, problems)
     if source.startswith("builtin:"):
         problems.add(f'data.source = "{source}" is not known. There is builtin:docstrings.')
         return _Opened()
-    return _open_path(source, encoding, problems, "data.source", single=False)
+    return _open_path(source, form, problems, "data.source", single=False)
 
 
 def source_files(data: "Data") -> dict[Split | Literal[""], tuple[str, ...]]:
@@ -142,7 +151,7 @@ def dataset_name(data: "Data") -> str:
         stem = source.split(":", 1)[1].replace(":", "-").replace("/", "-")
     else:
         path = Path(source)
-        stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        stem = path.stem if path.suffix.lower() in (*SUFFIXES, *column_files.SUFFIXES) else path.name
         if stem.lower() in _SPLIT_NAMES:  # banking77/train.csv is banking77
             stem = path.resolve().parent.name or stem
     return re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-.") or "data"
@@ -163,7 +172,7 @@ def _has_columns(table: Table, columns: Columns, problems: Problems) -> bool:
     return len(problems) == before
 
 
-def _open_path(text: str, encoding: str, problems: Problems, where: str, *, single: bool) -> _Opened:
+def _open_path(text: str, form: FileForm, problems: Problems, where: str, *, single: bool) -> _Opened:
     path = Path(text).expanduser()
     if path.is_dir():
         return _open_folder(path, text, problems, where, single=single)
@@ -176,18 +185,19 @@ def _open_path(text: str, encoding: str, problems: Problems, where: str, *, sing
         )
         return _Opened()
     try:
-        table = _open_file(path, text, encoding, problems, where)
+        table = _open_file(path, text, form, problems, where)
     except OSError as error:
         problems.add(f'{where} = "{text}" cannot be read: {error.strerror or error}.')
         return _Opened()
     return _Opened([table] if table else [])
 
 
-def _open_file(path: Path, title: str, encoding: str, problems: Problems, where: str) -> Table | None:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+def _open_file(path: Path, title: str, form: FileForm, problems: Problems, where: str) -> Table | None:
+    suffix, encoding = path.suffix.lower(), form.encoding
+    known = SUFFIXES if form.tagged is None else (*SUFFIXES, *column_files.SUFFIXES)
+    if suffix not in known:
         instead = _INSTEAD.get(suffix, "Convert it to one of these.")
-        problems.add(f'{where} = "{title}": files may end in {", ".join(SUFFIXES)}. {instead}')
+        problems.add(f'{where} = "{title}": files may end in {", ".join(known)}. {instead}')
         return None
     if path.stat().st_size == 0:
         problems.add(f'{where} = "{title}" is empty (0 bytes).')
@@ -199,6 +209,10 @@ def _open_file(path: Path, title: str, encoding: str, problems: Problems, where:
     if problem := byte_order_problem(path, title, encoding):
         problems.add(problem)
         return None
+    if form.tagged is not None and (suffix in column_files.SUFFIXES or suffix == ".tsv"):
+        header = csv_header(path, title, encoding, "\t", Problems()) or () if suffix == ".tsv" else ()
+        if not {*form.tagged.inputs.values(), form.tagged.target} <= set(header):
+            return _open_words(path, title, encoding, problems)
     if suffix == ".jsonl":
         columns = jsonl_columns(path, title, encoding, problems)
         read = partial(read_jsonl, path, title, encoding)
@@ -207,6 +221,14 @@ def _open_file(path: Path, title: str, encoding: str, problems: Problems, where:
         columns = csv_header(path, title, encoding, delimiter, problems)
         read = partial(read_csv, path, title, encoding, delimiter)
     return None if columns is None else Table("train", title, columns, read, "line", path)
+
+
+def _open_words(path: Path, title: str, encoding: str, problems: Problems) -> Table | None:
+    columns = column_files.column_names(path, title, encoding, problems)
+    if columns is None:
+        return None
+    read = partial(column_files.read_columns, path, title, encoding)
+    return Table("train", title, columns, read, "line", path, is_by_word=True)
 
 
 def _open_folder(path: Path, title: str, problems: Problems, where: str, *, single: bool) -> _Opened:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from runner.data.problems import Problems
 from runner.recipe.shapes import Shape
@@ -44,6 +44,21 @@ class Columns:
         return (*self.inputs.values(), self.target, *self.extra)
 
 
+class CheckedRow(NamedTuple):
+    """A row that can be used, as far as one row alone can tell."""
+
+    number: int
+    inputs: dict[str, Any]
+    """Field of `data.columns` → value: a text, or of tokens a list of words."""
+    target: object
+    extra: tuple[object, ...]
+
+    @property
+    def text(self) -> str:
+        """What a person reads and searches: the inputs, one below the other, words with blanks between."""
+        return "\n".join(value if isinstance(value, str) else " ".join(value) for value in self.inputs.values())
+
+
 @dataclass(frozen=True)
 class Table:
     """The rows of one split, opened but not read; they can be read as often as wanted."""
@@ -58,7 +73,17 @@ class Table:
     path: Path | None = None
     """The file behind the table, where it is one file."""
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Column → names, where the column holds the indices of a `datasets.ClassLabel`."""
+    """Column → names, where the column holds the indices of a `datasets.ClassLabel`, or lists of them."""
+    is_by_word: bool = False
+    """Whether each line is a word, and the number of a row the line of its first one."""
+
+    def place(self, number: int) -> str:
+        """A row in words, such as "line 7"."""
+        return f"{self.unit} {number}"
+
+    def word_place(self, number: int, word: int) -> str:
+        """A word of a row, counted from 0, in words."""
+        return f"{self.unit} {number + word}" if self.is_by_word else f"{self.unit} {number}, word {word + 1}"
 
     def stamp(self) -> tuple[int, int] | None:
         """Size and time of change of the file, to notice that it changed; None where there is no file."""

@@ -7,17 +7,15 @@ its own), and what is stored of it in the second.
 import json
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runner.data.labels import MAX_LABELS, LabelCounts, LabelIndex, NotALabel, label_key
 from runner.data.problems import Problems, listed
-from runner.data.tables import Columns, Table
-from runner.recipe.shapes import TargetKind
+from runner.data.tables import CheckedRow, Columns, Table
 
 Stored = int | float | str
 """A target as the store holds it: a label's index, a number, or JSON."""
@@ -29,8 +27,8 @@ class TargetReader(Protocol):
     def is_missing(self, value: object) -> bool:
         """Whether a row without more than this has no target."""
 
-    def read(self, value: object, table: Table, number: int) -> int:
-        """The row's stratum, -1 where the value is no target (then a problem says so)."""
+    def read(self, row: CheckedRow, table: Table) -> int:
+        """The row's stratum, -1 where its target is none (then a problem says so)."""
 
     def digest(self, value: object) -> bytes:
         """16 bytes that say the target, whatever its labels' indices are; empty where strata say it."""
@@ -40,14 +38,6 @@ class TargetReader(Protocol):
 
     def stored(self, value: object, labels: LabelIndex | None) -> Stored:
         """A value that was read before, as it is stored."""
-
-
-def target_reader(columns: Columns, problems: Problems) -> TargetReader:
-    """The reader of a task's targets."""
-    kinds: Mapping[TargetKind, type[LabelReader | LabelSetReader | NumberReader]] = {
-        "label": LabelReader, "labels": LabelSetReader, "number": NumberReader
-    }  # fmt: skip
-    return kinds[columns.shape.kind](columns, problems)
 
 
 def is_empty(value: object) -> bool:
@@ -71,8 +61,8 @@ class LabelReader:
     def is_missing(self, value: object) -> bool:
         return is_empty(value)
 
-    def read(self, value: object, table: Table, number: int) -> int:
-        code = self._code(value, table, number)
+    def read(self, row: CheckedRow, table: Table) -> int:
+        code = self._code(row.target, table, row.number)
         if code >= 0:
             counts = self._counts.setdefault(table.split, [])
             if code >= len(counts):
@@ -100,7 +90,7 @@ class LabelReader:
             known = None
         if known is not None:
             return known
-        place = f"{table.unit} {number}"
+        place = table.place(number)
         try:
             key = label_key(value)
         except NotALabel as error:
@@ -138,14 +128,14 @@ class LabelSetReader(LabelReader):
     def is_missing(self, value: object) -> bool:
         return False  # no labels is an answer too
 
-    def read(self, value: object, table: Table, number: int) -> int:
+    def read(self, row: CheckedRow, table: Table) -> int:
         """Rows are not told apart: 0."""
-        codes = [super(LabelSetReader, self).read(label, table, number) for label in labels_in(value)]
+        codes = [super(LabelSetReader, self).read(row._replace(target=label), table) for label in labels_in(row.target)]
         if len(set(codes)) < len(codes) and -1 not in codes:
             self._problems.add_row(
                 table.title,
                 f'"{self._column}" names a label twice',
-                f"{table.unit} {number}",
+                table.place(row.number),
                 "A row has a label or has it not.",
             )
             return -1
@@ -189,14 +179,15 @@ class NumberReader:
     def is_missing(self, value: object) -> bool:
         return is_empty(value)
 
-    def read(self, value: object, table: Table, number: int) -> int:
+    def read(self, row: CheckedRow, table: Table) -> int:
+        value = row.target
         if number_in(value) is not None:
             return 0
         shown = f'"{str(value)[:40]}"' if isinstance(value, str) else f"{value!r:.40}"
         self._problems.add_row(
             table.title,
             f'"{self._column}" holds {shown}, which is no finite number',
-            f"{table.unit} {number}",
+            table.place(row.number),
             'Correct it, or remove the row. (Names and grades are classes: task = "text-classification".)',
         )
         return -1
@@ -226,8 +217,3 @@ def number_in(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
-
-
-def digests_array(digests: bytearray, n: int) -> NDArray[np.uint8]:
-    """(n, 16), or (n, 0) where strata say everything."""
-    return np.frombuffer(digests, dtype=np.uint8).reshape(n, 16 if digests else 0)

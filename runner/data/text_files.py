@@ -19,7 +19,7 @@ _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 def csv_header(path: Path, title: str, encoding: str, delimiter: str, problems: Problems) -> tuple[str, ...] | None:
     """The first record of the file; None (and a problem) when there is none that can be read."""
     undecodable = Problems()  # reading the rows says it again, if it comes to that
-    with _lines(path, title, encoding, undecodable) as lines:
+    with decoded_lines(path, title, encoding, undecodable) as lines:
         try:
             header = next(filter(None, csv.reader(lines, delimiter=delimiter, strict=True)), None)
         except csv.Error as error:
@@ -36,7 +36,7 @@ def read_csv(
 ) -> Iterator[Row]:
     """The records below the header; broken ones become problems and are left out. Blank lines are skipped."""
     csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARACTERS))
-    with _lines(path, title, encoding, problems) as lines:
+    with decoded_lines(path, title, encoding, problems) as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         header = next(filter(None, reader))
         places = [header.index(column) for column in wanted]
@@ -78,7 +78,7 @@ def _report_broken(title: str, first_line: int, last_line: int, error: str, prob
 
 def jsonl_columns(path: Path, title: str, encoding: str, problems: Problems) -> tuple[str, ...] | None:
     """The keys of the first object; None when no line is one (reading then says what is wrong)."""
-    with _lines(path, title, encoding, Problems()) as lines:
+    with decoded_lines(path, title, encoding, Problems()) as lines:
         if first := next(_objects(lines, title, Problems()), None):
             return tuple(first[1])
     before = len(problems)
@@ -91,7 +91,7 @@ def jsonl_columns(path: Path, title: str, encoding: str, problems: Problems) -> 
 
 def read_jsonl(path: Path, title: str, encoding: str, wanted: Sequence[str], problems: Problems) -> Iterator[Row]:
     """One JSON object a line; a key that a line lacks reads as None. Blank lines are skipped."""
-    with _lines(path, title, encoding, problems) as lines:
+    with decoded_lines(path, title, encoding, problems) as lines:
         for number, value in _objects(lines, title, problems):
             yield number, tuple(value.get(column) for column in wanted)
 
@@ -132,7 +132,7 @@ def _objects(lines: Iterator[str], title: str, problems: Problems) -> Iterator[t
             )
 
 
-class _lines:  # noqa: N801 - used like a function: `with _lines(...) as lines`
+class decoded_lines:  # noqa: N801 - used like a function: `with decoded_lines(...) as lines`
     """The decoded lines of a file, ends kept; bytes outside the encoding and NUL characters become problems."""
 
     def __init__(self, path: Path, title: str, encoding: str, problems: Problems) -> None:

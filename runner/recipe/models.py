@@ -55,6 +55,7 @@ METHOD_DEFAULTS: Final[Mapping[str, tuple[int, float]]] = {
 SELECT_DEFAULTS: Final[Mapping[str, str]] = {
     "multi-label-classification": "validation/micro_f1",
     "regression": "validation/spearman",
+    "token-classification": "validation/entity_f1",
 }
 """What selects the checkpoint of a task where the recipe does not say; of the others it is macro F1."""
 
@@ -123,6 +124,9 @@ class Model(Table):
         default=256, ge=8, le=1_000_000, description="Longest input in tokens; the rest is cut off."
     )
     dropout: Share = Field(default=0.1, description="Dropout before the classification layer.")
+    tag_scheme: Literal["BIO", "BIOES", "BILOU"] = Field(
+        default="BIO", description="The tags that the model says of words, whatever those of the data are."
+    )
     top_layers: Count = Field(
         default=2, description="With method `top-layers` only: how many of the last layers train."
     )
@@ -156,6 +160,15 @@ class Columns(Table):
         description='Column of the labels of multi-label-classification: a list, or a text with "|" between them.',
     )
     score: Text = Field(default="score", description="Column of the number: for regression.")
+    tokens: Text = Field(
+        default="tokens",
+        description="Column of the words of token-classification: a list, or a text with blanks between them. Columns "
+        'of CoNLL files are called "1", "2", …; "tokens" is the first one there.',
+    )
+    tags: Text = Field(
+        default="tags",
+        description='Column of the tags of the words: as `tokens`; "tags" is the last column of a CoNLL file.',
+    )
     id: Text | None = Field(default=None, description="Column of your own ids, kept beside the content id.")
 
 
@@ -171,16 +184,24 @@ class Data(Table):
     """`[data]`: the examples."""
 
     source: Annotated[Annotated[Source, STRING] | Annotated[Files, TABLE], BY_KIND] = Field(
-        description="A .csv, .tsv, .jsonl or .parquet file, a folder written by `save_to_disk`, "
+        description="A .csv, .tsv, .jsonl or .parquet file, for token-classification also .conll, .bio, .iob, .iob2 or "
+        ".txt with words in columns, a folder written by `save_to_disk`, "
         "`hub:NAME[:config]`, `dataset:NAME@VERSION`, `builtin:docstrings`, or a table of sources for each "
         "split. `${NAME}` and `${NAME:-fallback}` are taken from the environment."
     )
     columns: Columns = Field(default=Columns(), description="Which column is what.")
     labels: Labels | None = Field(
-        default=None, description="Label names in index order: to name integer labels, or to fix the order."
+        default=None,
+        description="Label names in index order: to name integer labels, or to fix the order. Of token-classification "
+        "the types of spans, or, where tags are integers, all tags with O.",
     )
     metadata: Texts = Field(default=(), description="Further columns to keep, for slices.")
     split: Split = Field(default=Split(), description="Fractions for the splits that the source lacks.")
+    tag_rules: Literal["strict", "lenient"] = Field(
+        default="strict",
+        description="`strict` refuses tags that break the rules of their scheme (BIO, BIOES or BILOU), `lenient` reads "
+        "them as the CoNLL evaluation does, IOB1 and tags without a prefix too.",
+    )
     encoding: Text = Field(default="utf-8", description="Encoding of text files.")
     on_empty: Literal["error", "drop"] = Field(
         default="error", description="What to do with a row without text or label."
@@ -220,6 +241,11 @@ class Training(Table):
         default="linear", description="Course of the learning rate after the warm-up."
     )
     max_grad_norm: float = Field(default=1.0, ge=0, description="Gradients are clipped to this norm; 0 does not clip.")
+    label_pieces: Literal["first", "all"] = Field(
+        default="first",
+        description="Where a word is several tokens, whether its `first` one or `all` of them learn its tag; what the "
+        "model says of a word is always said of its first token.",
+    )
     label_smoothing: Share = Field(default=0.0, description="Share of the target spread evenly over all labels.")
     class_weights: Annotated[
         Annotated[Literal["none", "balanced"], STRING]
@@ -256,7 +282,8 @@ class Evaluation(Table):
     ] = Field(
         default="validation/macro_f1",
         description="The metric that picks the best checkpoint; by default of the classifications validation/macro_f1, "
-        "of multi-label-classification validation/micro_f1, of regression validation/spearman.",
+        "of multi-label-classification validation/micro_f1, of regression validation/spearman, of token-classification "
+        "validation/entity_f1.",
     )
     every: Annotated[
         Annotated[Literal["epoch"], STRING] | Annotated[Count, NUMBER],
@@ -410,9 +437,15 @@ class Recipe(Table):
     """One experiment. Parsed recipes come resolved: every default is filled, the method's own included."""
 
     name: Name = Field(description="What to call the run.")
-    task: Literal["text-classification", "pair-classification", "multi-label-classification", "regression"] = Field(
+    task: Literal[
+        "text-classification",
+        "pair-classification",
+        "multi-label-classification",
+        "regression",
+        "token-classification",
+    ] = Field(
         description="What the model learns to do: one label for each text, or for each pair of texts; any number of "
-        "labels; a number for each text or pair."
+        "labels; a number for each text or pair; spans of words with a type."
     )
     notes: str = Field(default="", description="Anything worth remembering.")
     tags: Texts = Field(default=(), description="Words to find the run by.")

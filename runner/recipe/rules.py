@@ -67,6 +67,9 @@ def _task_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
             fields = [name for name in shape.fields if name not in SHAPES[tasks[0]].fields]
             hint = f"leave {keys[-1]} out" + (f"; {task} reads {' and '.join(fields)}" if fields else "")
             yield Problem(keys, value, f"belongs to {_listed(tasks)}, and the task is {task}", hint)
+    if shape.kind == "spans" and "head" in candidates(raw, METHOD, "full"):
+        message = f"trains on one vector of each text, and {task} needs one of each word"
+        yield Problem(METHOD, "head", message, 'take method = "top-layers" or "lora"')
     if "text_pair" in shape.inputs and "text_pair" not in shape.optional:
         keys = ("data", "columns", "text_pair")
         if value_at(raw, keys) is None and value_at(raw, ("data", "source")) is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-TargetKind = Literal["label", "labels", "number"]
+TargetKind = Literal["label", "labels", "number", "spans"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Shape:
         """Whether stored rows can be read so: the names of their inputs, what SQLite calls their targets, and whether
         their dataset names labels."""
         needed = set(self.inputs) - set(self.optional)
-        stored = {"label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}}[self.kind]
+        stored = {
+            "label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}, "spans": {"text"}
+        }[self.kind]  # fmt: skip
         is_of_labels = self.kind != "number"
         return needed <= set(inputs) <= set(self.inputs) and set(targets) <= stored and has_labels == is_of_labels
 
@@ -39,6 +41,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "pair-classification": Shape(("text", "text_pair"), "label", "label"),
         "multi-label-classification": Shape(("text",), "labels", "labels"),
         "regression": Shape(("text", "text_pair"), "score", "number", optional=("text_pair",)),
+        "token-classification": Shape(("tokens",), "tags", "spans"),
     }
 )
 """Task → shape, in the order in which tasks are shown."""
@@ -50,6 +53,14 @@ def shape_of(task: object) -> Shape | None:
 
 
 NOUNS: Mapping[str, str] = MappingProxyType(
-    {"text": "text", "text_pair": "second text", "label": "label", "labels": "labels", "score": "score"}
+    {
+        "text": "text",
+        "text_pair": "second text",
+        "label": "label",
+        "labels": "labels",
+        "score": "score",
+        "tokens": "words",
+        "tags": "tags",
+    }
 )
 """Field of `data.columns` → what messages call its value."""

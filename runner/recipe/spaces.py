@@ -24,14 +24,18 @@ ONLY_WITH_METHOD: Final[Mapping[tuple[str, ...], str]] = {
 """Tables and fields that one method alone looks at."""
 TASK: Final = ("task",)
 _LABEL_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "label")
+_TAG_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "spans")
 ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{
         ("data", "columns", name): tuple(task for task, shape in SHAPES.items() if name in shape.fields)
         for name in dict.fromkeys(name for shape in SHAPES.values() for name in shape.fields)
     },
-    ("data", "labels"): tuple(task for task, shape in SHAPES.items() if shape.kind in ("label", "labels")),
+    ("data", "labels"): tuple(task for task, shape in SHAPES.items() if shape.kind in ("label", "labels", "spans")),
+    ("data", "tag_rules"): _TAG_TASKS,
+    ("model", "tag_scheme"): _TAG_TASKS,
+    ("training", "label_pieces"): _TAG_TASKS,
     ("training", "class_weights"): _LABEL_TASKS,
-    ("training", "label_smoothing"): _LABEL_TASKS,
+    ("training", "label_smoothing"): (*_LABEL_TASKS, *_TAG_TASKS),
 }
 """Fields that some tasks alone look at."""
 

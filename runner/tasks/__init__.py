@@ -3,6 +3,7 @@
 task       what each of them says         objective  losses, and what a step divides them by
 pooled     what those share that make one vector of a text      scores     what those share that have no classes
 text_classification  one of k labels      multi_label  any number of them     regression  a number
+token_classification  spans of words
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,15 @@ from runner.tasks.multi_label import MultiLabelClassification
 from runner.tasks.regression import Regression
 from runner.tasks.task import Examination, Objective, StepLoss, Task
 from runner.tasks.text_classification import PairClassification, TextClassification
+from runner.tasks.token_classification import TokenClassification
 
-_ALL: tuple[Task, ...] = (TextClassification(), PairClassification(), MultiLabelClassification(), Regression())
+_ALL: tuple[Task, ...] = (
+    TextClassification(),
+    PairClassification(),
+    MultiLabelClassification(),
+    Regression(),
+    TokenClassification(),
+)
 
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ALL})
 """Every task, by the name that a recipe gives it."""

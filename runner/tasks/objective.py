@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from runner.encoding import Batch
+from runner.encoding import NO_TARGET, Batch
 from runner.tasks.task import StepLoss, call
 
 
@@ -48,6 +48,31 @@ class BinaryCrossEntropy:
     def weight(self, batches: Sequence[Batch]) -> int:
         """Examples."""
         return sum(len(batch["labels"]) for batch in batches)
+
+
+class TokenCrossEntropy:
+    """Smoothed cross-entropy of the tokens that have a target, -ln p in nats; the model gives (batch, tokens, k).
+
+    smoothing: share of the target spread evenly over all tags.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        self._smoothing = smoothing
+
+    def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
+        logits = call(model, batch).float()
+        total = functional.cross_entropy(
+            logits.flatten(0, 1),
+            batch["targets"].flatten().long(),
+            ignore_index=NO_TARGET,
+            label_smoothing=self._smoothing,
+            reduction="sum",
+        )
+        return StepLoss(total, None)
+
+    def weight(self, batches: Sequence[Batch]) -> Tensor | int:
+        """Tokens with a target, at least 1."""
+        return torch.stack([(batch["targets"] != NO_TARGET).sum() for batch in batches]).sum().clamp(min=1)
 
 
 class SquaredError:

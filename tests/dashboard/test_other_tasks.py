@@ -11,6 +11,9 @@ from store import (
     Dataset,
     NewRow,
     NewRun,
+    Predictions,
+    Recorder,
+    ScoreRow,
     begin_triage,
     finish_triage,
     get_run,
@@ -98,3 +101,51 @@ def test_a_triage_without_classes_says_so_and_offers_nothing_that_cannot_be_done
     assert app.selectbox(key="bulk-action").options == ["Keep", "Drop", "Skip"]
     assert f"have {unjudged}, not one class each" in words(show("triage", view="Classes"))
     assert "label" not in show("triage", view="Map").button_group(key="tabs-colour").options
+
+
+@pytest.fixture
+def spans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a run whose predictions are spans of words."""
+    path = tmp_path / "assay.db"
+    monkeypatch.setenv("ASSAY_STORE", str(path))
+    store = open_store(path)
+    words = ["<b>Ann</b>", "of", "New", "York"]
+    rows = [
+        NewRow(split, " ".join(some), target, None, {"tokens": some})
+        for split in ("train", "test")
+        for some, target in ((words, "[[0, 1, 1], [2, 4, 0]]"), (["none", "here"], "[]"))
+    ]
+    dataset = record_dataset(store, "people", rows, label_names=("LOC", "PER"), source={}, fingerprint="f")
+    run = record_run(store, NewRun("ner", task="token-classification", dataset_key=dataset.key))
+    recorder = Recorder(store, run)
+    unknown = np.full(2, np.nan, dtype=np.float32)
+    recorder.evaluation(
+        "test",
+        1,
+        epoch=1.0,
+        n_examples=2,
+        scores=[ScoreRow("entity_f1", 0.5, 0.4, 0.6, 2)],
+        predictions=Predictions(np.full(2, -1), unknown, unknown, unknown, np.array([0.9, 0.1])),
+        responses=[
+            '{"spans": [[0, 1, 1, 0.93], [2, 3, 0, 0.6]], "least": [3, 0.2]}',
+            '{"spans": [[1, 2, 0, 0.51]], "least": [1, 0.4]}',
+        ],
+    )
+    recorder.best(1)
+    recorder.finish()
+    store.close()
+    return run.id
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_run_page_of_spans(show: Show, spans: str, tab: str) -> None:
+    app = show("run", run=spans, tab=tab)
+    assert not app.exception
+
+
+def test_examples_say_spans(show: Show, spans: str) -> None:
+    (table,) = show("run", run=spans, tab="Examples").dataframe
+    assert table.value[["given", "predicted"]].values.tolist() == [
+        ["PER: <b>Ann</b>; LOC: New York", "PER: <b>Ann</b> 93%; LOC: New 60%"],
+        ["no span", "LOC: here 51%"],
+    ]

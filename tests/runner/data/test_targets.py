@@ -145,7 +145,7 @@ def test_a_stored_dataset_of_another_task_is_refused(store: Store, tmp_path: Pat
         (
             ['task="regression"', "training.label_smoothing=0.1"],
             "training.label_smoothing",
-            "belongs to text-classification or pair-classification, and the task is regression",
+            "belongs to text-classification, pair-classification or token-classification, and the task is regression",
         ),
         (['evaluation.select="validation/spearman"'], "evaluation.select", "must be validation/accuracy, "),
         (

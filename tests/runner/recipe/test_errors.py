@@ -64,7 +64,7 @@ def test_one_problem_is_one_problem() -> None:
         ("learning_rate=1", "learning_rate belongs in [training]"),
         ("model.learning_rate=1", "learning_rate belongs in [training]"),
         ("training.dropout=0.1", "dropout belongs in [model] or in [model.lora]"),
-        ("training.tags=1", "tags belongs at the top of the file, before the first [table]"),
+        ("training.tags=1", "tags belongs at the top of the file, before the first [table] or in [data.columns]"),
         ("training.lr=1", "did you mean learning_rate?"),
         ("model.lr=1", "did you mean learning_rate, in [training]?"),
         ("data.source={trian='a'}", "did you mean train?"),
@@ -115,7 +115,8 @@ def test_a_typo_gets_the_nearest_known_key(override: str, hint: str) -> None:
         (f"name={'a' * 101}", "must be 1 to 100 characters, no control characters, no blanks at the ends"),
         (
             "task=translation",
-            "must be text-classification, pair-classification, multi-label-classification or regression",
+            "must be text-classification, pair-classification, multi-label-classification, regression or "
+            "token-classification",
         ),
     ],
 )

@@ -1,0 +1,175 @@
+"""Tags of words, from files to a finished run: it learns, and the store has what it said."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from benchmarks.tiny import CLUES, FILLERS, save_tokenizer
+from evals import metrics
+from evals.tags import Scheme, scheme_tags
+from runner.classifier import TokenClassifier, load_classifier
+from runner.encoding import NO_TARGET, take_rows
+from runner.recipe import RecipeError, parse_recipe
+from runner.word_encoding import Tagging, WordPieces, encode_sentences
+from store import (
+    NewRow,
+    Store,
+    get_dataset,
+    get_evaluation,
+    list_checkpoints,
+    read_predictions,
+    read_responses,
+    read_values,
+    record_dataset,
+)
+from tests.runner.conftest import Kit
+from tests.runner.tasks.test_tasks import scores_of
+
+N = {"train": 300, "validation": 60, "test": 60}
+
+
+def sentence(draw: random.Random) -> tuple[list[str], list[str]]:
+    """Words of a topic are spans of it: three begin one, the others go on with it."""
+    words, tags = list[str](), list[str]()
+    for _ in range(draw.randint(1, 3)):
+        filler = draw.sample(FILLERS, draw.randint(1, 3))
+        words += filler
+        tags += ["O"] * len(filler)
+        topic = draw.choice(sorted(CLUES))
+        n = draw.randint(1, 2)
+        words += [draw.choice(CLUES[topic][:3]), draw.choice(CLUES[topic][3:])][:n]
+        tags += [f"B-{topic}", f"I-{topic}"][:n]
+    return words, tags
+
+
+def files(folder: Path) -> dict[str, str]:
+    draw = random.Random(3)
+    for split, n in N.items():
+        blocks = ["".join(f"{word}\t{tag}\n" for word, tag in zip(*sentence(draw), strict=True)) for _ in range(n)]
+        (folder / f"{split}.conll").write_text("\n".join(blocks))
+    return {split: str(folder / f"{split}.conll") for split in N}
+
+
+SETTINGS: dict[str, Any] = {
+    "task": "token-classification",
+    "training__epochs": 6,
+    "training__learning_rate": 1e-2,
+    "training__batch_size": 16,
+    "model__max_length": 32,
+}
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "top-layers"])
+def test_it_learns_spans(kit: Kit, store: Store, tmp_path: Path, method: str) -> None:
+    run = kit.train(store, **SETTINGS, data__source=files(tmp_path), model__method=method)
+    assert run.status == "finished", run.cause
+    assert run.select_metric == "validation/entity_f1"
+    scores = scores_of(store, run)
+    assert set(scores["test", 0]) == set(metrics.TASKS["token-classification"])
+    evaluation = get_evaluation(store, run.key, "test")
+    assert evaluation is not None
+    best = scores["test", evaluation.step]
+    assert best["entity_f1"] > (0.8 if method == "full" else 0.4)
+    assert scores["test", 0]["entity_f1"] < 0.2
+    dataset = get_dataset(store, run.dataset_key or 0)
+    given = [json.loads(value) for value in read_values(store, dataset, "test")]
+    said = read_responses(store, evaluation)
+    assert len(said) == N["test"]
+    n_right = sum(span[:3] in given[at] for at, answer in said.items() for span in answer["spans"])
+    n_all = sum(map(len, given)) + sum(len(answer["spans"]) for answer in said.values())
+    assert best["entity_f1"] == pytest.approx(2 * n_right / n_all)
+    assert all(0 <= span[3] <= 1 for answer in said.values() for span in answer["spans"])
+    predictions = read_predictions(store, evaluation)
+    words = [at for at, answer in said.items() if answer["least"][1] < 0.5]
+    assert set(words) <= set(np.argsort(-predictions.loss)[: 2 * len(words) + 1].tolist())
+    (checkpoint,) = [each for each in list_checkpoints(store, run.key, existing=True) if each.is_best]
+    model, _, info = load_classifier(store.files / checkpoint.path)
+    assert isinstance(model, TokenClassifier)
+    assert info.settings == {"scheme": "BIO"}
+    assert info.labels == ("food", "sky", "sport")
+
+
+def test_another_scheme_and_all_pieces(kit: Kit, store: Store, tmp_path: Path) -> None:
+    """GPT-2 has no special tokens and cuts words into pieces."""
+    run = kit.train(
+        store,
+        **SETTINGS,
+        data__source=files(tmp_path),
+        model__base=str(kit.gpt2),
+        model__tag_scheme="BILOU",
+        training__label_pieces="all",
+        training__label_smoothing=0.1,
+    )
+    assert run.status == "finished", run.cause
+    evaluation = get_evaluation(store, run.key, "test")
+    assert evaluation is not None
+    scores = scores_of(store, run)
+    assert scores["test", evaluation.step]["entity_f1"] > scores["test", 0]["entity_f1"] + 0.2
+    (checkpoint,) = [each for each in list_checkpoints(store, run.key, existing=True) if each.is_best]
+    assert load_classifier(store.files / checkpoint.path)[0].head.linear.out_features == 1 + 3 * 4
+
+
+def test_words_and_tokens_stay_together(store: Store, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(save_tokenizer(tmp_path / "tokenizer"))
+    rows = [
+        NewRow("train", "x", "[[1, 3, 0]]", None, {"tokens": ["the", "bread,soup", "ball", " ", "moon"]}),
+        NewRow("train", "y", "[]", None, {"tokens": ["a"]}),
+    ]
+    dataset = record_dataset(store, "d", rows, label_names=("X",), source={}, fingerprint="f")
+    first = encode_sentences(store, dataset, "train", tokenizer, 8, Tagging(Scheme.BIO, False))
+    every = encode_sentences(store, dataset, "train", tokenizer, 8, Tagging(Scheme.BIO, True))
+    for split in (first, every):
+        assert split.words is not None
+        assert tokenizer.convert_ids_to_tokens(split.ids[:8].tolist()) == [
+            "[CLS]", "the", "bread", "[UNK]", "soup", "ball", "moon", "[SEP]"
+        ]  # fmt: skip
+        assert split.words.tags.tolist() == [0, 1, 2, 0, 0, 0]
+        assert split.words.first.tolist() == [1, 2, 5, -1, 6, 1]
+    none = NO_TARGET
+    assert first.targets is not None
+    assert every.targets is not None
+    assert first.targets.tolist() == [none, 0, 1, none, none, 2, 0, none, none, 0, none]
+    assert every.targets.tolist() == [none, 0, 1, 2, 2, 2, 0, none, none, 0, none]
+    turned = take_rows(first, np.array([1, 0, 1]))
+    assert turned.words is not None
+    assert turned.words.first.tolist() == [1, 1, 2, 5, -1, 6, 1]
+    assert turned.words.offsets.tolist() == [0, 1, 6, 7]
+    cut = encode_sentences(store, dataset, "train", tokenizer, 5, Tagging(Scheme.BIO, True))
+    assert cut.words is not None
+    assert cut.n_truncated == 1
+    assert cut.words.first.tolist() == [1, 2, -1, -1, -1, 1]
+
+
+def test_blanks_before_words_where_they_count(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    raw.train_from_iterator(["a bread and a ball and a moon"] * 9, trainer)
+    made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>", pad_token="<end>")
+    found = WordPieces(made, 9).sentence(["bread", "ball"])
+    assert made.convert_ids_to_tokens(found.ids)[0].startswith("Ġ")
+    assert found.ids == made(" bread ball")["input_ids"]
+
+
+def test_a_recipe_without_words_is_refused(tmp_path: Path) -> None:
+    text = (
+        'name = "x"\ntask = "token-classification"\nmodel = { base = "gpt2", method = "head" }\n'
+        'data = { source = "a.jsonl", columns = { text = "t" } }\ntraining.class_weights = "balanced"\n'
+    )
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text, folder=tmp_path)
+    said = {problem.path: problem.message for problem in caught.value.problems}
+    assert set(said) == {"model.method", "data.columns.text", "training.class_weights"}
+    assert "token-classification needs one of each word" in said["model.method"]
+
+
+def test_tags_in_order() -> None:
+    assert scheme_tags(["X"], Scheme.BIOES) == ("O", "B-X", "I-X", "E-X", "S-X")
