@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Method = Literal["full", "top-layers", "lora", "head"]
+Method = Literal["full", "top-layers", "lora", "qlora", "peft", "head"]
 
-_OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "adafactor": 0, "sgd": 0}
+_OPTIMIZER_BYTES = {
+    "adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 0, "sgd": 0
+}  # fmt: skip
 """Bytes of optimizer state for each trained parameter: two float32 moments, two of 8 bits, rows and columns, none."""
+
+_ADAPTERS = ("lora", "qlora", "peft")
+_SCALE_BITS = 0.127  # of the quantised scales, for each weight: Dettmers et al. 2023, arXiv:2305.14314, section 3
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class ModelShape:
     hidden: int
     intermediate: int
     n_heads: int
+    n_quantized: int = 0
+    """How many of n_parameters are kept in few bits."""
+    bits: int = 4
 
 
 class MemoryEstimate(NamedTuple):
@@ -66,7 +74,7 @@ def training_memory(
 
     Weights, gradients and moments are float32; `is_half` (autocast) adds a 16-bit copy of the weights and halves most
     activations. `recomputes`: gradient checkpointing. Method head trains on cached features: of the backbone, only one
-    layer's forward pass counts.
+    layer's forward pass counts. Weights of few bits are unpacked a layer at a time, and keep no copy.
 
     Activations per layer follow Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1): 6h + 2f values that linear
     layers and attention keep, 2h inputs of norms (float32 always), 2h entries of dropout masks, where h and f are the
@@ -80,8 +88,10 @@ def training_memory(
     """
     n_head = (shape.hidden + 1) * n_classes
     n_trained = n_head + (0 if method == "head" else shape.n_trained)
-    adapters = shape.n_trained if method == "lora" else 0
-    weights = 4 * (shape.n_parameters + adapters + n_head) + (2 * shape.n_parameters if is_half else 0)
+    adapters = shape.n_trained if method in _ADAPTERS else 0
+    n_whole = shape.n_parameters - shape.n_quantized
+    weights = 4 * (n_whole + adapters + n_head) + (2 * n_whole if is_half else 0)
+    weights += round(shape.n_quantized * (shape.bits + (_SCALE_BITS if shape.bits == 4 else 0)) / 8)
     tokens = batch_size * length
     layer = tokens * _layer_bytes(shape, method, length, is_half=is_half, is_on_gpu=is_on_gpu)
     if method == "head":
@@ -100,7 +110,7 @@ def _layer_bytes(shape: ModelShape, method: Method, length: int, *, is_half: boo
     h, f = shape.hidden, shape.intermediate
     value, mask = 2 if is_half else 4, 1 if is_on_gpu else 4
     kept = value * (6 * h + 2 * f) + 4 * 2 * h + mask * 2 * h
-    if method == "lora":
+    if method in _ADAPTERS:
         kept += value * 2 * h + mask * (5 * h + f)
     if not is_on_gpu:
         kept += 4 * 3 * shape.n_heads * length

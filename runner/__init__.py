@@ -12,7 +12,8 @@ Data quality  crossval    a model's opinion, fold by fold         triage       w
 Models        backbone    finding and loading                     classifier   pooling, head, methods; loading it again
               builtin     those that are Python packages          location     where models and data come from
               hub         whether it is there                     footprint    the memory that a recipe will take
-              parameters  which are trained together
+              parameters  which are trained together              adapters     LoRA and what else peft has
+              quantization  a base in few bits
 Data          encoding    texts → token ids → batches             order        in which examples are seen
               word_encoding  sentences → token ids, word by word
               docstrings  the built-in data set                   inputs       texts to predict

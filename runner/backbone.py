@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,9 +40,12 @@ class Backbone:
         return int(self.model.config.hidden_size)
 
 
-def load_backbone(spec: "Model", auto_class: str = "AutoModel") -> Backbone:
+def load_backbone(spec: "Model", auto_class: str = "AutoModel", device: str = "cpu") -> Backbone:
     """Load what `[model]` names, by an auto class of transformers. Raises ModelError; a hub that cannot be reached is
-    said at once."""
+    said at once.
+
+    device: where it will train. A base of few bits is quantised there; any other is loaded on the CPU.
+    """
     import transformers
     from transformers import AutoConfig
 
@@ -52,11 +56,11 @@ def load_backbone(spec: "Model", auto_class: str = "AutoModel") -> Backbone:
         settings = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **spec.config}
         try:
             config = AutoConfig.for_model(model_type, **settings)
-            model = getattr(transformers, auto_class).from_config(config)
+            model = getattr(transformers, auto_class).from_config(config, **_attention(spec, device))
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"model.base = {spec.base!r} with [model.config] {dict(spec.config)}: {error}") from error
     else:
-        model = _pretrained(spec, name, auto_class)
+        model = _pretrained(spec, name, auto_class, device)
     if isinstance(getattr(model, "pooler", None), nn.Module):
         model.pooler = None  # we pool ourselves; an unused layer would count as trained parameters
     if model.config.pad_token_id is None:
@@ -64,11 +68,16 @@ def load_backbone(spec: "Model", auto_class: str = "AutoModel") -> Backbone:
     return as_backbone(spec, model, tokenizer, name)
 
 
-def _pretrained(spec: "Model", name: str, auto_class: str) -> "PreTrainedModel":
+def _pretrained(spec: "Model", name: str, auto_class: str, device: str) -> "PreTrainedModel":
     """The model with the weights of its folder. Raises ModelError where any would be left at random."""
     import transformers
     from safetensors import SafetensorError
 
+    from runner.quantization import loading_arguments, require_quantized, set_compute
+
+    settings = _attention(spec, device)
+    if spec.method == "qlora":
+        settings |= loading_arguments(spec.quantization, device)
     try:
         model, report = getattr(transformers, auto_class).from_pretrained(
             name,
@@ -78,8 +87,9 @@ def _pretrained(spec: "Model", name: str, auto_class: str) -> "PreTrainedModel":
             trust_remote_code=spec.trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, by name
+            **settings,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"model.base = {spec.base!r} cannot be loaded: {_first_lines(error)}") from error
     # a language model comes without the pooler, which we take off anyway
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
@@ -97,8 +107,23 @@ def _pretrained(spec: "Model", name: str, auto_class: str) -> "PreTrainedModel":
             "Random numbers would stand in their place: save the model again with `model.save_pretrained(folder)`, "
             "which writes both files."
         )
+    if spec.method == "qlora":
+        require_quantized(model, spec.base)
+        set_compute(model, spec.quantization.compute, None)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _attention(spec: "Model", device: str) -> dict[str, Any]:
+    """What from_pretrained takes for `model.attention`. Raises ModelError for one that cannot be had here."""
+    if spec.attention == "auto":
+        return {}
+    if spec.attention == "flash_attention_2":
+        lacks = [] if find_spec("flash_attn") else ["the package flash-attn is not installed"]
+        lacks += [] if device.startswith("cuda") else [f"it needs a CUDA device, and this trains on {device}"]
+        if lacks:
+            raise ModelError(f'model.attention = "flash_attention_2": {"; ".join(lacks)}. Use "sdpa" or "auto".')
+    return {"attn_implementation": spec.attention}
 
 
 def _listed(tensors: list[str]) -> str:
@@ -111,8 +136,11 @@ def as_backbone(
     spec: "Model", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", location: str
 ) -> Backbone:
     """A loaded model and tokenizer, pooled and cut as the spec says."""
+    from runner.adapters import virtual_tokens
+
     pooling = spec.pooling if spec.pooling != "auto" else natural_pooling(model.config, location, spec.revision)
-    return Backbone(model, tokenizer, pooling, _usable_length(model.config, tokenizer, spec.max_length), location)
+    length = _usable_length(model.config, tokenizer, spec.max_length, virtual_tokens(spec))
+    return Backbone(model, tokenizer, pooling, length, location)
 
 
 def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":
@@ -225,14 +253,16 @@ def transformer_layers(model: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len)
 
 
-def _usable_length(config: Any, tokenizer: "PreTrainedTokenizerBase", wanted: int) -> int:
-    """Tokens that fit: RoBERTa-like models reserve the positions up to their pad token."""
+def _usable_length(config: Any, tokenizer: "PreTrainedTokenizerBase", wanted: int, n_virtual: int) -> int:
+    """Tokens that fit: RoBERTa-like models reserve the positions up to their pad token; learnt tokens take some."""
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not positions:
         return wanted
     if config.model_type in {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}:
         positions -= (tokenizer.pad_token_id or 0) + 1
-    return min(wanted, int(positions))
+    if positions <= n_virtual:
+        raise ModelError(f"model.peft.num_virtual_tokens = {n_virtual}: the model has {positions} positions in all.")
+    return min(wanted, int(positions) - n_virtual)
 
 
 def _first_lines(error: BaseException) -> str:

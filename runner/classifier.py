@@ -4,7 +4,7 @@ A checkpoint folder holds
     assay.json          what it is: format, run id, task, method, base, labels, pooling, max length, step
     head.safetensors    the classification layer (and the feature scaling of method head)
     backbone/           full, top-layers: `save_pretrained` of the backbone
-    adapter/            lora: `save_pretrained` of the adapter, as peft does it
+    adapter/            lora, qlora, peft: the adapter, as peft writes it (`runner.adapters`)
     tokenizer/          `save_pretrained` of the tokenizer
 so that each part loads with the library that made it. Weights are safetensors only.
 """
@@ -13,11 +13,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from runner.adapters import is_adapter, load_adapter, save_adapter, with_adapters
 from runner.backbone import Backbone, Pooling, pool, transformer_layers
 from runner.errors import ModelError
 
@@ -45,6 +46,8 @@ class CheckpointInfo:
     revision: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What predictions need beside the weights, by task: thresholds of labels, the scale of a number."""
+    quantization: Mapping[str, Any] | None = None
+    """`[model.quantization]` of the base that it belongs on; None: all its bits."""
     format: int = FORMAT
 
 
@@ -85,10 +88,13 @@ class TextModel(nn.Module):
         self.pooling = pooling
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Last hidden state (batch, tokens, d); `token_type_ids` say which of two texts a token is of."""
+        """Last hidden state (batch, tokens, d) of the text's own tokens, without learnt ones before them.
+
+        `token_type_ids` say which of two texts a token is of.
+        """
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **types)
-        return output.last_hidden_state  # type: ignore[no-any-return]  # transformers outputs are untyped here
+        return output.last_hidden_state[:, -input_ids.shape[1] :]  # type: ignore[no-any-return]  # transformers outputs are untyped here
 
 
 class TextClassifier(TextModel):
@@ -129,34 +135,13 @@ def trained_body(backbone: Backbone, spec: "Model") -> nn.Module:
     Raises ModelError where the model has no such layers.
     """
     body: nn.Module = backbone.model
-    if spec.method == "lora":
-        body = _with_adapters(backbone, spec)
+    if is_adapter(spec.method):
+        body = with_adapters(backbone, spec)
     elif spec.method in ("head", "top-layers"):
         body.requires_grad_(False)
         if spec.method == "top-layers":
             _unfreeze_top(body, spec.top_layers)
     return body
-
-
-def _with_adapters(backbone: Backbone, spec: "Model") -> nn.Module:
-    from peft import LoraConfig, get_peft_model
-
-    targets = spec.lora.target_modules
-    config = LoraConfig(
-        r=spec.lora.r,
-        lora_alpha=spec.lora.alpha,
-        lora_dropout=spec.lora.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-    )
-    try:
-        model: nn.Module = get_peft_model(backbone.model, config)
-    except ValueError as error:
-        linear = sorted({n.rsplit(".", 1)[-1] for n, m in backbone.model.named_modules() if isinstance(m, nn.Linear)})
-        raise ModelError(
-            f"model.lora.target_modules = {targets!r} fits no module of this model ({error}). "
-            f'Use "all-linear", or some of: {", ".join(linear) or "none of its layers is linear"}.'
-        ) from error
-    return model
 
 
 def _unfreeze_top(model: nn.Module, n_layers: int) -> None:
@@ -189,8 +174,10 @@ def save_model(folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBa
             {name: t.detach().cpu().contiguous() for name, t in head.state_dict().items()}, folder / "head.safetensors"
         )
     if body is not None:
-        part = "adapter" if info.method == "lora" else "backbone"
-        body.save_pretrained(folder / part, safe_serialization=True)
+        if is_adapter(info.method):
+            save_adapter(folder / "adapter", body)
+        else:
+            body.save_pretrained(folder / "backbone", safe_serialization=True)
     tokenizer.save_pretrained(folder / "tokenizer")
     (folder / "assay.json").write_text(json.dumps(asdict(info), indent=2, ensure_ascii=False))
 
@@ -224,9 +211,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     if body is None:
         return
     if (folder / "adapter").is_dir():
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(body, load_file(folder / "adapter" / "adapter_model.safetensors"))
+        load_adapter(folder / "adapter", body)
     elif (folder / "backbone").is_dir():  # a head alone leaves the backbone that is there
         state: dict[str, Tensor] = {}
         for file in sorted((folder / "backbone").glob("*.safetensors")):
@@ -273,12 +258,20 @@ def n_outputs(folder: Path) -> int:
 def _load_base(folder: Path, info: CheckpointInfo, spec: "Model | None") -> nn.Module:
     """The frozen model under a head or an adapter. `spec` says more of it than its name, such as a revision."""
     from runner.backbone import load_backbone
-    from runner.recipe import Model
+    from runner.recipe import Model, Quantization
 
     if info.base.startswith("scratch:"):
         raise ModelError(
             f"{folder} holds only what was trained above {info.base}, whose random weights are nowhere to be had; "
             'train with model.method = "full" to keep them.'
         )
-    body: nn.Module = load_backbone(spec or Model(base=info.base, revision=info.revision, pooling=info.pooling)).model
+    spec = spec or Model(base=info.base, revision=info.revision, pooling=info.pooling)
+    if info.quantization is None:
+        method: Literal["full", "qlora"] = "full"
+        few_bits = Quantization()
+    else:
+        method, few_bits = "qlora", Quantization(**info.quantization)
+    # How attention is computed is no part of what was learnt, and another machine may not have that way.
+    update = {"method": method, "quantization": few_bits, "attention": "auto"}
+    body: nn.Module = load_backbone(spec.model_copy(update=update)).model
     return body

@@ -10,6 +10,7 @@ import torch
 from transformers import set_seed
 
 from evals.dynamics import row_bytes
+from runner.adapters import takes_from_base
 from runner.backbone import Backbone, load_backbone
 from runner.checkpoints import require_room
 from runner.classifier import CheckpointInfo, ClassifierHead, TextModel
@@ -19,6 +20,7 @@ from runner.devices import Device, choose_device
 from runner.encoding import EncodedSplit
 from runner.progress import Progress
 from runner.provenance import collect_provenance
+from runner.quantization import set_compute
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared, tokenizer_key
 from runner.tasks import TASKS, Task
@@ -26,7 +28,9 @@ from runner.training_state import weights_mark
 from store import Dataset, NewRun, Run, Store
 
 # What an optimizer remembers of each trained parameter.
-_OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "adafactor": 1, "sgd": 0}
+_OPTIMIZER_BYTES = {
+    "adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1, "sgd": 0
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,19 @@ def prepare(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
     task = TASKS[recipe.task]
     auto = task.auto_class
-    backbone = shared.backbone(recipe.model, seed, auto) if shared else load_backbone(recipe.model, auto)
+    backbone = (
+        shared.backbone(recipe.model, seed, auto, device.type)
+        if shared
+        else load_backbone(recipe.model, auto, device.type)
+    )
     data = PreparedData(dataset, (), reused=True) if dataset else prepare_data(store, recipe, progress=progress.reading)
     for text in data.warnings:
         progress.warning(text)
     _require_splits(data)
     set_seed(seed)  # what is fresh does not depend on whether the base was loaded just now
     model = task.build(backbone, data.dataset, recipe.model)
+    if recipe.model.method == "qlora":
+        set_compute(model, recipe.model.quantization.compute, device.dtype)
     if recipe.training.gradient_checkpointing and recipe.model.method != "head":
         _checkpoint_gradients(model)
 
@@ -121,7 +131,8 @@ def checkpoint_bytes(experiment: Experiment) -> int:
     """About what a checkpoint takes on disk with its training state, without the tokenizer."""
     model, recipe = experiment.model, experiment.loaded.recipe
     trained = [p for p in model.parameters() if p.requires_grad]
-    saved = {"head": trained, "lora": trained}.get(recipe.model.method, list(model.parameters()))
+    holds_base = recipe.model.method in ("full", "top-layers")
+    saved = list(model.parameters()) if holds_base else trained
     optimizer = _OPTIMIZER_BYTES[recipe.training.optimizer] * sum(p.numel() for p in trained)
     n_logits = experiment.task.n_logits(experiment.data.dataset) if recipe.recording.dynamics else None
     dynamics = 0 if n_logits is None else len(experiment.splits["train"]) * row_bytes(n_logits)
@@ -129,10 +140,14 @@ def checkpoint_bytes(experiment: Experiment) -> int:
 
 
 def base_mark(experiment: Experiment) -> str | None:
-    """A mark of the base model's weights where no checkpoint holds them (head, lora); None where each does."""
-    if experiment.loaded.recipe.model.method not in ("head", "lora"):
+    """A mark of the base model's weights where no checkpoint holds them (head, adapters); None where each does."""
+    spec = experiment.loaded.recipe.model
+    if spec.method in ("full", "top-layers"):
         return None
-    return weights_mark(p for p in experiment.model.backbone.parameters() if not p.requires_grad)
+    frozen = [(name, p) for name, p in experiment.model.backbone.named_parameters() if not p.requires_grad]
+    if takes_from_base(spec):  # by another processor's arithmetic, a little otherwise: `runner.adapters` sees to those
+        frozen = [(name, p) for name, p in frozen if not name.endswith("base_layer.weight")]
+    return weights_mark(p for _, p in frozen)
 
 
 def checkpoint_info(
@@ -152,6 +167,7 @@ def checkpoint_info(
         epoch=epoch,
         revision=recipe.model.revision,
         settings=settings,
+        quantization=recipe.model.quantization.model_dump() if recipe.model.method == "qlora" else None,
     )
 
 

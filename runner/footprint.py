@@ -116,6 +116,8 @@ def read_shape(folder: Path, spec: "Model") -> tuple[ModelShape, int | None]:
         hidden=hidden,
         intermediate=int(_first(config, "intermediate_size", "n_inner", "hidden_dim", "ffn_dim", default=4 * hidden)),
         n_heads=int(_first(config, "num_attention_heads", "n_head", "n_heads")),
+        n_quantized=_count({n: s for n, s in shapes.items() if _is_linear(n, s)}) if spec.method == "qlora" else 0,
+        bits=spec.quantization.bits,
     )
     positions = _first(config, "max_position_embeddings", "n_positions", default=0)
     return shape, int(positions) or None
@@ -159,28 +161,31 @@ def _trained(shapes: Shapes, layers: Mapping[int, Shapes], n_trained_layers: int
     match spec.method:
         case "full":
             return _count(shapes)
-        case "head":
+        case "head" | "peft":  # of an adapter that only peft knows: far less than a hundredth of the base
             return 0
         case "top-layers":
             top = sorted(layers)[len(layers) - n_trained_layers :]
             norms = {name: shape for name, shape in shapes.items() if _LAST_NORMS.search(name)}
             inside = {name for layer in layers.values() for name in layer}
             return sum(_count(layers[i]) for i in top) + _count({n: s for n, s in norms.items() if n not in inside})
-        case "lora":
+        case "lora" | "qlora":
             return spec.lora.r * sum(sum(shape) for name, shape in shapes.items() if _is_adapted(name, shape, spec))
 
 
 def _is_adapted(name: str, shape: tuple[int, ...], spec: "Model") -> bool:
     """Whether a tensor is the weight of a linear layer that gets an adapter, by the rules of peft."""
-    module, _, last = name.rpartition(".")
-    if last != "weight" or len(shape) != 2 or _EMBEDDING.search(name):
+    if not _is_linear(name, shape):
         return False
-    targets = spec.lora.target_modules
+    module, targets = name.removesuffix(".weight"), spec.lora.target_modules
     if targets == "all-linear":
         return True
     if isinstance(targets, str):
         return re.fullmatch(targets, module) is not None
     return any(module == target or module.endswith(f".{target}") for target in targets)
+
+
+def _is_linear(name: str, shape: tuple[int, ...]) -> bool:
+    return name.endswith(".weight") and len(shape) == 2 and not _EMBEDDING.search(name)
 
 
 def _count(shapes: Shapes) -> int:

@@ -28,6 +28,7 @@ from runner.files import wrong_files
 from runner.inference import predict_logits
 from runner.inputs import TextRow, Texts, choose_checkpoint
 from runner.progress import Progress
+from runner.quantization import set_compute
 from runner.recipe import Recipe, recipe_from_resolved
 from store import Checkpoint, Run, Store
 
@@ -88,6 +89,8 @@ def load_predictor(
         )
     chosen = choose_device(recipe.training.model_copy(update={"device": device or "auto", "precision": "auto"}))
     model, tokenizer, info = load_classifier(folder, recipe.model)
+    if info.quantization is not None:
+        set_compute(model, recipe.model.quantization.compute, chosen.dtype)
     return Predictor(
         model.to(chosen.type),
         tokenizer,

@@ -10,6 +10,8 @@ def quiet_libraries() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # int8 layers on a CPU say at every step that they cast their input.
     warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    # Paged optimizers say on a CPU, at every parameter, that there is nothing to page.
+    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
     # peft asks a model by an old name whether it recomputes activations, which transformers minds.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     import transformers

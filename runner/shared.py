@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import set_seed
 
+from runner.adapters import changes_base
 from runner.backbone import Backbone, as_backbone, load_backbone
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ _N_BACKBONES = 2
 _N_SPLITS = 12  # four sets of three
 _N_FEATURES = 2
 
-# Methods after which the weights of the base model are others than before.
-_CHANGES_WEIGHTS = ("full", "top-layers")
-
 
 class Shared:
     """Keeps the base models, token sets and features used last. Not for several threads."""
@@ -42,7 +40,7 @@ class Shared:
         self._splits: _Newest[EncodedSplit] = _Newest(_N_SPLITS)
         self._features: _Newest[tuple[dict[str, Vectors], str]] = _Newest(_N_FEATURES)
 
-    def backbone(self, spec: "Model", seed: int, auto_class: str = "AutoModel") -> Backbone:
+    def backbone(self, spec: "Model", seed: int, auto_class: str = "AutoModel", device: str = "cpu") -> Backbone:
         """As `load_backbone` after `set_seed(seed)`: as loaded, whatever earlier runs did to the model.
 
         Raises what `load_backbone` raises.
@@ -52,7 +50,7 @@ class Shared:
         if kept is None:
             set_seed(seed)
             before = torch.get_rng_state()
-            loaded = load_backbone(spec, auto_class)
+            loaded = load_backbone(spec, auto_class, device)
             is_drawn = not torch.equal(before, torch.get_rng_state())  # some weights are random: this seed's
             kept = self._backbones.put((key, seed) if is_drawn else key, _Kept(loaded))
         return kept.lend(spec)
@@ -79,7 +77,8 @@ def tokenizer_key(spec: "Model") -> Hashable:
 
 def _base_key(spec: "Model") -> tuple[Hashable, ...]:
     settings = json.dumps(spec.config, sort_keys=True, default=str)
-    return (spec.base, spec.revision, spec.trust_remote_code, tokenizer_key(spec), settings)
+    few_bits = spec.quantization if spec.method == "qlora" else None
+    return (spec.base, spec.revision, spec.trust_remote_code, tokenizer_key(spec), settings, spec.attention, few_bits)
 
 
 class _Kept:
@@ -96,7 +95,7 @@ class _Kept:
     def lend(self, spec: "Model") -> Backbone:
         """The model as it was loaded, for a run of this spec."""
         self._clean()
-        if spec.method in _CHANGES_WEIGHTS:
+        if changes_base(spec):
             if self._weights is None:
                 self._weights = {name: tensor.to("cpu", copy=True) for name, tensor in _tensors(self.model).items()}
             self._is_changed = True

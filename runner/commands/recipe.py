@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.commands.options import echo_json, json_option
+
+if TYPE_CHECKING:
+    from runner.recipe import Peft
 
 
 @click.group("recipe")
@@ -30,6 +34,8 @@ def check(recipe: Path, overrides: tuple[str, ...], resolved: bool, longest: int
 
     try:
         loaded = load_recipe(recipe, overrides)
+        if loaded.recipe.model.method == "peft":
+            check_adapter(str(recipe), loaded.recipe.model.peft)
     except RecipeError as error:
         if not as_json:
             raise
@@ -46,6 +52,18 @@ def check(recipe: Path, overrides: tuple[str, ...], resolved: bool, longest: int
     else:
         model = loaded.recipe.model
         click.echo(f"{recipe}: good. {loaded.recipe.task}, {model.base} by {model.method}, hash {loaded.hash}")
+
+
+def check_adapter(source: str, spec: "Peft") -> None:
+    """Raise RecipeError for settings that peft's own classes do not know; loads peft, and torch with it."""
+    from runner.quiet import quiet_libraries
+    from runner.recipe import RecipeError
+
+    quiet_libraries()
+    from runner.adapters import peft_problems
+
+    if problems := peft_problems(spec):
+        raise RecipeError(source, problems)
 
 
 @command.command("schema")

@@ -12,6 +12,7 @@ from runner.errors import UserError
 from runner.files import wrong_files
 from runner.inputs import choose_checkpoint
 from runner.recipe import Recipe, RecipeError, recipe_from_resolved
+from runner.recipe.methods import ADAPTERS
 from store import Checkpoint, Dataset, Run, Store, get_dataset
 
 Way = Literal["linear", "cat", "ties", "dare-linear", "dare-ties", "magnitude-prune"]
@@ -49,7 +50,7 @@ class Parent:
 
     @property
     def is_adapter(self) -> bool:
-        return self.recipe.model.method == "lora"
+        return self.recipe.model.method in ADAPTERS
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Merge:
     @property
     def method(self) -> str:
         """As a recipe writes it: what kind of checkpoint comes out."""
-        return "lora" if self.parents[0].is_adapter and not self.is_folded else "full"
+        first = self.parents[0]
+        return first.recipe.model.method if first.is_adapter and not self.is_folded else "full"
 
     def as_json(self) -> dict[str, Any]:
         """What provenance keeps of it."""
@@ -220,6 +222,9 @@ def _problems_of_methods(parents: Sequence[Parent], way: Way | None, *, fold: bo
         yield "--by cat: it puts adapters side by side; for full fine-tunes, linear says the same."
     if kinds != {True} or way is None:
         return
+    if others := [p.title for p in parents if p.recipe.model.method == "peft"]:
+        yield f"only LoRA adapters can be combined: {', '.join(others)}; fold each, then merge those."
+        return
     settings = [(p, _adapter_settings(p)) for p in parents]
     for parent, values in settings:
         if used := [setting for setting in _NOT_ADDED if values.get(setting)]:
@@ -251,7 +256,9 @@ def _problems_of_data(parents: Sequence[Parent], dataset: Dataset | None) -> Ite
 
 def _base(recipe: Recipe) -> str:
     model = recipe.model
-    return model.base + (f" at {model.revision}" if model.revision else "")
+    name = model.base + (f" at {model.revision}" if model.revision else "")
+    few_bits = model.quantization
+    return f"{name} in {few_bits.bits} bits ({few_bits.type})" if model.method == "qlora" else name
 
 
 def _grouped(parents: Sequence[Parent], key: Any) -> dict[str, list[str]]:

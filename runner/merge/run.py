@@ -157,6 +157,7 @@ def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_by
         step=STEP,
         epoch=None,
         revision=recipe.model.revision,
+        quantization=recipe.model.quantization.model_dump() if recipe.model.method == "qlora" else None,
     )
     CheckpointFolder(recorder, "all").save(
         STEP,

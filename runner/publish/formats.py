@@ -10,8 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
+from runner.adapters import fold
 from runner.classifier import CheckpointInfo, TextClassifier
 from runner.publish.forms import as_sequence_classifier
 
@@ -53,13 +52,11 @@ def write_adapter(
 
 
 def fold_adapters(model: TextClassifier) -> None:
-    """Put the weights of an adapter into those of its base; nothing where there is none."""
+    """Put the weights of an adapter into those of its base; nothing where there is none. Raises ModelError."""
     from peft import PeftModel
 
-    body: Any = model.backbone
-    if isinstance(body, PeftModel):
-        folded: nn.Module = body.merge_and_unload()
-        model.backbone = folded
+    if isinstance(model.backbone, PeftModel):
+        model.backbone = fold(model.backbone)
 
 
 def _write_rest(

@@ -9,6 +9,7 @@ from runner.errors import UserError
 from runner.files import wrong_files
 from runner.inputs import choose_checkpoint
 from runner.recipe import Recipe, RecipeError, recipe_from_resolved
+from runner.recipe.methods import ADAPTERS
 from store import Checkpoint, Run, Store
 
 TASKS = ("text-classification",)
@@ -80,7 +81,17 @@ def _problems(plan: Plan) -> Iterator[str]:
             f"the checkpoint of step {plan.checkpoint.step:,} of {title} is not what the run wrote: "
             f"{'; '.join(wrong[:5])}. Restore its files, or choose another with --checkpoint."
         )
-    if plan.wanted == "adapter" and model.method != "lora":
+    if model.method == "qlora" and model.quantization.bits == 8:
+        yield (
+            f"{title} has a base of 8 bits, whose layers round what goes through them as well: with other weights it "
+            f"answers otherwise. `runner merge {run.id} --fold` makes a model of full weights, evaluated as what it is."
+        )
+    elif plan.wanted == "adapter" and model.method == "qlora":
+        yield (
+            f"--format adapter: {title} was trained on a base of 4 bits, and belongs on one; use parts, which folds "
+            "it into the weights that those bits stand for."
+        )
+    elif plan.wanted == "adapter" and model.method not in ADAPTERS:
         yield f"--format adapter: {title} is of method {model.method}, which makes no adapter; use parts."
     elif plan.wanted == "adapter" and public_base(model.base) is None:
         yield (

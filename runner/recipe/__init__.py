@@ -6,6 +6,7 @@ check    pydantic's findings in our words     rules    rules between fields
 fields   the schema and the list of fields    errors   what a person reads
 tables   nested tables                        types    kinds of values
 spaces   what [sweep.space] says              sweep_rules  rules of [sweep]      objectives  what a sweep can look for
+methods  the tables of single methods         method_rules  and what goes together in them
 frozen   as JSON, for the queue               shapes   which columns each task reads
 """
 
@@ -20,8 +21,8 @@ from runner.recipe.load import (
     resolved_form,
     toml_text,
 )
+from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
 from runner.recipe.models import (
-    METHOD_DEFAULTS,
     Card,
     Checkpoints,
     Choices,
@@ -29,7 +30,6 @@ from runner.recipe.models import (
     Data,
     Evaluation,
     Files,
-    Lora,
     Model,
     Range,
     Recipe,
@@ -53,7 +53,9 @@ __all__ = [
     "LoadedRecipe",
     "Lora",
     "Model",
+    "Peft",
     "Problem",
+    "Quantization",
     "Range",
     "Recipe",
     "RecipeError",

@@ -26,9 +26,20 @@ from runner.recipe.models import (
 from runner.recipe.paths import locate
 from runner.recipe.rules import active, check_rules, drop_inherited
 from runner.recipe.sweep_rules import command_rules
-from runner.recipe.tables import RawTable
+from runner.recipe.tables import RawTable, value_at, without
 
 _NOT_HASHED: Final = ("name", "notes", "tags", "sweep", "triage", "card")
+
+_ADDED: Final[Mapping[tuple[str, ...], object]] = {
+    ("model", "attention"): "auto",
+    ("model", "lora", "use_dora"): False,
+    ("model", "lora", "use_rslora"): False,
+    ("model", "lora", "init"): "default",
+    ("training", "compile"): False,
+    ("training", "memory"): ...,
+}
+"""Fields that came later, with the value that means what there was before, so that recipes keep their hashes; ... is
+any value."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,9 @@ def recipe_hash(resolved: Mapping[str, Any]) -> str:
     Name, notes, tags, sweep, triage and card do not count, nor does the order of keys.
     """
     experiment = active({key: value for key, value in resolved.items() if key not in _NOT_HASHED})
+    for keys, before in _ADDED.items():
+        if before is ... or value_at(experiment, keys) == before:
+            experiment = without(experiment, keys)
     canonical = json.dumps(experiment, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return blake2b(canonical.encode(), digest_size=16).hexdigest()
 

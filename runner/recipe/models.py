@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
 from runner.recipe.types import (
     ALTERNATIVES,
     BY_KIND,
@@ -35,6 +36,7 @@ from runner.recipe.types import (
     Share,
     Source,
     Step,
+    Table,
     Text,
     Texts,
     TomlTable,
@@ -43,14 +45,6 @@ from runner.recipe.types import (
     refuse,
     words,
 )
-
-METHOD_DEFAULTS: Final[Mapping[str, tuple[int, float]]] = {
-    "full": (3, 5e-5),
-    "top-layers": (3, 1e-4),
-    "lora": (3, 5e-4),
-    "head": (30, 1e-3),
-}
-"""Epochs and learning rate of each method where the recipe gives none."""
 
 SELECT_DEFAULTS: Final[Mapping[str, str]] = {
     "multi-label-classification": "validation/micro_f1",
@@ -61,12 +55,6 @@ SELECT_DEFAULTS: Final[Mapping[str, str]] = {
 
 HEAD_LEARNING_RATE: Final = 1e-3
 """Of the fresh classification layer above a backbone that trains too: random weights need larger steps."""
-
-
-class Table(BaseModel):
-    """What all tables share: frozen, strict, finite, closed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _validation_only(value: object) -> object:
@@ -80,20 +68,6 @@ def _validation_only(value: object) -> object:
     return value
 
 
-class Lora(Table):
-    """`[model.lora]`: low-rank adapters (Hu et al. 2021, arXiv:2106.09685)."""
-
-    r: Count = Field(default=16, description="Rank of the adapters.")
-    alpha: Positive = Field(default=32.0, description="Scale of the adapters: their output is multiplied by alpha / r.")
-    dropout: Share = Field(default=0.05, description="Dropout on the input of the adapters.")
-    target_modules: Annotated[
-        Annotated[Text, STRING] | Annotated[tuple[Text, ...], Field(strict=False, min_length=1), LIST],
-        BY_KIND,
-    ] = Field(
-        default="all-linear", description="Modules that get adapters: `all-linear`, a regular expression, or names."
-    )
-
-
 class Model(Table):
     """`[model]`: what is fine-tuned, and how."""
 
@@ -102,10 +76,11 @@ class Model(Table):
         "of a transformers model type such as `bert`. `${NAME}` and `${NAME:-fallback}` are taken from "
         "the environment."
     )
-    method: Literal["full", "head", "top-layers", "lora"] = Field(
+    method: Literal["full", "head", "top-layers", "lora", "qlora", "peft"] = Field(
         default="full",
         description="`full` trains all weights, `head` the classification layer on a frozen backbone, "
-        "`top-layers` the last layers and the head, `lora` low-rank adapters and the head.",
+        "`top-layers` the last layers and the head, `lora` low-rank adapters and the head, `qlora` the same over a "
+        "base of 4 or 8 bits, `peft` any other adapter of peft.",
     )
     revision: Text | None = Field(default=None, description="Branch, tag or commit of a hub model.")
     trust_remote_code: bool = Field(default=False, description="Run the code that a hub model brings along.")
@@ -130,7 +105,14 @@ class Model(Table):
     top_layers: Count = Field(
         default=2, description="With method `top-layers` only: how many of the last layers train."
     )
-    lora: Lora = Field(default=Lora(), description="With method `lora` only: the adapters.")
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        default="auto", description="How attention is computed; `auto` leaves it to transformers."
+    )
+    lora: Lora = Field(default=Lora(), description="With methods `lora` and `qlora` only: the adapters.")
+    quantization: Quantization = Field(
+        default=Quantization(), description="With method `qlora` only: the base in few bits."
+    )
+    peft: Peft = Field(default=Peft(), description="With method `peft` only: which adapter, and its settings.")
 
 
 Parts = Annotated[
@@ -212,28 +194,34 @@ class Data(Table):
     name: Text | None = Field(default=None, description="Name of the dataset in the store; by default from the source.")
 
 
+Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
+
+
 class Training(Table):
     """`[training]`: the optimisation."""
 
     epochs: Count | None = Field(
-        default=None, description="Passes over the training split; by default full, top-layers and lora 3, head 30."
+        default=None, description="Passes over the training split; by default 3, with method head 30."
     )
     learning_rate: Positive | None = Field(
-        default=None, description="Peak learning rate; by default full 5e-5, top-layers 1e-4, lora 5e-4, head 1e-3."
+        default=None,
+        description="Peak learning rate; by default full 5e-5, top-layers 1e-4, lora "
+        "and qlora 5e-4, peft and head 1e-3.",
     )
     head_learning_rate: Positive | None = Field(
         default=None,
-        description="Peak learning rate of the fresh classification layer; by default full, top-layers and lora 1e-3, "
-        "head as `learning_rate`.",
+        description="Peak learning rate of the fresh classification layer; by default 1e-3, with method head as "
+        "`learning_rate`.",
     )
     max_steps: Count | None = Field(
         default=None, description="Stop after this many optimizer steps; wins over `epochs`."
     )
     batch_size: Count = Field(default=32, description="Examples in one forward pass.")
     gradient_accumulation: Count = Field(default=1, description="Forward passes in one optimizer step.")
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "adafactor", "sgd"] = Field(
+    optimizer: Optimizer = Field(
         default="adamw_torch_fused",
-        description="Optimizer, by its transformers name; fused is 2 to 6 times faster a step.",
+        description="Optimizer, by its transformers name; fused is 2 to 6 times faster a step, 8bit takes a quarter "
+        "of the memory, paged moves what a GPU has no room for to the host.",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay, without biases and norms.")
     warmup: Share = Field(default=0.06, description="Share of the steps in which the learning rate rises.")
@@ -269,6 +257,12 @@ class Training(Table):
     )
     length_grouping: bool = Field(default=True, description="Put texts of similar length into one batch: less padding.")
     gradient_checkpointing: bool = Field(default=False, description="Recompute activations: less memory, slower.")
+    compile: bool = Field(
+        default=False, description="Compile the model with torch.compile: a slow first step, then faster ones."
+    )
+    memory: Literal["warn", "refuse"] = Field(
+        default="warn", description="What to do where the estimate of the memory is above what there is."
+    )
     device: Device = Field(default="auto", description="Where to train.")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from evals.metrics import TASKS as TASK_METRICS
 from runner.recipe.errors import Problem, shown
 from runner.recipe.file import Layers
-from runner.recipe.models import METHOD_DEFAULTS
+from runner.recipe.method_rules import method_rules
+from runner.recipe.methods import METHOD_DEFAULTS
 from runner.recipe.shapes import SHAPES, shape_of
 from runner.recipe.spaces import BASE, CONFIG, METHOD, ONLY_WITH_METHOD, ONLY_WITH_TASKS, SCRATCH, TASK, candidates
 from runner.recipe.sweep_rules import sweep_rules
@@ -23,8 +24,8 @@ def active(raw: Mapping[str, Any]) -> RawTable:
     for keys, tasks in ONLY_WITH_TASKS.items():
         if shape_of(task) is not None and task not in tasks:
             table = without(table, keys)
-    for keys, method in ONLY_WITH_METHOD.items():
-        if method not in candidates(raw, METHOD, "full"):
+    for keys, methods in ONLY_WITH_METHOD.items():
+        if not any(method in candidates(raw, METHOD, "full") for method in methods):
             table = without(table, keys)
     if not _has_scratch(raw):
         table = without(table, CONFIG)
@@ -48,7 +49,8 @@ def drop_inherited(raw: RawTable, layers: Layers) -> RawTable:
 def check_rules(raw: Mapping[str, Any]) -> list[Problem]:
     """Every broken rule between fields; a rule whose fields are wrong in themselves stays silent."""
     return [
-        *_task_rules(raw), *_model_rules(raw), *_data_rules(raw), *_training_rules(raw), *sweep_rules(raw)
+        *_task_rules(raw), *_model_rules(raw), *method_rules(raw), *_data_rules(raw), *_training_rules(raw),
+        *sweep_rules(raw),
     ]  # fmt: skip
 
 
@@ -94,12 +96,12 @@ def _listed(names: Sequence[str]) -> str:
 def _model_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     methods = candidates(raw, METHOD, "full")
     are_known = all(isinstance(method, str) and method in METHOD_DEFAULTS for method in methods)
-    for keys, method in ONLY_WITH_METHOD.items():
+    for keys, only in ONLY_WITH_METHOD.items():
         value = value_at(raw, keys)
-        if value is not None and are_known and method not in methods:
+        if value is not None and are_known and not any(method in methods for method in only):
             given = methods[0] if value_at(raw, METHOD) is not None else f"{methods[0]}, the default"
-            message = f"belongs to method {method}, and the method is {given}"
-            yield Problem(keys, value, message, f'set model.method = "{method}", or leave {keys[-1]} out')
+            message = f"belongs to method {' or '.join(only)}, and the method is {given}"
+            yield Problem(keys, value, message, f'set model.method = "{only[0]}", or leave {keys[-1]} out')
     base, config = value_at(raw, BASE), value_at(raw, CONFIG)
     if config and isinstance(base, str) and not _has_scratch(raw):
         hint = "leave it out: weights that are loaded bring their own configuration"

@@ -17,11 +17,13 @@ METHOD: Final = ("model", "method")
 BASE: Final = ("model", "base")
 CONFIG: Final = ("model", "config")
 SCRATCH: Final = "scratch:"
-ONLY_WITH_METHOD: Final[Mapping[tuple[str, ...], str]] = {
-    ("model", "lora"): "lora",
-    ("model", "top_layers"): "top-layers",
+ONLY_WITH_METHOD: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("model", "lora"): ("lora", "qlora"),
+    ("model", "quantization"): ("qlora",),
+    ("model", "peft"): ("peft",),
+    ("model", "top_layers"): ("top-layers",),
 }
-"""Tables and fields that one method alone looks at."""
+"""Tables and fields that some methods alone look at."""
 TASK: Final = ("task",)
 _LABEL_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "label")
 _TAG_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "spans")
@@ -106,9 +108,9 @@ def needed_for(
     >>> needed_for(("model", "lora", "r"), {("model", "method"): ["full", "lora"]})
     {('model', 'method'): ['lora']}
     """
-    for only, method in ONLY_WITH_METHOD.items():
+    for only, methods in ONLY_WITH_METHOD.items():
         if keys[: len(only)] == only and METHOD in values_of:
-            return {METHOD: [method]}
+            return {METHOD: [method for method in methods if method in values_of[METHOD]] or list(methods)}
     if keys[:2] == CONFIG and BASE in values_of:
         return {BASE: [base for base in values_of[BASE] if str(base).startswith(SCRATCH)]}
     return {}

@@ -49,10 +49,11 @@ def _part_rules(raw: Mapping[str, Any], part: Part) -> Iterator[Problem]:
     if part.keys[0] in _NOT_SWEPT:
         yield Problem(part.here, written, "is no choice to search over", "sweep model, data, training, evaluation")
         return
-    for only, method in ONLY_WITH_METHOD.items():
-        if part.keys[: len(only)] == only and method not in candidates(raw, METHOD, "full"):
-            hint = f'add "model.method" = [..., "{method}"] to the space'
-            yield Problem(part.here, written, f"belongs to method {method}, which no trial would use", hint)
+    for only, methods in ONLY_WITH_METHOD.items():
+        if part.keys[: len(only)] == only and not set(methods) & set(candidates(raw, METHOD, "full")):
+            hint = f'add "model.method" = [..., "{methods[0]}"] to the space'
+            message = f"belongs to method {' or '.join(methods)}, which no trial would use"
+            yield Problem(part.here, written, message, hint)
     if part.keys == _SEED:
         hint = 'set seeds = 3 in [sweep], and seeds_for = "all" for the mean over seeds of every configuration'
         yield Problem(part.here, written, "is no choice to search over: a seed is no better than another", hint)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeGuard
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 BUILTIN_MODELS: Final = ("minilm",)
@@ -12,6 +12,12 @@ BUILTIN_DATA: Final = ("docstrings",)
 
 CHOICE: Final = "choice"
 """Prefix of the tags of unions, as in `choice:string`; pydantic puts tags into error locations."""
+
+
+class Table(BaseModel):
+    """What all tables share: frozen, strict, finite, closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def words(text: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def test_all_problems_come_at_once_in_a_neat_text() -> None:
 name = "x"
 learning_rate = 3
 [model]
-method = "qlora"
+method = "quora"
 [data]
 source = "hub:some/data"
 split = { validation = 0.6, test = 0.6 }
@@ -151,7 +151,7 @@ def test_missing_keys_are_named_even_when_their_table_is_missing() -> None:
 @pytest.mark.parametrize(
     ("table", "path", "words"),
     [
-        ("[model.lora]\nr = 8", "model.lora", "belongs to method lora, and the method is full, the default"),
+        ("[model.lora]\nr = 8", "model.lora", "belongs to method lora or qlora, and the method is full, the default"),
         ("[model.lora]", "model.lora", "belongs to method lora"),
         ("model.top_layers = 2", "model.top_layers", "belongs to method top-layers"),
         ("model.config = {a = 1}", "model.config", "goes with base = scratch:TYPE only"),
@@ -292,10 +292,10 @@ def test_sweep_paths_and_values_are_checked_like_the_fields() -> None:
             "has no meaning on a logarithmic scale",
         ): "leave step or log out",
         (f'{prefix}"training.batch_size".step', "must be an integer, as training.batch_size is"): "",
-        (f'{prefix}"model.method"[1]', "must be full, head, top-layers or lora"): "",
+        (f'{prefix}"model.method"[1]', "must be full, head, top-layers, lora, qlora or peft"): "",
         (
             f'{prefix}"model.lora.r"',
-            "belongs to method lora, which no trial would use",
+            "belongs to method lora or qlora, which no trial would use",
         ): 'add "model.method" = [..., "lora"] to the space',
         (
             f'{prefix}"model.dropout"',

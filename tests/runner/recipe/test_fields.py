@@ -8,7 +8,7 @@ import pytest
 
 from runner.recipe import recipe_fields, recipe_schema, toml_text
 from runner.recipe.fields import accepts, node_at
-from runner.recipe.spaces import ONLY_WITH_TASKS
+from runner.recipe.spaces import ONLY_WITH_METHOD, ONLY_WITH_TASKS
 from tests.runner.recipe.test_recipe import DESIGN, SMALL, parse
 
 
@@ -76,7 +76,7 @@ def test_the_field_table_names_every_field_once() -> None:
     assert all(row.description and row.type and row.default for row in rows.values() if "PATH" not in row.path)
     assert (rows["training.epochs"].type, rows["training.epochs"].default) == ("an integer ≥ 1", "by method")
     assert (rows["model.base"].default, rows["model.revision"].default) == ("required", "not set")
-    assert rows["model.method"].type == "full, head, top-layers or lora"
+    assert rows["model.method"].type == "full, head, top-layers, lora, qlora or peft"
     assert rows["model.method"].default == '"full"'
     assert rows["model.lora.r"].default == "16"
     assert rows["data.source"].type == "a non-empty string or a table"
@@ -90,7 +90,8 @@ def test_every_scalar_default_of_the_table_is_the_one_that_holds() -> None:
     checked = 0
     for row in recipe_fields():
         keys = row.path.split(".")
-        if keys[0] in ("card", "sweep") or keys[:2] == ["model", "lora"] or row.default in {"required", "by method"}:
+        is_of_method = tuple(keys[:2]) in ONLY_WITH_METHOD
+        if keys[0] in ("card", "sweep") or is_of_method or row.default in {"required", "by method"}:
             continue
         if "text-classification" not in ONLY_WITH_TASKS.get(tuple(keys), ("text-classification",)):
             continue
