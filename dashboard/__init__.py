@@ -13,5 +13,5 @@ pairing       two runs, example by example             differences      between 
 trials        of a sweep, as frames to draw            axes             its parameters as axes
 recipe_form   from a form to a recipe and back         guesses          what a table of texts is good for
 data_files    the first rows of a file                 uploads          files that came through the browser
-responses     what no class says, in words
+responses     what no class says, in words             spans            sentences with their spans marked
 """

@@ -5,6 +5,7 @@ live run does not make the others' data old. Each miss opens a read-only store f
 threads come and go, and a connection belongs to a thread.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.source import Source
+from dashboard.spans import kinds_table
 from evals.classification import confusion_matrix
 from evals.curves import downsample, smooth
 from evals.dynamics import decode
@@ -54,7 +56,9 @@ from store import (
     read_inputs,
     read_log,
     read_responses,
+    read_rows,
     read_targets,
+    read_values,
     reading,
     spool_status,
 )
@@ -259,6 +263,26 @@ def responses(path: str, evaluation: Evaluation, positions: tuple[int, ...]) -> 
     """`store.read_responses` of some positions."""
     with reading(path) as store:
         return read_responses(store, evaluation, positions)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def span_table(path: str, evaluation: Evaluation, dataset_key: int) -> pd.DataFrame:
+    """`kinds_table` of all sentences of an evaluation, with loss and the probability of the least likely given tag."""
+    with reading(path) as store:
+        dataset = get_dataset(store, dataset_key)
+        given = [json.loads(target) for target in read_values(store, dataset, evaluation.split)]
+        said = read_responses(store, evaluation)
+        losses = read_answers(store, evaluation).loss
+    table = kinds_table(given, said, dataset.label_names or ())
+    least = [said[at].get("least", [0, float("nan")])[1] for at in table["position"]]
+    return table.assign(loss=losses[table["position"].to_numpy(dtype=np.int64)], least=least)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def rows_at(path: str, dataset_key: int, split: str, positions: tuple[int, ...]) -> pd.DataFrame:
+    """`store.read_rows` of these positions."""
+    with reading(path) as store:
+        return read_rows(store, get_dataset(store, dataset_key), split, positions=positions)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)

@@ -1,6 +1,7 @@
 """One example: its text, where it occurs, and what every run said of it over checkpoints."""
 
 import binascii
+import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -14,6 +15,7 @@ from dashboard.parts.chips import labels, unlike_names
 from dashboard.parts.drawing import draw
 from dashboard.parts.notices import guarded
 from dashboard.source import Source
+from dashboard.spans import is_span_target, marked, sentence_html
 from store import Run
 
 DRAWN = 10  # runs; the table below the chart has all
@@ -45,7 +47,8 @@ def example_card(source: Source, example_id: str, runs: Sequence[Run]) -> None:
     if places.empty:
         st.warning(f"There is no example {escape(example_id)} in this store.", icon=":material/search_off:")
         return
-    st.code(places["text"].iloc[0], language=None, wrap_lines=True)
+    if not _spans(source, example_id, places, runs):
+        st.code(places["text"].iloc[0], language=None, wrap_lines=True)
     history = queries.history(source, example_id)
     names = dict(zip((run.key for run in runs), labels(runs), strict=True))
     if not history.empty:
@@ -73,6 +76,26 @@ def example_card(source: Source, example_id: str, runs: Sequence[Run]) -> None:
             + f"\nplaces = list_example_places(store, {example_id!r})"
             + f"\nhistory = list_example_history(store, {example_id!r})"
         )
+
+
+def _spans(source: Source, example_id: str, places: pd.DataFrame, runs: Sequence[Run]) -> bool:
+    """The sentence with its spans, as given and as the runs of the page have it; False where it has none."""
+    place = next((row for row in places.to_dict("records") if is_span_target(row["label"])), None)
+    tokens = queries.inputs(source.path, (example_id,))[example_id].get("tokens")
+    if place is None or tokens is None:
+        return False
+    key, split, position = int(place["dataset_key"]), place["split"], int(place["position"])
+    names = queries.dataset(source.path, key).label_names or ()
+    lines = {"given": marked(json.loads(place["label"]), names)}
+    for run in runs:
+        evaluations = queries.evaluations(source.path, run.key, run.version) if run.dataset_key == key else []
+        best = max((e for e in evaluations if e.split == split), key=lambda e: (e.is_best, e.step), default=None)
+        said = queries.responses(source.path, best, (position,)) if best else {}
+        if position in said:
+            title = run.name if run.name not in lines else f"{run.name} ({run.id})"
+            lines[title] = marked(said[position]["spans"], names)
+    st.html(sentence_html(tokens, lines, names))
+    return True
 
 
 def is_example_id(text: str) -> bool:

@@ -12,8 +12,9 @@ from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import page_offset, pager, select
 from dashboard.parts.evaluation_choice import evaluation_choice
 from dashboard.parts.example_list import PER_PAGE, example_list, probability
-from dashboard.responses import CLASS_TASKS, response_words, target_words
+from dashboard.responses import CLASS_TASKS, SPAN_TASK, response_words, target_words
 from dashboard.source import Source
+from dashboard.tabs import span_examples
 from store import Evaluation, Run
 
 ORDERS = {
@@ -28,6 +29,9 @@ def render(source: Source, run: Run) -> None:
     """Filters → one page of examples; any row opens the example."""
     chosen = evaluation_choice(source, run)
     if chosen is None or run.dataset_key is None:
+        return
+    if run.task == SPAN_TASK and queries.responses(source.path, chosen, (0,)):
+        span_examples.render(source, run, chosen, run.dataset_key)
         return
     names = queries.dataset(source.path, run.dataset_key).label_names or ()
     if run.task not in CLASS_TASKS:
@@ -84,12 +88,9 @@ def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filter
         "predicted": st.column_config.TextColumn("predicted", width="small"),
     }
     if responses:
-        inputs = queries.inputs(source.path, tuple(page["example_id"]))
-        tokens = [inputs.get(each, {}).get("tokens") for each in page["example_id"]]
-        said = [responses.get(at) for at in page["position"]]
         shown = page.assign(
-            given=[target_words(target, names, words) for target, words in zip(page["given"], tokens, strict=True)],
-            predicted=[response_words(each, names, words) for each, words in zip(said, tokens, strict=True)],
+            given=[target_words(target, names) for target in page["given"]],
+            predicted=[response_words(responses.get(at), names) for at in page["position"]],
         )
         example_list(shown, {**columns, "loss": probability("loss")}, key=key)
     else:

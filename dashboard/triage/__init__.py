@@ -5,6 +5,7 @@ The page     heading         the sentence on top         wrong        what is wr
              beginning       before there is a triage    author       who decides
 Queue        review          one example after another   session      what a review knows
              example         the example and its keys    proposals    what one key accepts
+             sentence        one with spans
              why             what speaks for it          small_tables tables that are there at once
              forecast        what going on will find     budget       the same as numbers
              worklist        the examples of a review    deciding     writing a decision

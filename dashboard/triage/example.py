@@ -12,6 +12,7 @@ from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.differences import views_words
 from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal, said
 from dashboard.triage.reads import Desk
+from dashboard.triage.sentence import show_sentence
 from dashboard.triage.session import RERUN
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
@@ -55,7 +56,7 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
         _where(work, row, act)
-        _text(row, evidence, kind, offered)
+        _text(desk, row, evidence, kind, offered)
         _labels(desk, row, offered, work.done.get((split, position)))
         if author() is None:
             ask_author()
@@ -85,9 +86,10 @@ def _where(work: Worklist, row: Mapping[str, Any], act: "Actions") -> None:
         author_line()
 
 
-def _text(row: Mapping[str, Any], evidence: Mapping[str, Any], kind: str | None, offered: Proposal) -> None:
+def _text(desk: Desk, row: Mapping[str, Any], evidence: Mapping[str, Any], kind: str | None, offered: Proposal) -> None:
     with st.container(height=TEXT_PIXELS, border=True, key="triage-text"):
-        st.text(row["text"] if str(row["text"]).strip() else "(no text)")
+        if not show_sentence(desk, *place_of(row)):
+            st.text(row["text"] if str(row["text"]).strip() else "(no text)")
         new = offered.text or (suggested_text(kind, evidence) if kind else None)
         if new is not None:
             st.caption("The suggested text:")

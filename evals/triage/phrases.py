@@ -63,7 +63,12 @@ def unjudged_words(n: str, targets: str) -> str:
 
     >>> print(unjudged_words("1,657", "sets of labels"))
     1,657 training examples with sets of labels: these are not judged, only the texts are looked at.
+    >>> print(unjudged_words("90", "spans"))
+    90 training examples with spans: these are not judged; those of other splits are compared with what a run said.
     """
+    if targets == "spans":
+        others = "those of other splits are compared with what a run said"
+        return f"{n} training examples with spans: these are not judged; {others}."
     return f"{n} training examples with {targets}: these are not judged, only the texts are looked at."
 
 

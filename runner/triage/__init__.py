@@ -7,6 +7,7 @@ rows       the examples: texts, labels, metadata
 dynamics   what runs said of their training examples, epoch by epoch, as risks
 embedding  vectors of an encoder that has seen no label
 heads      linear heads on them
+spans      sentences with spans, and what runs said of those that they were not trained on
 voices     what heads think of the labels, and of a copy with canaries in it
 steps      what is found out, step by step
 carry_out  the steps that are missing, one after the other

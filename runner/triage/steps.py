@@ -22,6 +22,7 @@ from evals.triage.voices import N_NEIGHBOURS
 from runner.triage.context import Context
 from runner.triage.dynamics import has_dynamics, run_risks
 from runner.triage.embedding import count_tokens
+from runner.triage.spans import read_sentences
 from runner.triage.summary import findings_summary, labels_summary
 from runner.triage.voices import listened_to, named
 from store import list_columns, read_column
@@ -182,6 +183,7 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
     has_risk = columns["risk"] is not None
     log_probs = context.log_probs
     counted = count_tokens(context.sources, rows)
+    said = read_sentences(context.store, rows, context.sources.runs)
     return Inputs(
         n,
         texts=rows.texts,
@@ -199,6 +201,10 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
         n_voices=_filled(columns["n_voices"], n, -1) if has_risk else None,
         n_tokens=counted.n_tokens if counted else None,
         max_length=counted.max_length if counted else None,
+        given_spans=said.given if said else None,
+        predicted_spans=said.predicted if said else None,
+        token_p_given=said.p_given if said else None,
+        token_offsets=said.offsets if said else None,
         found_neighbours=_stored_neighbours(context, triage_key, k=K),
     )
 

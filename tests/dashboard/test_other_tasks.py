@@ -1,11 +1,13 @@
 """Pages of runs whose predictions are no classes: they show what there is and break on nothing."""
 
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from store import (
     Dataset,
@@ -16,8 +18,10 @@ from store import (
     ScoreRow,
     begin_triage,
     finish_triage,
+    get_dataset,
     get_run,
     open_store,
+    read_rows,
     record_dataset,
     record_run,
     record_step,
@@ -143,9 +147,55 @@ def test_a_run_page_of_spans(show: Show, spans: str, tab: str) -> None:
     assert not app.exception
 
 
-def test_examples_say_spans(show: Show, spans: str) -> None:
-    (table,) = show("run", run=spans, tab="Examples").dataframe
-    assert table.value[["given", "predicted"]].values.tolist() == [
-        ["PER: <b>Ann</b>; LOC: New York", "PER: <b>Ann</b> 93%; LOC: New 60%"],
-        ["no span", "LOC: here 51%"],
-    ]
+def marks(app: AppTest) -> list[str]:
+    """The sentences that are drawn, the legend left out."""
+    return [each.proto.body for each in app.get("html") if "<table" in each.proto.body]
+
+
+def test_examples_mark_spans(show: Show, spans: str) -> None:
+    app = show("run", run=spans, tab="Examples")
+    first, second = marks(app)
+    assert "<b>" not in first
+    assert "&lt;b&gt;Ann&lt;/b&gt;<sub>PER</sub>" in first
+    assert "&lt;b&gt;Ann&lt;/b&gt;<sub>PER 93%</sub>" in first
+    assert first.count("is-alone") == 2, "New York is given, New was said"
+    assert "New<sub>LOC 60%</sub>" in first
+    assert second.count("<mark") == 1
+    assert "span shift LOC" in words(app)
+    assert "ghost LOC" in words(app)
+    app.selectbox(key="kind").set_value("ghost").run()
+    assert marks(app) == [second]
+    app.selectbox(key="kind").set_value("missed").run()
+    assert marks(app) == []
+    assert "No sentence fits" in words(app)
+
+
+def test_the_card_of_a_sentence_says_what_the_run_said(show: Show, spans: str) -> None:
+    store = open_store(Path(os.environ["ASSAY_STORE"]))
+    dataset = get_dataset(store, "people@1")
+    example = str(read_rows(store, dataset, "test")["example_id"][0])
+    store.close()
+    app = show("run", run=spans, tab="Log", example=example)
+    (card,) = marks(app)
+    assert "<th>given</th>" in card
+    assert "<th>ner</th>" in card
+
+
+def test_triage_marks_spans(show: Show, spans: str) -> None:
+    """A finding of a held-out sentence: what is given, and what the run that had not seen it said."""
+    store = open_store(Path(os.environ["ASSAY_STORE"]))
+    run = get_run(store, spans)
+    dataset = get_dataset(store, "people@1")
+    source = [{"kind": "run", "id": run.id, "name": run.name}]
+    triage = begin_triage(store, dataset, fingerprint="x", versions={}, sources=source)
+    found = pd.DataFrame(
+        [("span_error", "test", 0, 0.9, None, {"n_errors": 1, "kinds": "span shift LOC"})],
+        columns=["kind", "split", "position", "risk", "suggested", "evidence"],
+    )
+    record_step(store, triage.key, "findings", seconds=1.0, findings=found)
+    finish_triage(store, triage.key, {"n": 2, "labels": None, "unjudged": "spans", "findings": {"span_error": 1}})
+    store.close()
+    (sentence,) = marks(show("triage"))
+    assert "<th>given</th>" in sentence
+    assert "New York<sub>LOC</sub>" in sentence
+    assert "New<sub>LOC 60%</sub>" in sentence

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evals.tags import Scheme, scheme_tags
 from runner.classifier import TokenClassifier, load_classifier
 from runner.encoding import NO_TARGET, take_rows
 from runner.recipe import RecipeError, parse_recipe
+from runner.triage.after import triage_after
 from runner.word_encoding import Tagging, WordPieces, encode_sentences
 from store import (
     NewRow,
@@ -22,6 +24,7 @@ from store import (
     get_dataset,
     get_evaluation,
     list_checkpoints,
+    list_findings,
     read_predictions,
     read_responses,
     read_values,
@@ -173,3 +176,23 @@ def test_a_recipe_without_words_is_refused(tmp_path: Path) -> None:
 
 def test_tags_in_order() -> None:
     assert scheme_tags(["X"], Scheme.BIOES) == ("O", "B-X", "I-X", "E-X", "S-X")
+
+
+def test_triage_compares_held_out_spans(kit: Kit, store: Store, tmp_path: Path) -> None:
+    """A sentence of the test split whose spans were taken away is found by a run that never saw it."""
+    source = files(tmp_path)
+    path = Path(source["test"])
+    first, *rest = path.read_text().split("\n\n")
+    path.write_text("\n\n".join([re.sub(r"\t[BI]-\S+", "\tO", first), *rest]))
+    run = kit.train(store, **SETTINGS, data__source=source)
+    said, triage = triage_after(store, run, "quiet")
+    assert triage is not None, said
+    assert triage.status == "finished", triage.cause
+    assert "300 training examples with spans: these are not judged; those of other splits are compared" in said
+    found = list_findings(store, triage.key, kind="span_error")
+    assert set(found["split"]) <= {"validation", "test"}
+    mine = found[(found["split"] == "test") & (found["position"] == 0)]
+    assert mine["risk"].tolist() == [1.0]
+    assert "ghost" in mine["evidence"].iloc[0]["kinds"]
+    worst = list_findings(store, triage.key, kind="token_label", split="test", position=0)
+    assert worst["risk"].tolist()[0] > 0.9
