@@ -13,10 +13,11 @@ Models        backbone    finding and loading                     classifier   p
               builtin     those that are Python packages          location     where models and data come from
               hub         whether it is there                     footprint    the memory that a recipe will take
               parameters  which are trained together              adapters     LoRA and what else peft has
-              quantization  a base in few bits
+              quantization  a base in few bits                    compiling    torch.compile
 Data          encoding    texts → token ids → batches             order        in which examples are seen
               word_encoding  sentences → token ids, word by word
               docstrings  the built-in data set                   inputs       texts to predict
+              micro_batches  smaller, when memory runs out
 Passes        inference   a split through a model                 predict      what a run's model says of texts
               dynamics    logits caught in training               devices      where, in which number format
 Metrics       metrics      modules for `evaluate`, ours and the hub's

@@ -14,10 +14,13 @@ from runner.adapters import takes_from_base
 from runner.backbone import Backbone, load_backbone
 from runner.checkpoints import require_room
 from runner.classifier import CheckpointInfo, ClassifierHead, TextModel
+from runner.compiling import compile_model
 from runner.data import PreparedData, prepare_data
 from runner.data.problems import DataError
 from runner.devices import Device, choose_device
 from runner.encoding import EncodedSplit
+from runner.errors import ModelError
+from runner.footprint import footprint
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.quantization import set_compute
@@ -116,8 +119,29 @@ def prepare(
     experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
     if recipe.checkpoints.keep != "none":
         require_room(store.path.parent, checkpoint_bytes(experiment))
+    if recipe.training.compile:
+        compile_model(experiment.model.backbone, device)
     task.objective(experiment)  # a weight for a label that is not there is bad input too
+    _note_memory(experiment, progress)
     return experiment
+
+
+def _note_memory(experiment: Experiment, progress: Progress) -> None:
+    """Say what training will take before it takes it. Raises ModelError where the recipe wants it refused."""
+    recipe, train = experiment.loaded.recipe, experiment.splits["train"]
+    loaded: Any = experiment.model.backbone
+    n_outputs = experiment.task.n_logits(experiment.data.dataset)
+    found = footprint(recipe, int(train.lengths.max()), n_outputs=n_outputs, loaded=loaded)
+    if not found.is_short:
+        progress.message(found.sentence)
+        return
+    advice = (
+        f"try a smaller training.batch_size (it is {recipe.training.batch_size}), training.gradient_checkpointing = "
+        "true, a shorter model.max_length, or another method"
+    )
+    if recipe.training.memory == "refuse":
+        raise ModelError(f'{found.sentence}, and training.memory = "refuse"; {advice}.')
+    progress.warning(f"{found.sentence}; {advice}")
 
 
 def _require_splits(data: PreparedData) -> None:

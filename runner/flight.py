@@ -93,6 +93,10 @@ class FlightRecorder:
         self._loss = None
         self._begun = self._ring.begin(step, positions)
 
+    def again(self) -> None:
+        """The step is trained on once more from its first batch."""
+        self._loss = None
+
     def add_loss(self, loss: Tensor) -> None:
         """One batch's part of the step's loss."""
         part = loss.detach()

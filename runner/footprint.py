@@ -14,6 +14,8 @@ from evals.memory import MemoryEstimate, ModelShape, training_memory
 from runner.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from runner.recipe import Model, Recipe
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -47,27 +49,67 @@ class Footprint:
             "device": self.device, "available_bytes": self.available_bytes, "bytes": parts, "reason": self.reason
         }  # fmt: skip
 
+    @property
+    def needed_bytes(self) -> int | None:
+        """None where it cannot be told."""
+        return None if self.estimate is None else self.estimate.total
 
-def footprint(recipe: "Recipe", longest: int | None = None) -> Footprint:
+    @property
+    def is_short(self) -> bool:
+        """Whether more is needed than there is, as far as that is known."""
+        needed, there = self.needed_bytes, self.available_bytes
+        return needed is not None and there is not None and needed > there
+
+    @property
+    def sentence(self) -> str:
+        """What it needs and what there is.
+
+        >>> Footprint("cpu", None, None, "its files are not here").sentence
+        'how much memory training needs is not known: its files are not here'
+        """
+        if self.needed_bytes is None:
+            return f"how much memory training needs is not known: {self.reason}"
+        where = "on the GPU" if self.device == "gpu" else "of the machine's memory"
+        there = "" if self.available_bytes is None else f", {size(self.available_bytes)} there"
+        return f"training needs about {size(self.needed_bytes)} {where}{there}"
+
+
+def size(n_bytes: int) -> str:
+    """
+    >>> size(19_300_000_000), size(4_200_000)
+    ('19.3 GB', '4.2 MB')
+    """
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
+
+
+def footprint(
+    recipe: "Recipe", longest: int | None = None, *, n_outputs: int | None = None, loaded: "nn.Module | None" = None
+) -> Footprint:
     """The estimate of `evals.memory` for a recipe on this machine.
 
-    `longest` is the length of the longest text in tokens; None: texts are as long as the recipe lets them be.
+    longest: length of the longest text in tokens; None: texts are as long as the recipe lets them be. n_outputs:
+    numbers that the model gives for a text; None: as many as the recipe names labels. loaded: the model with what the
+    method puts on it, where it is there already.
     """
     spec = recipe.training
     gpu_bytes = None if spec.device == "cpu" else _gpu_bytes()
     is_on_gpu = gpu_bytes is not None
-    device, available = ("gpu", gpu_bytes) if is_on_gpu else ("cpu", psutil.virtual_memory().available)
+    device, available = ("gpu", gpu_bytes) if is_on_gpu else ("cpu", host_bytes())
     folder = model_folder(recipe.model)
-    if folder is None:
+    if folder is None and loaded is None:
         return Footprint(device, available, None, f"the files of {recipe.model.base} are not on this machine yet")
     try:
-        shape, positions = read_shape(folder, recipe.model)
+        if folder is None:
+            config: Any = loaded.config if loaded is not None else None
+            shape, positions = _shape_of(_shapes_of(loaded), config.to_dict(), recipe.model)
+        else:
+            shape, positions = read_shape(folder, recipe.model)
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         return Footprint(device, available, None, f"{folder} does not say how large it is ({error})")
     estimate = training_memory(
         shape,
         method=recipe.model.method,
-        n_classes=len(recipe.data.labels or ()) or 2,
+        n_classes=n_outputs or len(recipe.data.labels or ()) or 2,
         batch_size=spec.batch_size,
         length=min(filter(None, (recipe.model.max_length, positions, longest))),
         optimizer=spec.optimizer,
@@ -103,7 +145,11 @@ def read_shape(folder: Path, spec: "Model") -> tuple[ModelShape, int | None]:
     Raises OSError, ValueError, KeyError or struct.error where its files are not there or say something else.
     """
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    shapes = {name: shape for name, shape in _read_shapes(folder).items() if not _NOT_BACKBONE.search(name)}
+    return _shape_of(_read_shapes(folder), config, spec)
+
+
+def _shape_of(every: Shapes, config: Mapping[str, Any], spec: "Model") -> tuple[ModelShape, int | None]:
+    shapes = {name: shape for name, shape in every.items() if not _NOT_BACKBONE.search(name)}
     hidden = int(_first(config, "hidden_size", "n_embd", "d_model", "dim"))
     layers = _layers(shapes)
     n_layers = len(layers)
@@ -144,6 +190,12 @@ def _read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         header.pop("__metadata__", None)
         shapes |= {name: tuple(entry["shape"]) for name, entry in header.items() if entry["dtype"][0] in "FB"}
     return shapes
+
+
+def _shapes_of(model: Any) -> Shapes:
+    """Of a model in memory, without what peft has put on it."""
+    named = ((name.removeprefix("base_model.model."), p) for name, p in model.named_parameters())
+    return {name.replace(".base_layer.", "."): tuple(p.shape) for name, p in named if "lora_" not in name}
 
 
 def _layers(shapes: Shapes) -> dict[int, dict[str, tuple[int, ...]]]:
@@ -196,6 +248,11 @@ def _count(shapes: Shapes) -> int:
             size *= width
         total += size
     return total
+
+
+def host_bytes() -> int:
+    """Memory of the machine that is free now."""
+    return psutil.virtual_memory().available
 
 
 def _gpu_bytes() -> int | None:

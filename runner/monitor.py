@@ -69,6 +69,11 @@ class Monitor:
         if self._flight is not None:
             self._flight.begin(step, positions)
 
+    def again(self) -> None:
+        """The step is trained on once more from its first batch: what it has cost so far does not count."""
+        if self._flight is not None:
+            self._flight.again()
+
     def add_loss(self, loss: Tensor) -> None:
         """One batch's part of the step's loss."""
         if self._flight is not None:

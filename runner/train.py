@@ -306,6 +306,7 @@ def _trainer(
         callbacks=callbacks,
         on_evaluation=lambda split, step, values: progress.evaluation(split, values, step=step),
         cost=lambda: add_costs(start.spent, meter.result()),
+        warn=progress.warning,
         base_mark=base_mark(experiment),
         control=control,
     )

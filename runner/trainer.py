@@ -24,6 +24,7 @@ from runner.cost import CostMeter
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
 from runner.errors import TrainingDiverged
+from runner.micro_batches import MicroBatches
 from runner.monitor import Monitor
 from runner.order import TrainingOrder
 from runner.parameters import parameter_groups
@@ -69,6 +70,7 @@ class RecordingTrainer(ResumableTrainer):
         callbacks: Sequence["TrainerCallback"],
         on_evaluation: Callable[[str, int, Mapping[str, float | None]], None],
         cost: Callable[[], RunCost],
+        warn: Callable[[str], None],
         base_mark: str | None = None,
         control: Control | None = None,
     ) -> None:
@@ -99,8 +101,10 @@ class RecordingTrainer(ResumableTrainer):
         self._save_to, self._expected_bytes = save, expected_bytes
         self._head_learning_rate, self._group_by_length = head_learning_rate, group_by_length
         self._on_evaluation, self._cost, self._base_mark = on_evaluation, cost, base_mark
+        self._warn = warn
         self._step_weight: Tensor | int = 1
         self._epoch = 1
+        self._micro_batches = MicroBatches(args.train_batch_size, args.gradient_accumulation_steps, self._note_memory)
         self._steering = control
         self._rungs = rung_steps(control.rungs, self.n_steps) if control else {}
         self._validation: dict[str, float | None] = {}
@@ -139,11 +143,30 @@ class RecordingTrainer(ResumableTrainer):
             self.monitor.add_loss(loss)
         return (loss, logits) if return_outputs else loss
 
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """A batch of the step; in smaller pieces once memory has run out."""
+
+        def forget() -> None:
+            model.zero_grad()
+            self.monitor.again()
+
+        return self._micro_batches.train(
+            inputs,
+            self.state.global_step + 1,
+            lambda piece: cast(Tensor, super(RecordingTrainer, self).training_step(model, piece, num_items_in_batch)),
+            forget,
+        )
+
+    def _note_memory(self, text: str, numbers: Mapping[str, int]) -> None:
+        self._recorder.event("memory", text, dict(numbers))
+        self._warn(text)
+
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         """The batches of one step, as the Trainer's; the time it takes is time waiting for data."""
         began = time.perf_counter()
         with self.monitor.waiting():
             samples, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._micro_batches.begin()
         self._meter.add_wait(time.perf_counter() - began)
         # The loader reads one batch ahead, so the collator's sizes are taken for these batches only.
         sizes = [self.collator.sizes.popleft() for _ in samples]
@@ -359,6 +382,7 @@ class RecordingTrainer(ResumableTrainer):
         )
         dynamics = self._catcher.words if self._catcher is not None else None
         parts = self.state_parts() | {"dynamics": dynamics, "base": self._base_mark}
+        parts["pieces"] = self._micro_batches.pieces
         write_training_state(folder, self._recorder.run.id, counters, parts, self.own_state())
 
     # going on from a checkpoint ------------------------------------------------------------------------------------
@@ -371,6 +395,7 @@ class RecordingTrainer(ResumableTrainer):
         self.best_step, self.best_value = counters.best_step, counters.best_value
         self._best_saved = self.best_step, self.best_value
         self.untrained_value = counters.untrained_value
+        self._micro_batches.pieces = intact.state.parts.get("pieces", 1)  # states of before have none
         self.state.global_step, self.state.epoch = counters.step, intact.checkpoint.epoch
         if self._catcher is not None:
             self._catcher.put_back(intact.state.parts["dynamics"])

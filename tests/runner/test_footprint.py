@@ -8,12 +8,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks.tiny import GPT2
 from evals.memory import training_memory
 from runner.backbone import load_backbone
 from runner.builtin import builtin_folder
 from runner.classifier import build_classifier, count_parameters
+from runner.errors import ModelError
 from runner.footprint import footprint, model_folder, read_shape
 from runner.recipe import Model, parse_recipe
+from store import Store, list_runs
 from tests.runner.conftest import Kit
 
 METHODS = ("full", "top-layers", "lora", "head")
@@ -98,6 +101,41 @@ def test_problems_come_as_json_too(kit: Kit, tmp_path: Path) -> None:
     }
     assert all(p["message"] for p in said["problems"])
     assert (said["hash"], said["resolved"], said["memory"]) == (None, None, None)
+
+
+def test_few_bits_are_what_is_kept() -> None:
+    """Within a twentieth: the packed weights, their scales, and what stays whole."""
+    wanted = spec("builtin:minilm", "qlora")
+    backbone = load_backbone(wanted)
+    states = [getattr(p, "quant_state", None) for p in backbone.model.parameters()]
+    scales = sum(
+        s.absmax.nbytes + s.state2.absmax.nbytes for s in states if s is not None
+    )  # fmt: skip
+    held = sum(p.numel() * p.element_size() for p in backbone.model.parameters()) + scales
+    shape, _ = read_shape(Path(backbone.location), wanted)
+    took = training_memory(shape, method="qlora", n_classes=3, batch_size=1, length=8)
+    adapters = 4 * shape.n_trained + 4 * 3 * (shape.hidden + 1)
+    assert took.weights - adapters == pytest.approx(held, rel=0.05)
+
+
+def test_training_says_what_it_needs_and_may_refuse(
+    kit: Kit, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import runner.footprint as module
+
+    kit.train(store, model__method="lora", training__epochs=1)
+    assert "warning" not in capsys.readouterr().err
+    monkeypatch.setattr(module, "host_bytes", lambda: 1_000)
+    scratch = {"model__base": "scratch:gpt2", "model__tokenizer": str(kit.tokenizer), "model__config": GPT2}
+    for base in ({}, scratch):
+        run = kit.train(store, training__epochs=1, **base)
+        assert run.status == "finished"
+        said = capsys.readouterr()
+        assert "training needs about" in said.err + said.out
+        assert "0.0 MB there; try a smaller training.batch_size (it is 32)" in said.err + said.out
+        with pytest.raises(ModelError, match=r'there, and training.memory = "refuse"; try a smaller'):
+            kit.train(store, training__memory="refuse", **base)
+    assert len(list_runs(store)) == 3
 
 
 @pytest.mark.parametrize(
