@@ -12,6 +12,7 @@ formats       how numbers and texts are written        rows             of small
 pairing       two runs, example by example             differences      between their configurations
 trials        of a sweep, as frames to draw            axes             its parameters as axes
 recipe_form   from a form to a recipe and back         guesses          what a table of texts is good for
+tasks         which columns each task reads
 data_files    the first rows of a file                 uploads          files that came through the browser
 responses     what no class says, in words             spans            sentences with their spans marked
 """

@@ -14,6 +14,8 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.tasks import CLASSIFICATION, Task, tasks_of
+
 # -P: a folder that is called like one of our packages must not stand in for it.
 RUNNER = (sys.executable, "-P", "-m", "runner")
 _PATIENCE_SECONDS = 60.0
@@ -30,28 +32,66 @@ class RecipeCheck:
     memory: Mapping[str, Any] | None
     """device, available_bytes, bytes (weights, gradients, optimizer, activations, total, most; or None), reason."""
 
+    no_answer: bool = False
+    """Whether nothing is known of the recipe: asked again, the command line may say more."""
 
-@st.cache_data(show_spinner=False, max_entries=256)
+
 def check_recipe(text: str, longest: int | None = None) -> RecipeCheck:
     """Check a recipe's text; `longest` is the length of the longest text in tokens, where it is known.
 
-    Relative paths in it would start from a temporary folder: write absolute ones.
+    Relative paths in it would start from a temporary folder: write absolute ones. An answer is kept, none is not.
     """
+    try:
+        return _check(text, longest)
+    except NoAnswer as error:
+        text = f"`runner recipe check` gave no answer ({error}); run it in a terminal to see why"
+        problem = {"path": "", "value": None, "message": text, "hint": "", "where": ""}
+        return RecipeCheck((problem,), None, None, None, no_answer=True)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _check(text: str, longest: int | None) -> RecipeCheck:
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
         file = Path(folder) / "recipe.toml"
         file.write_text(text, encoding="utf-8")
-        command = [*RUNNER, "recipe", "check", str(file), "--json", *([f"--longest={longest}"] if longest else [])]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False)
-            answer = json.loads(done.stdout)
-        except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
-            return _broken(str(error).strip() or type(error).__name__)
+        answer = _ask("check", str(file), *([f"--longest={longest}"] if longest else []))
     return RecipeCheck(tuple(answer["problems"]), answer["resolved"], answer["hash"], answer["memory"])
 
 
-def _broken(reason: str) -> RecipeCheck:
-    text = f"`runner recipe check` gave no answer ({reason}); run it in a terminal to see why"
-    return RecipeCheck(({"path": "", "value": None, "message": text, "hint": "", "where": ""},), None, None, None)
+def list_tasks(store_path: str | None = None, dataset: str | None = None) -> tuple[Task, ...]:
+    """All tasks, or those that a stored dataset (NAME@VERSION) has rows for; where the command line does not answer,
+    text classification."""
+    try:
+        return _tasks(store_path, dataset)
+    except NoAnswer:
+        return (CLASSIFICATION,)
+
+
+def task_named(name: str | None) -> Task:
+    """A task by its name; one that the command line does not know, or none, is text classification."""
+    return next((task for task in list_tasks() if task.name == name), CLASSIFICATION)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _tasks(store_path: str | None, dataset: str | None) -> tuple[Task, ...]:
+    of = [] if dataset is None else ["--dataset", dataset, "--store", str(store_path)]
+    return tasks_of(_ask("tasks", *of)["tasks"])
+
+
+class NoAnswer(Exception):
+    """The command line did not answer, or said something else than was asked; says why."""
+
+
+def _ask(*words: str) -> Any:
+    """What `runner recipe … --json` answers."""
+    try:
+        done = subprocess.run(
+            [*RUNNER, "recipe", *words, "--json"], capture_output=True, text=True, timeout=_PATIENCE_SECONDS,
+            check=False,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, json.JSONDecodeError) as error:
+        raise NoAnswer(str(error).strip() or type(error).__name__) from error
 
 
 def start_worker(store_path: str) -> Path:

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
+"""Files with a word and its tag on each line, a blank line between sentences."""
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", *COLUMN_SUFFIXES)
 MOST_ROWS = 100_000
 MOST_CHARACTERS = 50_000_000
 _PART_ROWS = 5_000
@@ -75,6 +78,8 @@ def _parts(path: Path) -> Iterator[pd.DataFrame]:
         yield from _parquet(path)
     elif suffix == ".jsonl":
         yield from _jsonl(path)
+    elif suffix in COLUMN_SUFFIXES:
+        yield from _sentences(path)
     else:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             reader = pd.read_csv(
@@ -106,6 +111,26 @@ def _jsonl(path: Path) -> Iterator[pd.DataFrame]:
                 rows = []
     if rows:
         yield pd.DataFrame(rows).fillna("")
+
+
+def _sentences(path: Path) -> Iterator[pd.DataFrame]:
+    """Words in columns as the runner reads them: tokens are the first column and tags the last, lists of a sentence."""
+    rows: list[dict[str, str]] = []
+    words: list[list[str]] = []
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for line in chain(file, [""]):
+            columns = line.split("\t") if "\t" in line else line.split()
+            is_comment = not words and line.startswith("#")
+            if columns and line.strip() and not line.startswith("-DOCSTART-") and not is_comment:
+                words.append([column.strip() for column in columns])
+            elif words:
+                rows.append({"tokens": _text([w[0] for w in words]), "tags": _text([w[-1] for w in words])})
+                words = []
+            if len(rows) == _PART_ROWS:
+                yield pd.DataFrame(rows)
+                rows = []
+    if rows:
+        yield pd.DataFrame(rows)
 
 
 def _text(value: Any) -> str:

@@ -1,50 +1,162 @@
-"""What a table of texts is good for: which column is what, which labels there are, and what a person should know."""
+"""What a table of texts is good for: which task, which column is what, and what a person should know.
 
+Values are text, "" where there is none (`dashboard.data_files`). A task that is not named here is guessed by the names
+of its own fields.
+"""
+
+import json
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 
-from dashboard.formats import count, percent, short
+from dashboard.formats import count, number, percent, short
+from dashboard.tasks import CLASSIFICATION, Field, Task
 
-_TEXT_NAMES = (
-    "text", "sentence", "content", "tweet", "review", "utterance", "question", "comment", "body", "message", "document",
-    "title", "input", "prompt",
-)  # fmt: skip
-_LABEL_NAMES = (
-    "label_text", "label_name", "label", "labels", "category", "class", "target", "intent", "sentiment", "topic",
-    "mood", "gold", "emotion", "stars", "rating", "output",
-)  # fmt: skip
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "text": (
+        "text", "sentence", "content", "tweet", "review", "utterance", "question", "comment", "body", "message",
+        "document", "title", "input", "prompt", "text1", "text_a", "sentence1", "sentence_a", "question1", "premise",
+        "query", "article", "source",
+    ),
+    "text_pair": (
+        "text_pair", "text2", "text_b", "sentence2", "sentence_b", "question2", "hypothesis", "passage", "reply",
+    ),
+    "label": (
+        "label_text", "label_name", "label", "labels", "category", "class", "target", "intent", "sentiment", "topic",
+        "mood", "gold", "emotion", "stars", "rating", "output",
+    ),
+    "labels": ("labels", "label", "emotions", "categories", "classes", "topics", "intents", "genres", "tags"),
+    "score": ("score", "similarity", "similarity_score", "relevance", "value", "target", "label"),
+    "tokens": ("tokens", "words"),
+    "tags": ("tags", "ner_tags", "labels"),
+    "prompt": ("prompt", "instruction", "question", "input"),
+    "completion": ("completion", "answer", "output", "response"),
+    "messages": ("messages", "conversations", "conversation"),
+    "target": ("target", "summary", "highlights", "translation", "abstract", "answer", "output"),
+}  # fmt: skip
+"""What columns are often called, by field; the surest first."""
+_PLAIN = ("text", "label")
+"""Fields that speak for no task of their own."""
 _FEW = 10
 """A label of fewer rows than this can hardly be learnt, or measured in a split of a tenth."""
+_HEAD = 5000
+"""Rows that are looked at to guess."""
+_LONG = 12
+"""Characters of a text that somebody wrote, on average: labels are shorter, or come again and again."""
+
+Columns = Mapping[str, str | None]
+"""Field of the task → column; None where no column looks like it."""
 
 
-class Columns(NamedTuple):
-    """The column of the text and that of the label; None where no column looks like it."""
+def guess_task(rows: pd.DataFrame, tasks: Sequence[Task]) -> Task:
+    """The task whose columns are called so; else by what the column of labels holds.
 
-    text: str | None
-    label: str | None
+    >>> pairs = Task("pairs", "label", (*CLASSIFICATION.fields, Field("text_pair", "second text")))
+    >>> sets = Task("sets", "labels", (Field("text", "text"), Field("labels", "labels", is_target=True)))
+    >>> tasks = [CLASSIFICATION, pairs, sets]
+    >>> guess_task(pd.DataFrame({"premise": ["a"], "hypothesis": ["b"], "label": ["yes"]}), tasks).name
+    'pairs'
+    >>> guess_task(pd.DataFrame({"text": ["a", "b"], "mood": ["joy|love", "joy"]}), tasks).name
+    'sets'
+    """
+    head = rows[:_HEAD]
+    speaking = {task.name: _evidence(head, task) for task in tasks}
+    best = max(tasks, key=lambda task: speaking[task.name])
+    if speaking[best.name]:
+        return best
+    label = guess_columns(head, CLASSIFICATION)["label"]
+    held = head[label] if label else None
+    for kind in ("labels", "number"):
+        simple = [task for task in tasks if task.kind == kind and all(each.name == "text" for each in _needed(task))]
+        if simple and held is not None and looks_like(kind, held) and not (kind == "number" and _are_whole(held)):
+            return simple[0]
+    return next((task for task in tasks if task.name == CLASSIFICATION.name), tasks[0])
 
 
-def guess_columns(rows: pd.DataFrame) -> Columns:
-    """By name where a name says it; else the column of the longest texts, and the one of the fewest repeated values.
+def _needed(task: Task) -> list[Field]:
+    return [field for field in task.inputs if not field.is_optional]
+
+
+def _evidence(head: pd.DataFrame, task: Task) -> int:
+    """How many columns are called like fields that speak for this task; 0 where one that it needs is not there."""
+    found = {field.name: _by_name(head, field, ()) for field in task.fields}
+    target = task.target
+    if task.missing(found) or (target and not looks_like(task.kind, head[str(found[target.name])])):
+        return 0
+    named = {name: column for name, column in found.items() if column is not None}
+    if len(set(named.values())) < len(named):  # two fields would read the same column
+        return 0
+    return sum(name not in _PLAIN for name in named)
+
+
+def guess_columns(rows: pd.DataFrame, task: Task = CLASSIFICATION) -> dict[str, str | None]:
+    """By name where a name says it; else texts are the column of the longest, and the target is the column of the
+    fewest repeated values, or of numbers.
 
     >>> guess_columns(pd.DataFrame({"id": ["1", "2", "3"], "Tweet": ["so good", "bad", "ok"], "mood": ["a", "b", "a"]}))
-    Columns(text='Tweet', label='mood')
+    {'text': 'Tweet', 'label': 'mood'}
     """
-    names = {str(name).strip().lower(): str(name) for name in rows}
-    text = next((names[name] for name in _TEXT_NAMES if name in names), None)
-    label = next((names[name] for name in _LABEL_NAMES if name in names and names[name] != text), None)
-    head = rows[:5000]
-    if text is None:
-        lengths = {str(name): float(head[name].str.len().mean()) for name in head if name != label}
-        text = max(lengths, key=lambda name: lengths[name], default=None)
-    if label is None:
-        distinct = {str(name): int(head[name].nunique()) for name in head if name != text}
+    head, found = rows[:_HEAD], dict[str, str | None]()
+    for field in task.fields:
+        found[field.name] = _by_name(head, field, [column for column in found.values() if column])
+    target = task.target
+    if target and found[target.name] and not looks_like(task.kind, head[str(found[target.name])]):
+        found[target.name] = None
+    taken = [column for column in found.values() if column]
+    for field in task.inputs:
+        if found[field.name] is None and not field.is_optional:
+            lengths = {str(name): float(head[name].str.len().mean()) for name in head if name not in taken}
+            found[field.name] = max(lengths, key=lambda name: lengths[name], default=None)
+            taken += [str(found[field.name])]
+    if target and found[target.name] is None:
+        found[target.name] = _target_column(head, task, taken)
+    return found
+
+
+def _by_name(head: pd.DataFrame, field: Field, taken: Sequence[str]) -> str | None:
+    names = {str(name).strip().lower(): str(name) for name in head if name not in taken}
+    wanted = (field.name, *_NAMES.get(field.name, ())) if field.name != "label" else _NAMES["label"]
+    return next((names[name] for name in wanted if name in names), None)
+
+
+def _target_column(head: pd.DataFrame, task: Task, taken: Sequence[str]) -> str | None:
+    free = [str(name) for name in head if name not in taken]
+    if task.kind == "label":
+        distinct = {name: int(head[name].nunique()) for name in free}
         repeated = {name: n for name, n in distinct.items() if 1 < n <= max(2, len(head) // 2)}
-        label = min(repeated, key=lambda name: repeated[name], default=None)
-    return Columns(text, label)
+        return min(repeated, key=lambda name: repeated[name], default=None)
+    return next((name for name in free if looks_like(task.kind, head[name])), None)
+
+
+def looks_like(kind: str, values: "pd.Series[str]") -> bool:
+    """Whether a column can hold targets of a kind; of kinds that are not known here any column can.
+
+    >>> looks_like("number", pd.Series(["1.5", "2", ""])), looks_like("number", pd.Series(["1.5", "many"]))
+    (True, False)
+    >>> looks_like("labels", pd.Series(["joy|love", "joy"])), looks_like("labels", pd.Series(["joy", "love"]))
+    (True, False)
+    """
+    held = values[values.str.strip() != ""][:_HEAD]
+    if held.empty:
+        return False
+    is_list = held.str.startswith("[")
+    if kind == "number":
+        return bool(pd.to_numeric(held, errors="coerce").notna().all())
+    if kind == "labels":
+        return bool(is_list.all() or held.str.contains("|", regex=False).mean() > 0.01)
+    if kind == "spans":
+        return bool(is_list.all())
+    if kind == "text":
+        return bool(held.str.len().mean() >= _LONG and held.nunique() > len(held) / 2)
+    return True
+
+
+def _are_whole(values: "pd.Series[str]") -> bool:
+    numbers = pd.to_numeric(values, errors="coerce").dropna()
+    return bool((numbers % 1 == 0).all())
 
 
 def further_columns(names: Sequence[str]) -> list[str]:
@@ -61,10 +173,55 @@ def further_columns(names: Sequence[str]) -> list[str]:
     ]
 
 
+# what is in the target ---------------------------------------------------------------------------------------------
+
+
+def label_set(text: str) -> list[str]:
+    """The labels of a row, as the runner reads them: a JSON list, or names with `|` between them.
+
+    >>> label_set("joy | love"), label_set('["joy", 3]'), label_set(""), label_set("[odd")
+    (['joy', 'love'], ['joy', '3'], [], ['[odd'])
+    """
+    if text.startswith("["):
+        try:
+            return [str(name) for name in json.loads(text)]
+        except ValueError:
+            pass
+    return [name.strip() for name in text.split("|") if name.strip()]
+
+
+def target_counts(values: "pd.Series[str]", kind: str) -> pd.DataFrame:
+    """Columns label, n, the most frequent first; of spans their types by the tags that begin one; of numbers ranges in
+    their order; of other kinds nothing.
+
+    >>> target_counts(pd.Series(["joy|love", "joy", ""]), "labels").to_dict("list")
+    {'label': ['joy', 'love'], 'n': [2, 1]}
+    >>> target_counts(pd.Series(["0", "1", "10"]), "number")["label"].tolist()[:2]
+    ['0 to 1', '1 to 2']
+    """
+    if kind == "labels":
+        values = pd.Series([name for text in values for name in label_set(text)], dtype=str)
+    elif kind == "spans":
+        tags = (tag for text in values for tag in label_set(text))
+        values = pd.Series([tag[2:] for tag in tags if tag[:2] in ("B-", "S-", "U-")], dtype=str)
+    elif kind == "number":
+        return _ranges(pd.to_numeric(values, errors="coerce").dropna().to_numpy(dtype=np.float64))
+    elif kind != "label":
+        return pd.DataFrame({"label": pd.Series(dtype=str), "n": pd.Series(dtype=int)})
+    return label_counts(values)
+
+
 def label_counts(labels: "pd.Series[str]") -> pd.DataFrame:
     """Columns label, n; the most frequent first. Rows without a label are left out."""
     counts = labels[labels.str.strip() != ""].value_counts()
     return pd.DataFrame({"label": [str(name) for name in counts.index], "n": counts.to_numpy()})
+
+
+def _ranges(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> pd.DataFrame:
+    finite = values[np.isfinite(values)]
+    n, ends = np.histogram(finite, bins=10) if len(finite) else (np.zeros(0, dtype=int), np.zeros(1))
+    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(ends)]
+    return pd.DataFrame({"label": names, "n": n})
 
 
 def top_labels(counts: pd.DataFrame, most: int = 20) -> pd.DataFrame:
@@ -76,52 +233,92 @@ def top_labels(counts: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     return pd.concat([counts[: most - 1], rest], ignore_index=True)
 
 
-def task_sentence(n_rows: int, *, is_whole: bool, columns: Columns, counts: pd.DataFrame) -> str:
-    """What can be learnt from it: `1,429 rows, 3 labels in "mood": text classification.`"""
-    n = f"{count(n_rows)} rows" if is_whole else f"More than {count(n_rows)} rows"
-    if columns.text is None:
-        return f"{n}, but no column of texts: choose one."
-    if columns.label is None or counts.empty:
-        return f"{n} of texts without labels: choose the column that says what each text is."
-    return f"{n}, {count(len(counts))} labels in “{columns.label}”: text classification."
+# in words ----------------------------------------------------------------------------------------------------------
 
 
-def n_empty(rows: pd.DataFrame, columns: Columns) -> int:
-    """Rows without text or without label."""
-    chosen = [column for column in columns if column is not None]
-    return int((rows[chosen].apply(lambda values: values.str.strip()) == "").any(axis=1).sum()) if chosen else 0
+def task_sentence(rows: pd.DataFrame, *, is_whole: bool, task: Task, columns: Columns, counts: pd.DataFrame) -> str:
+    """What can be learnt from it: `1,429 rows, 3 labels in “mood”: text classification.`"""
+    n = f"{count(len(rows))} rows" if is_whole else f"More than {count(len(rows))} rows"
+    lacking, target = task.missing(columns), task.target
+    if lacking and lacking[0] != target:
+        return f"{n}, but no column of {lacking[0].noun}s: choose one."
+    if target is None:
+        return f"{n}: {task.words}."
+    if lacking or (task.kind == "label" and counts.empty):
+        what = "says what each text is" if task.kind == "label" else f"has the {target.noun}"
+        without = f"{target.noun.removesuffix('s')}s"
+        return f"{n} of texts without {without}: choose the column that {what}."
+    column = f"“{columns[target.name]}”"
+    if task.kind in ("label", "labels"):
+        sets = ""
+        if task.kind == "labels" and len(rows):
+            sets = f", {number(float(counts['n'].sum()) / len(rows), 1)} a row"
+        return f"{n}, {count(len(counts))} labels in {column}{sets}: {task.words}."
+    if task.kind == "spans" and len(counts):
+        return f"{n}, {count(counts['n'].sum())} spans of {count(len(counts))} types in {column}: {task.words}."
+    if task.kind == "number" and len(counts):
+        low, high = counts["label"].iloc[0].split(" to ")[0], counts["label"].iloc[-1].split(" to ")[1]
+        return f"{n}, numbers from {low} to {high} in {column}: {task.words}."
+    return f"{n}, {target.noun} in {column}: {task.words}."
 
 
-def cautions(rows: pd.DataFrame, columns: Columns, counts: pd.DataFrame, *, max_length: int) -> list[str]:
+def n_empty(rows: pd.DataFrame, task: Task, columns: Columns) -> int:
+    """Rows without a text, or without a target where one is needed: an empty set of labels is none that is missing."""
+    chosen = [
+        column
+        for field in task.fields
+        if (column := columns.get(field.name)) and not (field.is_target and task.kind == "labels")
+    ]
+    if not chosen:
+        return 0
+    is_empty = rows[chosen].apply(lambda values: values.str.strip()) == ""
+    return int(is_empty.any(axis=1).sum())
+
+
+def cautions(rows: pd.DataFrame, task: Task, columns: Columns, counts: pd.DataFrame, *, max_length: int) -> list[str]:
     """What a person should know before training on it, in sentences; empty where all looks well."""
-    if columns.text is None or columns.label is None:
+    if task.missing(columns):
         return []
-    texts = rows[columns.text]
-    if columns.text == columns.label:
-        return ["Text and label are the same column."]
-    said = []
-    if len(counts) == 1:
-        said.append(f"There is only one label, {counts['label'].iloc[0]!r}: nothing can be told apart.")
-    elif _are_fractions(counts):
-        said.append("The labels are numbers with fractions: they look measured rather than chosen.")
-    elif len(counts) > max(50, len(rows) // 5):
-        said.append(f"{count(len(counts))} labels for {count(len(rows))} rows: is this the column of labels?")
-    else:
-        rare = counts[counts["n"] < _FEW]
-        if len(rare):
-            names = ", ".join(short(name, 30) for name in rare["label"][-3:])
-            said.append(
-                f"{count(len(rare))} of {count(len(counts))} labels have fewer than {_FEW} rows (such as {names})."
-            )
-        if counts["n"].iloc[0] > 0.9 * counts["n"].sum():
-            share = percent(counts["n"].iloc[0] / counts["n"].sum())
-            said.append(f"{share} of the rows are {short(str(counts['label'].iloc[0]), 40)}: judge by macro F1.")
+    chosen = [column for field in task.fields if (column := columns.get(field.name))]
+    if len(set(chosen)) < len(chosen):
+        nouns = [field.noun for field in task.fields if columns.get(field.name)]
+        words = f"{', '.join(nouns[:-1])} and {nouns[-1]} are the same column." if len(set(chosen)) == 1 else ""
+        return [(words or "Two of the columns are the same.").capitalize()]
+    target = columns[task.target.name] if task.target else None
+    said = _of_target(rows[target], task.kind, counts) if target else []
+    texts = rows[[str(columns[field.name]) for field in task.inputs if columns.get(field.name)]]
     n_double = int(texts.duplicated().sum())
     if n_double > 0.01 * len(texts):
-        said.append(f"{count(n_double)} texts occur more than once ({percent(n_double / len(texts))}).")
-    n_long = int((texts.str.len() > 5 * max_length).sum())
+        what = "texts occur" if texts.shape[1] == 1 else "inputs occur"
+        said.append(f"{count(n_double)} {what} more than once ({percent(n_double / len(texts))}).")
+    lengths = texts.apply(lambda values: values.str.len()).sum(axis=1)
+    n_long = int((lengths > 5 * max_length).sum())
     if n_long:
         said.append(f"{count(n_long)} texts are longer than about {count(max_length)} tokens: their ends are cut off.")
+    return said
+
+
+def _of_target(values: "pd.Series[str]", kind: str, counts: pd.DataFrame) -> list[str]:
+    if kind == "number":
+        held = values[values.str.strip() != ""]
+        odd = held[pd.to_numeric(held, errors="coerce").isna()]
+        return [f"{count(len(odd))} values are no numbers (such as {short(odd.iloc[0], 30)!r})."] if len(odd) else []
+    if kind not in ("label", "labels"):
+        return []
+    if kind == "label" and len(counts) == 1:
+        return [f"There is only one label, {counts['label'].iloc[0]!r}: nothing can be told apart."]
+    if kind == "label" and _are_fractions(counts):
+        return ["The labels are numbers with fractions: they look measured rather than chosen."]
+    if len(counts) > max(50, len(values) // 5):
+        return [f"{count(len(counts))} labels for {count(len(values))} rows: is this the column of labels?"]
+    said = []
+    rare = counts[counts["n"] < _FEW]
+    if len(rare):
+        names = ", ".join(short(name, 30) for name in rare["label"][-3:])
+        said.append(f"{count(len(rare))} of {count(len(counts))} labels have fewer than {_FEW} rows (such as {names}).")
+    if kind == "label" and len(counts) and counts["n"].iloc[0] > 0.9 * counts["n"].sum():
+        share = percent(counts["n"].iloc[0] / counts["n"].sum())
+        said.append(f"{share} of the rows are {short(str(counts['label'].iloc[0]), 40)}: judge by macro F1.")
     return said
 
 

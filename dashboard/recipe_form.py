@@ -8,6 +8,7 @@ from typing import Any
 import tomli_w
 
 from dashboard.formats import short
+from dashboard.tasks import CLASSIFICATION, Task
 
 SETTINGS = {
     "training.epochs": int,
@@ -19,7 +20,8 @@ SETTINGS = {
 """Path of each plain setting of the form, and its type."""
 SWEEP_TAG = "sweep:"
 """What begins the tag of a sweep's trials."""
-METHODS = ("head", "lora", "top-layers", "full")
+METHODS = ("head", "lora", "top-layers", "full", "qlora")
+"""Methods of the form, the quickest to try first; of those that need no more than their name."""
 _FORM = {"model.base", "model.method", "data.source", "data.columns", "data.metadata", *SETTINGS}
 
 
@@ -29,8 +31,9 @@ class Form:
 
     name: str
     source: str
-    text_column: str | None = None
-    label_column: str | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    """Field of the task → column."""
+    task: Task = CLASSIFICATION
     dataset_name: str | None = None
     drops_empty: bool = False
     metadata: tuple[str, ...] = ()
@@ -45,18 +48,18 @@ class Form:
 def recipe_table(form: Form) -> dict[str, Any]:
     """The recipe as nested tables. What was typed and is no number stays text, so that the check can say so."""
     kept = deepcopy({name: value for name, value in form.kept.items() if name not in ("name", "task")})
-    table: dict[str, Any] = {"name": form.name, "task": "text-classification", **kept}
+    table: dict[str, Any] = {"name": form.name, "task": form.task.name, **kept}
     table["model"] = {"base": form.base, "method": form.method, **_without(kept.get("model"), "base", "method")}
+    is_stored = form.source.startswith("dataset:")
     data: dict[str, Any] = {"source": form.source, **_without(kept.get("data"), "source")}
-    if form.source.startswith("dataset:"):
+    if is_stored:
         data = {"source": form.source}  # it is there as it is: columns and splits are what they were
-    columns = {"text": form.text_column, "label": form.label_column}
-    columns = {name: column for name, column in columns.items() if column is not None and column != name}
-    if columns and not form.source.startswith("dataset:"):
+    columns = form.task.of_stored() if is_stored else form.task.to_write(form.columns)
+    if columns:
         data["columns"] = {**data.get("columns", {}), **columns}
     if form.dataset_name:
         data["name"] = form.dataset_name
-    if form.metadata and not form.source.startswith("dataset:"):
+    if form.metadata and not is_stored:
         data["metadata"] = list(form.metadata)
     if form.drops_empty:
         data["on_empty"] = "drop"
@@ -72,7 +75,7 @@ def recipe_table(form: Form) -> dict[str, Any]:
 def recipe_text(form: Form) -> str:
     """The recipe as TOML.
 
-    >>> print(recipe_text(Form("mood-head", "/data/mood.csv", "tweet", "label", settings={"training.epochs": "5"})))
+    >>> print(recipe_text(Form("mood-head", "/data/mood.csv", {"text": "tweet"}, settings={"training.epochs": "5"})))
     name = "mood-head"
     task = "text-classification"
     <BLANKLINE>
@@ -91,6 +94,13 @@ def recipe_text(form: Form) -> str:
     <BLANKLINE>
     """
     return tomli_w.dumps(recipe_table(form))
+
+
+def default_text(task: Task, method: str) -> str:
+    """A recipe that says nothing but task and method: what it resolves to are the defaults."""
+    # a field that must be named is named like itself: nothing is read
+    columns = {field.name: field.default or field.name for field in task.fields if not field.is_optional}
+    return recipe_text(Form("defaults", "defaults.csv", columns, task, method=method))
 
 
 def _without(table: Any, *names: str) -> dict[str, Any]:

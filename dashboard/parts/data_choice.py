@@ -1,14 +1,18 @@
 """Which data: a file, an upload, a stored dataset or the built-in one; its first rows, its columns, its labels."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard import queries, work_queries
 from dashboard.charts.counts import count_chart
+from dashboard.commands import list_tasks
 from dashboard.data_files import SUFFIXES, Sample, read_sample
 from dashboard.formats import count, escape, short, size
 from dashboard.guesses import (
@@ -16,13 +20,16 @@ from dashboard.guesses import (
     cautions,
     further_columns,
     guess_columns,
+    guess_task,
     label_counts,
     n_empty,
+    target_counts,
     task_sentence,
     top_labels,
 )
 from dashboard.parts.drawing import draw
 from dashboard.source import Source
+from dashboard.tasks import CLASSIFICATION, Task
 from dashboard.uploads import Upload, dataset_name, keep_upload
 from dashboard.writing import write
 from store import get_dataset as read_dataset
@@ -30,19 +37,22 @@ from store import read_rows, reading
 
 FILE, UPLOAD, STORED, BUILTIN = "A file on this machine", "Upload", "A dataset in the store", "Built-in example"
 PREVIEW_ROWS = 6
+MOST_COUNTED = 20_000
+"""Rows of a stored data set whose targets are counted."""
 _CHARACTERS_A_TOKEN = 2.0  # English has 4 to 5; fewer makes the estimate of memory a bound for most languages
 
 
 @dataclass(frozen=True)
 class DataChoice:
-    """What was chosen. `source` as a recipe names it; columns None where the source has its own.
+    """What was chosen. `source` as a recipe names it; columns: of each field of the task, empty where the source has
+    its own.
 
-    name: what the data are called. n_rows: rows that were seen, None where unknown; n_train: of the training split.
+    name: what the data are called. n_train: rows of the training split, None where unknown.
     """
 
     source: str
-    text_column: str | None
-    label_column: str | None
+    task: Task
+    columns: Columns
     name: str
     n_train: int | None
     dataset_name: str | None = None
@@ -68,7 +78,7 @@ def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
         return _stored(source)
     if kind == BUILTIN:
         st.caption("Docstrings of Python libraries by topic; 8 % of the training labels are flipped on purpose.")
-        return DataChoice("builtin:docstrings", None, None, "docstrings", None)
+        return DataChoice("builtin:docstrings", CLASSIFICATION, {}, "docstrings", None)
     typed = st.text_input(
         "Path",
         key="new-path",
@@ -77,7 +87,7 @@ def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
         label_visibility="collapsed",
     ).strip()
     if not typed:
-        st.caption("The path of a table with a column of texts and a column of labels.")
+        st.caption("The path of a table with a column of texts and a column of what is to be learnt of them.")
         return None
     return _of_file(str(Path(typed).expanduser().absolute()), max_length, None)
 
@@ -107,27 +117,35 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
         st.warning(escape(f"{sample.problem}."), icon=":material/description:")
         return None
     preview(sample)
-    columns = _columns(sample.rows, path)
-    kept = _kept(sample.rows, path, columns)
-    counts = label_counts(sample.rows[columns.label]) if columns.label else pd.DataFrame(columns=["label", "n"])
-    sentence = task_sentence(len(sample.rows), is_whole=sample.is_whole, columns=columns, counts=counts)
+    task, columns = _task_and_columns(sample.rows, path)
+    target = columns.get(task.target.name) if task.target else None
+    kept = _kept(sample.rows, path, task, columns)
+    counts = target_counts(sample.rows[target], task.kind) if target else label_counts(pd.Series(dtype=str))
+    sentence = task_sentence(sample.rows, is_whole=sample.is_whole, task=task, columns=columns, counts=counts)
     st.markdown(f"**{escape(sentence)}**")
-    for text in cautions(sample.rows, columns, counts, max_length=max_length):
+    for text in cautions(sample.rows, task, columns, counts, max_length=max_length):
         st.markdown(f":orange[:material/warning: {escape(text)}]")
-    n = n_empty(sample.rows, columns)
-    drops = bool(n) and st.toggle(
-        f"Leave out {count(n)} {'row' if n == 1 else 'rows'} without text or label", value=True, key="new-drop",
-        persist_state="session", help="Otherwise training stops at the first of them.",
-    )  # fmt: skip
-    _labels(counts)
-    if columns.text is None or columns.label is None:
+    drops = _drop(n_empty(sample.rows, task, columns), task)
+    _counts(counts, task)
+    if task.missing(columns):
         return None
     n_train = round(len(sample.rows) * 0.8) if sample.is_whole else None
     known_as = name or dataset_name(Path(path).name)
-    longest = math.ceil(int(sample.rows[columns.text].str.len().max()) / _CHARACTERS_A_TOKEN) + 2
-    return DataChoice(
-        path, columns.text, columns.label, known_as, n_train, name, drops, longest if sample.is_whole else None, kept
-    )
+    inputs = [column for field in task.inputs if (column := columns.get(field.name))]
+    longest = math.ceil(sum(sample.rows[each].str.len().max() for each in inputs) / _CHARACTERS_A_TOKEN) + 2
+    return DataChoice(path, task, columns, known_as, n_train, name, drops, longest if sample.is_whole else None, kept)
+
+
+def _drop(n: int, task: Task) -> bool:
+    """Whether rows that lack something are left out; asked where there are any."""
+    if not n:
+        return False
+    first = task.inputs[0].noun
+    lacks = f"{first} or {task.target.noun}" if task.target and task.kind != "labels" else first
+    return st.toggle(
+        f"Leave out {count(n)} {'row' if n == 1 else 'rows'} without {lacks}", value=True, key="new-drop",
+        persist_state="session", help="Otherwise training stops at the first of them.",
+    )  # fmt: skip
 
 
 def preview(sample: Sample) -> None:
@@ -142,30 +160,45 @@ def preview(sample: Sample) -> None:
     )
 
 
-def _columns(rows: pd.DataFrame, path: str) -> Columns:
-    """Menus of columns, guessed anew for every file."""
-    names = [str(name) for name in rows]
-    if st.session_state.get("new-columns-of") != (path, tuple(names)):
-        st.session_state["new-columns-of"] = (path, tuple(names))
-        asked: Columns | None = st.session_state.pop("new-columns-asked", None)
-        guessed = asked if asked and {*asked} <= {*names} else guess_columns(rows)
-        st.session_state["new-text"], st.session_state["new-label"] = guessed
-    left, right = st.columns(2)
-    with left:
-        text = st.selectbox(
-            "Text column", names, index=None, key="new-text", persist_state="session", placeholder="choose"
-        )
-    with right:
-        label = st.selectbox(
-            "Label column", names, index=None, key="new-label", persist_state="session", placeholder="choose"
-        )
-    return Columns(text, label)
+def _task_and_columns(rows: pd.DataFrame, path: str) -> tuple[Task, Columns]:
+    """Menus of tasks and of the columns that the chosen one reads, guessed anew for every file."""
+    names, tasks = [str(name) for name in rows], {task.name: task for task in list_tasks()}
+    state = st.session_state
+    asked: tuple[str, Columns] | None = None
+    if state.get("new-columns-of") != (path, tuple(names)):
+        state["new-columns-of"] = (path, tuple(names))
+        asked = state.pop("new-asked", None)
+        state["new-task"] = asked[0] if asked and asked[0] in tasks else guess_task(rows, [*tasks.values()]).name
+        state.pop("new-columns-task", None)
+    elif state.get("new-task") not in tasks:
+        state["new-task"] = CLASSIFICATION.name
+    menus = st.container(horizontal=True, gap="small", key="new-menus")
+    with menus:
+        chosen = st.selectbox(
+            "Task", [*tasks], format_func=lambda name: tasks[name].words if name in tasks else name, key="new-task",
+            persist_state="session", width=220, filter_mode=None,
+        )  # fmt: skip
+    task = tasks[chosen]
+    if state.get("new-columns-task") != task.name:
+        state["new-columns-task"] = task.name
+        known = {name: column for name, column in (asked[1] if asked else {}).items() if column in names}
+        for name, column in (guess_columns(rows, task) | known).items():
+            state[f"new-column-{name}"] = column
+    found = {}
+    with menus:
+        for field in task.fields:
+            found[field.name] = st.selectbox(
+                f"{field.noun.capitalize()} column", names, index=None, key=f"new-column-{field.name}", width=220,
+                persist_state="session", placeholder="none" if field.is_optional else "choose",
+            )  # fmt: skip
+    return task, found
 
 
-def _kept(rows: pd.DataFrame, path: str, columns: Columns) -> tuple[str, ...]:
+def _kept(rows: pd.DataFrame, path: str, task: Task, columns: Columns) -> tuple[str, ...]:
     """Further columns that stay with the examples: all of them, until somebody says otherwise."""
-    others = [name for name in further_columns([str(name) for name in rows]) if name not in columns]
-    if not others or None in columns:
+    used = set(columns.values())
+    others = [name for name in further_columns([str(name) for name in rows]) if name not in used]
+    if not others or task.missing(columns):
         return ()
     if st.session_state.get("new-kept-of") != (path, tuple(others)):
         st.session_state["new-kept-of"] = (path, tuple(others))
@@ -179,10 +212,11 @@ def _kept(rows: pd.DataFrame, path: str, columns: Columns) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _labels(counts: pd.DataFrame) -> None:
+def _counts(counts: pd.DataFrame, task: Task) -> None:
     if len(counts) > 1:
         shown = top_labels(counts).assign(label=lambda frame: [short(name, 40) for name in frame["label"]])
-        draw(count_chart, shown, key="new-labels", title="Rows of each label")
+        title = f"Rows by {task.target.noun}" if task.kind == "number" and task.target else "Rows of each label"
+        draw(count_chart, shown, key="new-labels", title=title)
 
 
 def _stored(source: Source) -> DataChoice | None:
@@ -192,27 +226,48 @@ def _stored(source: Source) -> DataChoice | None:
     chosen = st.selectbox("Dataset", names, key="new-dataset", persist_state="session", label_visibility="collapsed")
     key = int(known["key"].iloc[names.index(chosen)])
     dataset = queries.dataset(source.path, key)
-    rows, counts = _stored_rows(source.path, key)
+    tasks = {task.name: task for task in list_tasks(source.path, chosen)}
+    if not tasks:
+        st.warning("No task here reads rows like these.", icon=":material/warning:")
+        return None
+    rows, counts = _stored_rows(source.path, key, next(iter(tasks.values())).kind)
     st.dataframe(rows, hide_index=True, height="content", key="new-preview")
+    if st.session_state.get("new-stored-task") not in tasks:
+        st.session_state["new-stored-task"] = next(iter(tasks))
+    if len(tasks) > 1:
+        st.selectbox(
+            "Task", [*tasks], format_func=lambda name: tasks[name].words if name in tasks else name,
+            key="new-stored-task", persist_state="session", width=220, filter_mode=None,
+        )  # fmt: skip
+    task = tasks[st.session_state["new-stored-task"]]
     splits = ", ".join(f"{split} {count(n)}" for split, n in dataset.n_rows.items())
-    n_labels = len(dataset.label_names or ())
-    st.markdown(f"**{escape(f'{splits}; {n_labels} labels: text classification.')}**")
+    labels = f"; {count(len(dataset.label_names))} labels" if dataset.label_names else ""
+    st.markdown(f"**{escape(f'{splits}{labels}: {task.words}.')}**")
     if not {"train", "validation"} <= set(dataset.n_rows):
         st.warning("It needs a training and a validation split to be trained on.", icon=":material/warning:")
         return None
-    _labels(counts)
-    return DataChoice(f"dataset:{chosen}", None, None, dataset.name, dataset.n_rows.get("train"))
+    _counts(counts, task)
+    return DataChoice(f"dataset:{chosen}", task, {}, dataset.name, dataset.n_rows.get("train"))
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _stored_rows(path: str, dataset_key: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The first training rows (text, label) and the counts of labels there. A dataset version never changes."""
+def _stored_rows(path: str, dataset_key: int, kind: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The first training rows (text and target) and the counts of targets of a kind there. A dataset version never
+    changes."""
     with reading(path) as store:
         dataset = read_dataset(store, dataset_key)
         split = "train" if "train" in dataset.n_rows else next(iter(dataset.n_rows))
         rows = read_rows(store, dataset, split, limit=PREVIEW_ROWS)
-    names = dataset.label_names or ()
-    targets = queries.targets(path, dataset_key, split)
-    counts = label_counts(pd.Series([names[i] for i in targets if 0 <= i < len(names)], dtype=str))
-    label = [names[int(t)] if isinstance(t, int) and 0 <= t < len(names) else str(t) for t in rows["target"]]
-    return pd.DataFrame({"text": [short(text, 200) for text in rows["text"]], "label": label}), counts
+        if kind in ("labels", "number"):
+            every = read_rows(store, dataset, split, limit=MOST_COUNTED)["label"].map(lambda each: str(each or ""))
+            counts = target_counts(every, kind)
+        else:
+            counts = _class_counts(queries.targets(path, dataset_key, split), dataset.label_names or ())
+    shown = pd.DataFrame({"text": [short(text, 200) for text in rows["text"]]})
+    if rows["target"].notna().any():
+        shown["label" if kind == "label" else "target"] = [short(str(label), 80) for label in rows["label"]]
+    return shown, counts
+
+
+def _class_counts(targets: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
+    return label_counts(pd.Series([names[i] for i in targets if 0 <= i < len(names)], dtype=str))

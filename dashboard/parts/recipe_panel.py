@@ -35,6 +35,8 @@ def recipe_panel(here: Source, form: Form | None, data: DataChoice | None) -> No
         where = f"{problem['path']} = {problem['value']}: " if problem["value"] else f"{problem['path']}: "
         hint = f"; {problem['hint']}" if problem["hint"] else ""
         st.warning(escape(f"{where if problem['path'] else ''}{problem['message']}{hint}"), icon=":material/error:")
+    if check.no_answer:
+        st.button("Ask again", icon=":material/refresh:", key="check-again", help="The recipe is checked once more.")
     if check.resolved is not None:
         for line in estimates(here, form, data, check):
             st.markdown(line)

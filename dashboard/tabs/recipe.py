@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.commands import check_recipe
+from dashboard.commands import check_recipe, task_named
 from dashboard.differences import flatten
-from dashboard.recipe_form import Form, recipe_text
+from dashboard.recipe_form import default_text
 from dashboard.source import Source
 from store import Run
 
@@ -54,7 +54,7 @@ def render(source: Source, run: Run) -> None:
 def _defaults(recipe: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What a recipe of this method means that says nothing else; None where this version cannot tell."""
     method = str((recipe.get("model") or {}).get("method") or "full")
-    return check_recipe(recipe_text(Form("defaults", "builtin:docstrings", method=method))).resolved
+    return check_recipe(default_text(task_named(recipe.get("task")), method)).resolved
 
 
 def resolved_table(recipe: Mapping[str, Any], defaults: Mapping[str, Any] | None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evals.intervals import Estimate, Floats
-from evals.triage.stopping import Outlook, outlook
+from evals.triage.stopping import HARDLY_ANY, Outlook, outlook
 
 Numbers = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def expected(
     """The outlook on all examples, or on those of `rows` and what was decided.
 
     chance (n,) in [0, 1], nan = not known. Of a part of the queue the errors expected are its share
-    of all, and as sure.
+    of all, and as sure; its share of the examples where hardly any error is expected.
 
     >>> chance = np.repeat([0.5, 0.0], [10, 90])
     >>> nothing = verdicts(100, [], [])
@@ -53,12 +53,14 @@ def expected(
     (5, 2)
     """
     known = np.where(is_gone, np.nan, np.asarray(chance, dtype=np.float64))
-    total = float(np.nansum(known))
+    total, n_known = float(np.nansum(known)), int((~np.isnan(known)).sum())
     if rows is not None:
         inside = ~np.isnan(is_wrong)
         inside[np.asarray(rows, dtype=np.int64)] = True
         known = np.where(inside, known, np.nan)
         share = float(np.nansum(known)) / total if total > 0 else 0.0
+        if n_errors.value < HARDLY_ANY:
+            share = int((~np.isnan(known)).sum()) / max(1, n_known)
         n_errors = Estimate(*(each * share for each in n_errors))
     return outlook(known, is_wrong, n_errors, n_next=n_next, worth=WORTH)
 

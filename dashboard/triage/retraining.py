@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.recipe_form import Form, beyond_defaults, kept_of, recipe_text, settings_of
+from dashboard.tasks import CLASSIFICATION, Task
 from store import Dataset, Job, Run, Store, job_device, queue_job
 
 TAG = "fixes:"
 MAX_ATTEMPTS = 3
 
 
-def retrain_text(run: Run, dataset: Dataset, defaults: Mapping[str, Any], name: str) -> str:
-    """The recipe of a run as TOML, with the data set in place of its data. `defaults`: of the run's method.
+def retrain_text(
+    run: Run, dataset: Dataset, defaults: Mapping[str, Any], name: str, task: Task = CLASSIFICATION
+) -> str:
+    """The recipe of a run as TOML, with the data set in place of its data. `defaults`: of the run's method and task.
 
     Raises ValueError for a run without a recipe.
     """
@@ -27,6 +30,7 @@ def retrain_text(run: Run, dataset: Dataset, defaults: Mapping[str, Any], name: 
     form = Form(
         name,
         f"dataset:{dataset}",
+        task=task,
         base=str(model.get("base") or "builtin:minilm"),
         method=str(model.get("method") or "head"),
         settings=settings_of(own),

@@ -162,12 +162,17 @@ def when_to_stop(seen: Outlook, *, worth: float) -> str:
     >>> decided[:100] = np.arange(100) % 2
     >>> print(when_to_stop(outlook(chance, decided, Estimate(59.0, 30.0, 100.0)), worth=0.05)[:54])
     Stop here: about 1 in 80 of what remains is wrong, abo
+    >>> print(when_to_stop(outlook(np.zeros(240), np.full(240, np.nan), Estimate(0.0, 0.0, 4.0)), worth=0.05))
+    Stop here: no wrong label is expected among the 240 that remain; up to 4 may be there.
     """
     if not seen.n_rest:
         return "Everything has been decided."
     if not is_known(seen.errors_left.value):
         return ""
     left = f"about {about(seen.errors_left)} wrong labels"
+    if seen.n_worth == 0 and round(seen.errors_left.value) == 0 and is_known(seen.errors_left.high):
+        upto = f"; up to {count(seen.errors_left.high)} may be there" if round(seen.errors_left.high) else ""
+        return f"Stop here: no wrong label is expected among the {count(seen.n_rest)} that remain{upto}."
     if seen.n_worth == 0:
         return f"Stop here: {one_in(seen.one_in)} of what remains is wrong, {left} among {count(seen.n_rest)}."
     share = seen.next_errors.value / seen.n_next

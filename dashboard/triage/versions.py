@@ -7,10 +7,10 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.address import put
-from dashboard.commands import check_recipe
+from dashboard.commands import check_recipe, task_named
 from dashboard.formats import count, escape
 from dashboard.parts.job_card import LIVE, job_card, job_status
-from dashboard.recipe_form import Form, free_name, recipe_text
+from dashboard.recipe_form import default_text, free_name
 from dashboard.rows import tuples
 from dashboard.source import Source
 from dashboard.triage import reads
@@ -141,10 +141,11 @@ def _retrain(source: Source, desk: Desk, child: Dataset) -> None:
 def _recipe(source: Source, run: Run, child: Dataset) -> tuple[str, str]:
     """A free name, and the recipe's text."""
     method = str(((run.recipe or {}).get("model") or {}).get("method") or "head")  # type: ignore[attr-defined]  # JSON
-    defaults = check_recipe(recipe_text(Form("defaults", "builtin:docstrings", method=method))).resolved or {}
+    task = task_named(run.task)
+    defaults = check_recipe(default_text(task, method)).resolved or {}
     page = queries.runs_page(source, {}, sort="created_at", limit=200, offset=0)
     name = free_name(f"{run.name}-{child.name}-v{child.version}", set(page["name"]))
-    return name, retrain_text(run, child, defaults, name)
+    return name, retrain_text(run, child, defaults, name, task)
 
 
 def _do_retrain(path: str, run: Run, name: str, text: str) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries, source, work_queries
-from dashboard.commands import check_recipe
+from dashboard.commands import check_recipe, task_named
 from dashboard.formats import escape
-from dashboard.guesses import Columns
 from dashboard.parts import data_choice
 from dashboard.parts.data_choice import DataChoice
 from dashboard.parts.header import freshness_line
@@ -21,11 +20,12 @@ from dashboard.recipe_form import (
     SETTINGS,
     Form,
     beyond_defaults,
+    default_text,
     free_name,
     kept_of,
-    recipe_text,
     settings_of,
 )
+from dashboard.tasks import CLASSIFICATION, Task
 from store import Run, RunAmbiguous, RunNotFound
 
 BUILTIN, FOLDER, HUB = "Built-in MiniLM", "A folder", "A hub model"
@@ -34,6 +34,7 @@ METHOD_WORDS = {
     "lora": "Low-rank adapters in all layers: checkpoints of a few MB.",
     "top-layers": "The last layers and the classification layer.",
     "full": "All weights: the most to learn with, and to store.",
+    "qlora": "Low-rank adapters on a base in four bits: for models that hardly fit.",
 }
 LABELS = {
     "training.epochs": "Epochs",
@@ -79,14 +80,14 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
     with left:
         base = _base()
     with right:
-        st.session_state.setdefault("new-method", METHODS[0])
+        offered = _offered(data.task if data else CLASSIFICATION)
         method = (
-            st.segmented_control("Method", METHODS, key="new-method", persist_state="session", required=True)
-            or METHODS[0]
+            st.segmented_control("Method", offered, key="new-method", persist_state="session", required=True)
+            or offered[0]
         )
-        st.caption(METHOD_WORDS[method])
+        st.caption(METHOD_WORDS.get(method, "As in the run that this one is made from."))
     st.markdown("###### 3 · Settings")
-    typed = _settings(_defaults(method))
+    typed = _settings(_defaults(method, data.task if data else CLASSIFICATION))
     taken = _names(here)
     default_name = free_name(f"{data.name if data else 'run'}-{method}", taken)
     name = (
@@ -97,10 +98,20 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
         return None, data
     kept = st.session_state.get("new-kept", {})
     form = Form(
-        name, data.source, data.text_column, data.label_column, data.dataset_name, data.drops_empty, data.metadata,
-        base, method, typed, kept,
+        name, data.source, data.columns, data.task, data.dataset_name, data.drops_empty, data.metadata, base, method,
+        typed, kept,
     )  # fmt: skip
     return form, data
+
+
+def _offered(task: Task) -> list[str]:
+    """The methods that can train a task, and that of a run that is cloned; one of them is chosen."""
+    cloned = st.session_state.get("new-cloned-method")
+    offered = [name for name in METHODS if name in task.methods] or [*METHODS]
+    offered += [cloned] if cloned and cloned not in offered else []
+    if st.session_state.get("new-method") not in offered:
+        st.session_state["new-method"] = offered[0]
+    return offered
 
 
 def _base() -> str | None:
@@ -120,9 +131,9 @@ def _base() -> str | None:
     return str(Path(typed).expanduser().absolute()) if kind == FOLDER else typed
 
 
-def _defaults(method: str) -> Mapping[str, Any]:
-    """The resolved recipe of a method with nothing else said."""
-    return check_recipe(recipe_text(Form("defaults", "builtin:docstrings", method=method))).resolved or {}
+def _defaults(method: str, task: Task = CLASSIFICATION) -> Mapping[str, Any]:
+    """The resolved recipe of a method and a task with nothing else said."""
+    return check_recipe(default_text(task, method)).resolved or {}
 
 
 def _settings(defaults: Mapping[str, Any]) -> dict[str, str]:
@@ -171,22 +182,23 @@ def _fill(here: source.Source, run: Run, recipe: Mapping[str, Any]) -> None:
     state = st.session_state
     model, data = recipe.get("model") or {}, recipe.get("data") or {}
     base, method = str(model.get("base") or "builtin:minilm"), str(model.get("method") or "full")
-    state["new-method"] = method if method in METHODS else "full"
+    state["new-method"] = state["new-cloned-method"] = method
     state["new-base-kind"] = BUILTIN if base == "builtin:minilm" else FOLDER if base.startswith("/") else HUB
     state["new-base"] = "" if base == "builtin:minilm" else base
     state["new-name"] = free_name(run.name, {*_names(here), run.name})
-    own = beyond_defaults(recipe, _defaults(method))
+    task = task_named(recipe.get("task"))
+    own = beyond_defaults(recipe, _defaults(method, task))
     for path in SETTINGS:
         state[f"new-{path}"] = settings_of(own).get(path, "")
     state["new-kept"] = kept_of(own)
     if run.dataset_key is not None:  # the very same rows, even where the file is gone
-        state["new-kind"] = data_choice.STORED
+        state["new-kind"], state["new-stored-task"] = data_choice.STORED, task.name
         state["new-dataset"] = str(queries.dataset(here.path, run.dataset_key))
         state["new-kept"].pop("data", None)
     elif isinstance(source_ := data.get("source"), str):
-        columns = data.get("columns") or {}
+        columns = {name: column for name, column in (data.get("columns") or {}).items() if column}
         state["new-kind"], state["new-path"] = data_choice.FILE, source_
-        state["new-columns-asked"] = Columns(columns.get("text", "text"), columns.get("label", "label"))
+        state["new-asked"] = (str(recipe.get("task") or CLASSIFICATION.name), columns)
         state.pop("new-columns-of", None)  # also where the form had that file before
         state.pop("new-kept-of", None)
         state["new-metadata-asked"] = list(data.get("metadata") or ())

@@ -26,6 +26,8 @@ _SHIFT_WIDTH, _SLOPE_WIDTH = 2.0, 0.25  # prior widths of a and of log b
 _TOTAL_LEAST, _TOTAL_MOST = 0.3, 1.5  # prior width of the log of the number of errors
 _NEAR, _FADE = 1.0, 0.5  # log-odds within which decisions count in full, and over which they fade
 _DRAWS = 4000
+HARDLY_ANY = 0.5
+"""Where fewer wrong labels are expected the chances say almost nothing, and how far they may be off says it all."""
 
 
 class Outlook(NamedTuple):
@@ -78,6 +80,11 @@ def outlook(
     rng = np.random.default_rng(seed)
     n_rest = len(order)
     errors_left = posterior.errors(_counts(level_of[order], len(levels)), rng)
+    next_errors = posterior.errors(_counts(level_of[order[:n_next]], len(levels)), rng)
+    if max(n_errors.value, errors_left.value) < HARDLY_ANY:
+        unseen = _unseen(n_errors, n_rest, int(learned.sum()), int((is_wrong[learned] == 1).sum()))
+        errors_left = _up_to(errors_left, min(unseen, n_rest))
+        next_errors = _up_to(next_errors, min(unseen, n_rest, n_next))
     share = [each / n_rest if n_rest else np.nan for each in errors_left]
     return Outlook(
         chance=corrected,
@@ -88,7 +95,7 @@ def outlook(
         precision_left=Estimate(*share),
         one_in=n_rest / errors_left.value if n_rest else np.nan,
         n_next=min(n_next, n_rest),
-        next_errors=posterior.errors(_counts(level_of[order[:n_next]], len(levels)), rng),
+        next_errors=next_errors,
         n_worth=int((corrected[order] >= worth).sum()),
     )
 
@@ -105,6 +112,29 @@ def lately(is_wrong: Floats, *, last: int = 50) -> Estimate:
     recent = np.asarray(is_wrong, dtype=np.float64)[-last:]
     n = len(recent)
     return Estimate(float(recent.sum()) / n if n else np.nan, *wilson(float(recent.sum()), n))
+
+
+def _unseen(n_errors: Estimate, n_rest: int, n_decided: int, n_found: int) -> float:
+    """How many wrong labels may be in the rest although none is expected: what the interval before any decision allows,
+    its share of the rest; less where as many decisions found nothing, the rest being no worse than what was looked at
+    first (3 of n_decided: the rule of three, Hanley & Lippman-Hand, JAMA 249 (1983) 1743). Where nothing was measured,
+    nothing is known: nan.
+
+    >>> _unseen(Estimate(0.0, 0.0, 4.0), 300, 0, 0), _unseen(Estimate(0.0, 0.0, 4.0), 100, 300, 0)
+    (4.0, 1.0)
+    >>> _unseen(Estimate(0.0, 0.0, np.nan), 100, 0, 0), _unseen(Estimate(0.0, 0.0, np.nan), 100, 300, 0)
+    (nan, 1.0)
+    """
+    bounds = [n_errors.high * n_rest / max(1, n_rest + n_decided)]
+    if n_decided and not n_found:
+        bounds.append(3 * n_rest / n_decided)
+    known = [bound for bound in bounds if np.isfinite(bound) and (bound > 0 or not n_rest)]
+    return min(known, default=np.nan)
+
+
+def _up_to(found: Estimate, most: float) -> Estimate:
+    """An estimate whose interval reaches at least so far; nothing is known where that is not."""
+    return Estimate(found.value, found.low, max(found.high, most)) if most == most else Estimate(np.nan, np.nan, np.nan)
 
 
 class _Posterior:

@@ -1,4 +1,4 @@
-"""`runner recipe check` and `runner recipe schema`."""
+"""`runner recipe check`, `runner recipe tasks` and `runner recipe schema`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.commands.options import echo_json, json_option
+from runner.commands.options import echo_json, json_option, store_option
+from runner.paths import default_store
 
 if TYPE_CHECKING:
     from runner.recipe import Peft
@@ -64,6 +65,34 @@ def check_adapter(source: str, spec: "Peft") -> None:
 
     if problems := peft_problems(spec):
         raise RecipeError(source, problems)
+
+
+@command.command("tasks")
+@click.option("--dataset", metavar="NAME@VERSION", help="Only the tasks that this stored dataset has rows for.")
+@store_option
+@json_option
+def tasks(dataset: str | None, store_path: Path | None, as_json: bool) -> None:
+    """List the tasks and the columns that each of them reads."""
+    from runner.recipe.outline import outline
+
+    found = outline() if dataset is None else outline(_fitting(store_path, dataset))
+    if as_json:
+        echo_json({"tasks": found})
+        return
+    for task in found:
+        fields = [f"{field['name']}{' (may be left out)' if field['is_optional'] else ''}" for field in task["fields"]]
+        click.echo(f"{task['name']:28} {', '.join(fields)}")
+
+
+def _fitting(path: Path | None, dataset: str) -> list[str]:
+    from runner.data.prepare import fitting_tasks
+    from store import get_dataset, open_readonly
+
+    store = open_readonly(default_store(path))
+    try:
+        return fitting_tasks(store, get_dataset(store, dataset))
+    finally:
+        store.close()
 
 
 @command.command("schema")

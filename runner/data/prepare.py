@@ -197,15 +197,20 @@ def _stored(store: "Store", selector: str, recipe: "Recipe") -> PreparedData:
     return PreparedData(dataset, (warning,) if ignored else (), reused=True)
 
 
-def _require_fit(store: "Store", dataset: Dataset, task: str) -> None:
-    """Raise DataError where the rows of a stored dataset are those of another task."""
+def fitting_tasks(store: "Store", dataset: Dataset) -> list[str]:
+    """The tasks that a stored dataset has rows for, in the order in which tasks are shown; all, where it has none."""
     from store.datasets import iter_inputs, target_types
 
     first = next((batch[0] for split in dataset.n_rows for batch in iter_inputs(store, dataset, split, 1)), None)
     if first is None:
-        return
+        return [*SHAPES]
     targets, has_labels = target_types(store, dataset), dataset.label_names is not None
-    fitting = [name for name, shape in SHAPES.items() if shape.fits(tuple(first), targets, has_labels=has_labels)]
+    return [name for name, shape in SHAPES.items() if shape.fits(tuple(first), targets, has_labels=has_labels)]
+
+
+def _require_fit(store: "Store", dataset: Dataset, task: str) -> None:
+    """Raise DataError where the rows of a stored dataset are those of another task."""
+    fitting = fitting_tasks(store, dataset)
     if task not in fitting:
         instead = f"Its rows are those of {' or '.join(fitting)}" if fitting else "Its rows are those of no task here"
         raise DataError([f'dataset {dataset} is none for task = "{task}". {instead}: name another task or dataset.'])

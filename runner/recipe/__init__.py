@@ -8,6 +8,7 @@ tables   nested tables                        types    kinds of values
 spaces   what [sweep.space] says              sweep_rules  rules of [sweep]      objectives  what a sweep can look for
 methods  the tables of single methods         method_rules  and what goes together in them
 frozen   as JSON, for the queue               shapes   which columns each task reads
+outline  these as plain values
 """
 
 from runner.recipe.errors import Problem, RecipeError

@@ -8,13 +8,33 @@ import pandas as pd
 import pytest
 
 from dashboard import data_files, uploads
-from dashboard.commands import check_recipe
+from dashboard.commands import check_recipe, list_tasks, task_named
 from dashboard.data_files import read_sample
-from dashboard.guesses import Columns, cautions, guess_columns, label_counts, n_empty, task_sentence, top_labels
-from dashboard.recipe_form import Form, beyond_defaults, free_name, kept_of, recipe_table, recipe_text, settings_of
+from dashboard.guesses import (
+    cautions,
+    guess_columns,
+    guess_task,
+    label_counts,
+    n_empty,
+    target_counts,
+    task_sentence,
+    top_labels,
+)
+from dashboard.recipe_form import (
+    METHODS,
+    Form,
+    beyond_defaults,
+    free_name,
+    kept_of,
+    recipe_table,
+    recipe_text,
+    settings_of,
+)
+from dashboard.tasks import CLASSIFICATION, Field, Task
 from store import open_store
 from tests.dashboard.stores import HOSTILE
 
+BOTH = {"text": "text", "label": "label"}
 ROWS = [{"text": text, "label": f"l{i % 2}"} for i, text in enumerate(HOSTILE)]
 
 
@@ -34,7 +54,7 @@ def write(folder: Path, suffix: str) -> Path:
 # reading -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", data_files.SUFFIXES)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     sample = read_sample(str(write(tmp_path, suffix)))
     assert sample.problem is None
@@ -81,6 +101,15 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: str | N
     assert problem in str(read_sample(str(path)).problem)
 
 
+def test_words_in_columns_are_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "words.conll"
+    path.write_text("-DOCSTART- O\n\n# a comment\nof IN O\nYork NNP B-LOC\n\n\n# is O\nno DT O\n")
+    sample = read_sample(str(path))
+    assert sample.problem is None
+    assert sample.rows["tokens"].tolist() == ['["of", "York"]', '["no"]']
+    assert sample.rows["tags"].tolist() == ['["O", "B-LOC"]', '["O"]']
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert "is a folder" in str(read_sample(str(tmp_path)).problem)
 
@@ -107,7 +136,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     ],
 )
 def test_columns_are_guessed_by_name_then_by_content(columns: dict[str, list[str]], guessed: tuple[str, str]) -> None:
-    assert guess_columns(pd.DataFrame(columns)) == guessed
+    assert tuple(guess_columns(pd.DataFrame(columns)).values()) == guessed
 
 
 def test_label_counts_and_the_rest() -> None:
@@ -122,7 +151,7 @@ def test_label_counts_and_the_rest() -> None:
 
 def said(texts: list[str], labels: list[str], max_length: int = 256) -> str:
     rows = pd.DataFrame({"text": texts, "label": labels})
-    return " ".join(cautions(rows, Columns("text", "label"), label_counts(rows["label"]), max_length=max_length))
+    return " ".join(cautions(rows, CLASSIFICATION, BOTH, label_counts(rows["label"]), max_length=max_length))
 
 
 def test_cautions_name_what_would_hurt() -> None:
@@ -138,25 +167,89 @@ def test_cautions_name_what_would_hurt() -> None:
         ["x" * 50 + str(i) for i in range(100)], ["a", "b"] * 50, 8
     )
     rows = pd.DataFrame({"text": ["a"], "label": ["b"]})
-    assert cautions(rows, Columns("text", "text"), label_counts(rows["text"]), max_length=8) == [
-        "Text and label are the same column."
-    ]
+    assert cautions(
+        rows, CLASSIFICATION, {"text": "text", "label": "text"}, label_counts(rows["text"]), max_length=8
+    ) == ["Text and label are the same column."]
 
 
 def test_rows_without_text_or_label_are_counted_once() -> None:
     rows = pd.DataFrame({"text": ["a", " ", "c", ""], "label": ["x", "y", "", ""]})
-    assert n_empty(rows, Columns("text", "label")) == 3
-    assert n_empty(rows, Columns("text", None)) == 2
+    assert n_empty(rows, CLASSIFICATION, BOTH) == 3
+    assert n_empty(rows, CLASSIFICATION, {"text": "text"}) == 2
+
+
+def sentence(rows: pd.DataFrame, task: Task = CLASSIFICATION, *, is_whole: bool = True, **columns: str) -> str:
+    target = columns.get(task.target.name) if task.target else None
+    counts = target_counts(rows[target], task.kind) if target else label_counts(pd.Series(dtype=str))
+    return task_sentence(rows, is_whole=is_whole, task=task, columns=columns, counts=counts)
 
 
 def test_the_task_in_a_sentence() -> None:
-    counts = pd.DataFrame({"label": ["a", "b"], "n": [1, 1]})
-    columns = Columns("text", "mood")
-    sentence = task_sentence(1429, is_whole=True, columns=columns, counts=counts)
-    assert sentence == "1,429 rows, 2 labels in “mood”: text classification."
-    assert "More than 100,000 rows" in task_sentence(100_000, is_whole=False, columns=columns, counts=counts)
-    assert "choose the column" in task_sentence(3, is_whole=True, columns=Columns("text", None), counts=counts)
-    assert "no column of texts" in task_sentence(3, is_whole=True, columns=Columns(None, None), counts=counts)
+    rows = pd.DataFrame({"text": ["a"] * 1429, "mood": ["a", "b"] * 714 + ["a"]})
+    assert sentence(rows, text="text", label="mood") == "1,429 rows, 2 labels in “mood”: text classification."
+    assert "More than 1,429 rows" in sentence(rows, is_whole=False, text="text", label="mood")
+    assert "without labels: choose the column that says what each text is" in sentence(rows, text="text")
+    assert "no column of texts" in sentence(rows)
+
+
+def test_every_task_of_the_runner_is_guessed_from_a_table_of_its_own() -> None:
+    tasks = {task.name: task for task in list_tasks()}
+    assert [*tasks][:4] == [
+        "text-classification", "pair-classification", "multi-label-classification", "regression"
+    ]  # fmt: skip
+    assert tasks[CLASSIFICATION.name].fields == CLASSIFICATION.fields
+    assert set(CLASSIFICATION.methods) <= set(tasks[CLASSIFICATION.name].methods), (
+        "what stands in for it where nobody answers"
+    )
+    tables = {
+        "text-classification": {"tweet": ["so good", "bad", "ok"], "stars": ["1", "5", "1"]},
+        "pair-classification": {"sentence1": ["a b"], "sentence2": ["b c"], "label": ["same"]},
+        "multi-label-classification": {"text": ["a", "b"], "emotions": ['["joy", "love"]', "[]"]},
+        "regression": {"review": ["so good", "bad"], "stars": ["4.5", "1"]},
+        "token-classification": {"tokens": ['["of", "York"]', '["no"]'], "ner_tags": ['["O", "B-LOC"]', '["O"]']},
+    }
+    said = {
+        "text-classification": "3 rows, 2 labels in “stars”: text classification.",
+        "pair-classification": "1 rows, 1 labels in “label”: pair classification.",
+        "multi-label-classification": "2 rows, 2 labels in “emotions”, 1.0 a row: multi-label classification.",
+        "regression": "2 rows, numbers from 1 to 4.5 in “stars”: regression.",
+        "token-classification": "2 rows, 1 spans of 1 types in “ner_tags”: token classification.",
+    }
+    for name, table in tables.items():
+        rows = pd.DataFrame(table)
+        task = guess_task(rows, [*tasks.values()])
+        assert task.name == name
+        columns = {field: column for field, column in guess_columns(rows, task).items() if column}
+        assert not task.missing(columns)
+        assert sentence(rows, task, **columns) == said[name]
+        method = next(method for method in METHODS if method in task.methods)
+        for source in ("/d/rows.csv", "dataset:some@1"):
+            recipe = recipe_text(Form("a", source, columns, task, method=method))
+            assert check_recipe(recipe).problems == (), recipe
+
+
+def test_a_task_that_no_page_knows_by_name() -> None:
+    words, tags = Field("words_of_it", "words"), Field("marks", "marks", is_target=True)
+    task = Task("marking", "marks of a new kind", (words, tags), ("full",))
+    rows = pd.DataFrame({"words_of_it": ["a b", ""], "marks": ["x y", "z"], "other": ["1", "2"]})
+    assert guess_task(rows, [CLASSIFICATION, task]) == task
+    columns = guess_columns(rows, task)
+    assert columns == {"words_of_it": "words_of_it", "marks": "marks"}
+    assert sentence(rows, task, words_of_it="words_of_it", marks="marks") == "2 rows, marks in “marks”: marking."
+    assert n_empty(rows, task, columns) == 1
+    assert cautions(rows, task, columns, target_counts(rows["marks"], task.kind), max_length=8) == []
+
+
+def test_numbers_and_sets_that_are_odd() -> None:
+    regression, sets = task_named("regression"), task_named("multi-label-classification")
+    rows = pd.DataFrame({"text": [f"t {i}" for i in range(30)], "y": ["1.5"] * 29 + ["many"]})
+    counts = target_counts(rows["y"], "number")
+    assert cautions(rows, regression, {"text": "text", "score": "y"}, counts, max_length=8) == [
+        "1 values are no numbers (such as 'many')."
+    ]
+    rows = pd.DataFrame({"text": ["a", "b", ""], "y": ["joy|love", "", "joy"]})
+    assert n_empty(rows, sets, {"text": "text", "labels": "y"}) == 1, "no label is a set too"
+    assert task_named("no such task") == CLASSIFICATION
 
 
 # the form ----------------------------------------------------------------------------------------------------------
@@ -164,7 +257,10 @@ def test_the_task_in_a_sentence() -> None:
 
 def test_the_recipe_says_only_what_was_said() -> None:
     form = Form(
-        "a", "/d/rows.csv", "tweet", "label", settings={"training.epochs": "", "training.learning_rate": " 2e-4 "}
+        "a",
+        "/d/rows.csv",
+        {"text": "tweet", "label": "label"},
+        settings={"training.epochs": "", "training.learning_rate": " 2e-4 "},
     )
     assert tomllib.loads(recipe_text(form)) == {
         "name": "a", "task": "text-classification", "model": {"base": "builtin:minilm", "method": "head"},
@@ -174,7 +270,7 @@ def test_the_recipe_says_only_what_was_said() -> None:
 
 def test_names_of_all_kinds_survive_toml(tmp_path: Path) -> None:
     for text in (*HOSTILE, 'quote " and \\ backslash'):
-        form = Form("a", f"/d/{text}.csv", text, "label")
+        form = Form("a", f"/d/{text}.csv", {"text": text})
         assert tomllib.loads(recipe_text(form))["data"]["columns"] == {"text": text}
 
 
@@ -239,8 +335,7 @@ class_weights = "balanced"
     form = Form(
         "a",
         "/d/rows.csv",
-        "tweet",
-        "label",
+        {"text": "tweet", "label": "label"},
         metadata=tuple(check.resolved["data"]["metadata"]),
         method="lora",
         settings=settings_of(own),
@@ -252,7 +347,7 @@ class_weights = "balanced"
 
 def test_a_stored_dataset_needs_no_columns() -> None:
     kept = {"data": {"metadata": ["user"]}, "training": {"warmup": 0.1}}
-    table = recipe_table(Form("a", "dataset:tweets@1", "tweet", "mood", kept=kept))
+    table = recipe_table(Form("a", "dataset:tweets@1", {"text": "tweet", "label": "mood"}, kept=kept))
     assert table["data"] == {"source": "dataset:tweets@1"}
     assert table["training"] == {"warmup": 0.1}
 

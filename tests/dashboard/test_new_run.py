@@ -1,5 +1,6 @@
 """The New run page and the queue: what a form becomes, and what is asked of the store."""
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import commands
 from dashboard.commands import check_recipe, start_worker
 from dashboard.parts.data_choice import BUILTIN, FILE, STORED, UPLOAD
 from dashboard.parts.queue_panel import jobs_table
@@ -89,8 +91,8 @@ def test_a_file_is_shown_as_text_and_understood(show: Show, store_path: Path, cs
         assert HOSTILE[0] not in element.value
     said = plain(app)
     assert "102 rows, 2 labels in “mood”: text classification." in said
-    assert app.selectbox(key="new-text").value == "tweet"
-    assert app.selectbox(key="new-label").value == "mood"
+    assert app.selectbox(key="new-column-text").value == "tweet"
+    assert app.selectbox(key="new-column-label").value == "mood"
     assert "80 texts occur more than once" not in said  # the ids differ only in another column: they do occur
     table = recipe(app)
     assert table["data"] == {
@@ -101,9 +103,9 @@ def test_a_file_is_shown_as_text_and_understood(show: Show, store_path: Path, cs
 
 def test_columns_can_be_changed_and_must_be_chosen(show: Show, store_path: Path, csv: Path) -> None:
     app = with_file(show, csv)
-    app.selectbox(key="new-label").set_value("id").run()
+    app.selectbox(key="new-column-label").set_value("id").run()
     assert "labels for 102 rows: is this the column of labels?" in plain(app)
-    app.selectbox(key="new-label").set_value(None).run()
+    app.selectbox(key="new-column-label").set_value(None).run()
     assert "choose the column that says what each text is" in plain(app)
     assert "Start" not in labels(app)
 
@@ -113,7 +115,7 @@ def test_further_columns_are_kept_unless_somebody_says_otherwise(show: Show, sto
     assert app.multiselect(key="new-metadata").value == ["id"]
     app.multiselect(key="new-metadata").set_value([]).run()
     assert "metadata" not in recipe(app)["data"]  # type: ignore[operator]  # a table
-    app.selectbox(key="new-label").set_value("id").run()  # what was the label is now one of the others
+    app.selectbox(key="new-column-label").set_value("id").run()  # what was the label is now one of the others
     assert app.multiselect(key="new-metadata").value == ["mood"]
 
 
@@ -200,6 +202,61 @@ def test_memory_and_time_are_estimated_or_said_not_to_be_known(show: Show, store
     app.button_group(key="new-base-kind").set_value("A hub model").run()
     app.text_input(key="new-base").set_value("someone/never-downloaded").run()
     assert "Memory: not known, the files of someone/never-downloaded are not on this machine yet" in plain(app)
+
+
+def test_a_check_that_gave_no_answer_can_be_asked_again(
+    show: Show, store_path: Path, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    app = with_file(show, csv)
+    patience = commands._PATIENCE_SECONDS
+    monkeypatch.setattr(commands, "_PATIENCE_SECONDS", 0.0)
+    app.text_input(key="new-name").set_value("asked-in-vain").run()
+    assert "`runner recipe check` gave no answer" in words(app).replace("\\", "")
+    assert app.button(key="start").disabled
+    monkeypatch.setattr(commands, "_PATIENCE_SECONDS", patience)
+    app.button(key="check-again").click().run()
+    assert "gave no answer" not in plain(app)
+    assert not app.button(key="start").disabled
+
+
+# tasks -------------------------------------------------------------------------------------------------------------
+
+
+def test_sets_of_labels_from_file_to_recipe(show: Show, store_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "moods.jsonl"
+    rows = [{"tweet": f"text {i}", "moods": [[], ["joy"], ["joy", "love"]][i % 3], "id": i} for i in range(30)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    app = with_file(show, path)
+    assert app.selectbox(key="new-task").value == "multi-label-classification"
+    assert "30 rows, 2 labels in “moods”, 1.0 a row: multi-label classification." in plain(app)
+    table = recipe(app)
+    assert table["task"] == "multi-label-classification"
+    assert table["data"]["columns"] == {"text": "tweet", "labels": "moods"}  # type: ignore[index]  # a table
+    assert not app.button(key="start").disabled
+    assert app.text_input(key="new-training.epochs").placeholder == "30 by default"
+    app.selectbox(key="new-task").set_value("text-classification").run()
+    assert recipe(app)["task"] == "text-classification"
+    assert app.selectbox(key="new-column-label").value == "moods"
+
+
+def test_pairs_numbers_and_what_a_column_is_missing_for(show: Show, store_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "alike.csv"
+    path.write_text("a,b,how much\n" + "".join(f"some text {i},other text {i},{i / 7:.2f}\n" for i in range(40)))
+    app = with_file(show, path)
+    app.selectbox(key="new-task").set_value("regression").run()
+    assert "40 rows, numbers from 0 to 5.57 in “how much”: regression." in plain(app)
+    app.selectbox(key="new-column-text").set_value("a").run()
+    app.selectbox(key="new-column-text_pair").set_value("b").run()
+    table = recipe(app)
+    assert table["data"]["columns"] == {"text": "a", "text_pair": "b", "score": "how much"}  # type: ignore[index]
+    assert not app.button(key="start").disabled
+    app.selectbox(key="new-column-text_pair").set_value(None).run()
+    assert not app.button(key="start").disabled
+    app.selectbox(key="new-task").set_value("pair-classification").run()
+    assert app.selectbox(key="new-column-text_pair").value in ("a", "b")
+    app.selectbox(key="new-column-text_pair").set_value(None).run()
+    assert "no column of second texts: choose one" in plain(app)
+    assert "Start" not in labels(app)
 
 
 # start -------------------------------------------------------------------------------------------------------------

@@ -82,3 +82,21 @@ def test_limits() -> None:
     assert 0 <= unknown.errors_left.low <= unknown.errors_left.high <= 1
     assert np.isnan(lately(np.empty(0)).value)
     assert lately(np.ones(5)).high == 1
+
+
+def test_nothing_expected_is_not_nothing_there() -> None:
+    nobody = np.full(240, np.nan)
+    clean = outlook(np.zeros(240), nobody, Estimate(0.0, 0.0, 4.0), n_next=20)
+    assert clean.errors_left.value < 0.5
+    assert (clean.errors_left.low, clean.errors_left.high, clean.next_errors.high) == (0.0, 4.0, 4.0)
+    looked = nobody.copy()
+    looked[:180] = 0
+    seen = outlook(np.zeros(240), looked, Estimate(0.0, 0.0, 4.0), n_next=20)
+    assert seen.errors_left.high == 1.0, "3 in 180 at most, of the 60 that are left; a quarter of what was expected"
+    found = looked.copy()
+    found[0] = 1
+    assert outlook(np.zeros(240), found, Estimate(0.0, 0.0, 40.0)).errors_left.high == 10.0
+    unknown = outlook(np.zeros(240), nobody, Estimate(0.0, 0.0, np.nan))
+    assert np.isnan(unknown.errors_left).all()
+    few = outlook(np.zeros(3), np.full(3, np.nan), Estimate(0.0, 0.0, 4.0))
+    assert few.errors_left.high == 3.0, "no more than there are"
