@@ -20,6 +20,7 @@ Data          encoding    texts → token ids → batches             order     
               micro_batches  smaller, when memory runs out
 Passes        inference   a split through a model                 predict      what a run's model says of texts
               dynamics    logits caught in training               devices      where, in which number format
+              language    models that say tokens, and texts for them
 Metrics       metrics      modules for `evaluate`, ours and the hub's
 Checkpoints   checkpoints written whole, kept as asked            files        hashes, and room for them
               training_state  what training goes on from          trees        nested states without pickle

@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from runner.data.tables import readable_text
 from store import Dataset, Store, iter_inputs, read_targets
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ class BatchSize(NamedTuple):
     n_examples: int
     n_tokens: int
     positions: NDArray[np.int64]
+
+
+class Ragged(NamedTuple):
+    """Tokens of n texts, end to end; text i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,12 @@ class EncodedSplit:
     are of whole texts."""
     words: Words | None = None
     """Where targets are of words."""
+    n_before: NDArray[np.int64] | None = None
+    """(n,) tokens of each text before the answer that it ends with; None where there is none."""
+    answers: "Ragged | None" = None
+    """What is to be said of each text by a model that reads and writes apart."""
+    references: tuple[str, ...] = ()
+    """Those answers as text, of the first examples."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -124,10 +138,8 @@ def encode_texts(
 
 
 def pieces_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts of an example, in the order in which a model reads them; words with blanks between."""
-    if "tokens" in inputs:
-        return (" ".join(inputs["tokens"]),)
-    return tuple(inputs[name] for name in ("text", "text_pair") if name in inputs)
+    """The texts of an example, in the order in which a model reads them; of words or chats one text."""
+    return tuple(inputs[name] for name in ("text", "text_pair") if name in inputs) or (readable_text(inputs),)
 
 
 def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
@@ -144,6 +156,19 @@ def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
         targets = np.concatenate([np.zeros(0, dtype=np.int32), *(targets[span] for span in spans)])
     words = None if split.words is None else split.words.take(rows)
     return EncodedSplit(ids, offsets, split.labels[rows], 0, types, targets, words)
+
+
+def first_tokens(split: EncodedSplit, n: int) -> EncodedSplit:
+    """At most the first `n` tokens of each text."""
+    if not len(split) or split.lengths.max() <= n:
+        return split
+    kept = np.arange(split.n_tokens) - np.repeat(split.offsets[:-1], split.lengths) < n
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(split.lengths, n))]).astype(np.int64)
+
+    def of(values: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if values is None else values[kept]
+
+    return replace(split, ids=split.ids[kept], offsets=offsets, types=of(split.types), targets=of(split.targets))
 
 
 class _Encoded(NamedTuple):
@@ -240,6 +265,13 @@ class TokenCollator:
     def __init__(self, split: EncodedSplit, pad_token_id: int, pad_left: bool = False) -> None:
         self._split, self._pad, self._left = split, pad_token_id, pad_left
         self.sizes: deque[BatchSize] = deque()
+        self.most_examples = 1
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example."""
+        return self._split.lengths
 
     def __call__(self, positions: Sequence[int]) -> Batch:
         index = np.asarray(positions, dtype=np.int64)
@@ -275,6 +307,13 @@ class FeatureCollator:
     def __init__(self, features: Tensor, split: EncodedSplit) -> None:
         self._features, self._split = features, split
         self.sizes: deque[BatchSize] = deque()
+        self.most_examples = 1
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example."""
+        return self._split.lengths
 
     def __call__(self, positions: Sequence[int]) -> Batch:
         index = torch.as_tensor(positions, dtype=torch.long)
@@ -286,7 +325,26 @@ class FeatureCollator:
         }
 
 
-Collator = TokenCollator | FeatureCollator
+class Collator(Protocol):
+    """Positions of what is trained on → a batch on the CPU."""
+
+    sizes: deque[BatchSize]
+    """In order, how large the batches were; whoever uses them takes them off."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(n,) tokens of what there is to train on: of each example, or of rows of several."""
+
+    @property
+    def most_examples(self) -> int:
+        """How many examples one position may stand for."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how batches are made."""
+
+    def __call__(self, positions: Sequence[int]) -> Batch:
+        """Of these positions."""
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

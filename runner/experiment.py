@@ -122,6 +122,8 @@ def prepare(
     if recipe.training.compile:
         compile_model(experiment.model.backbone, device)
     task.objective(experiment)  # a weight for a label that is not there is bad input too
+    if not experiment.trains_features:
+        task.collator(experiment, splits["train"])
     _note_memory(experiment, progress)
     return experiment
 

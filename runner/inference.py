@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,11 @@ from runner.backbone import Backbone, fingerprint, pool
 from runner.classifier import TextModel
 from runner.encoding import EncodedSplit, TokenCollator, batches_by_length, to_device
 from runner.files import is_disk_full
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from runner.recipe.language import Generation
 
 Report = Callable[[str, int], None]
 
@@ -35,13 +40,26 @@ def evaluating(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator[t
         model.train(was_training)
 
 
+class OutputsBroken(Exception):
+    """A model's outputs stopped being finite numbers."""
+
+
 class Passing(NamedTuple):
     """How a split goes through a model."""
 
-    pad_token_id: int
+    tokenizer: "PreTrainedTokenizerBase"
+    max_length: int
+    """Tokens that the model reads at once."""
     batch_size: int
     dtype: torch.dtype | None
     """Of autocast; None: none."""
+    generation: "Generation | None" = None
+    """What a task whose answers are texts writes by itself; None: nothing."""
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills a batch."""
+        return int(self.tokenizer.pad_token_id)
 
 
 def predict_logits(

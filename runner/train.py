@@ -24,7 +24,7 @@ from runner.control import Control
 from runner.cost import CostMeter, SystemSampler, add_costs, cuda_devices
 from runner.devices import Device
 from runner.dynamics import DynamicsCatcher
-from runner.encoding import FeatureCollator, TokenCollator
+from runner.encoding import FeatureCollator, first_tokens
 from runner.errors import TrainingDiverged
 from runner.experiment import (
     Experiment,
@@ -41,6 +41,7 @@ from runner.pauses import heeding
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared
+from runner.tasks.generation import Answers
 from runner.tasks.task import Examination
 from runner.trainer import RecordingTrainer
 from runner.unsaved import Unsaved
@@ -158,6 +159,12 @@ def train_recorded(
                 trainer.monitor.restore(start.intact.checkpoint.step)
             with trainer.monitor:
                 _fit(trainer, recorder, meter, progress, start)
+            if recipe.recording.target_tokens and isinstance(experiment.task, Answers):
+                progress.message("looking at every token of the training answers")
+                tokens = experiment.task.target_tokens(
+                    experiment.model, experiment.splits["train"], _passing(experiment)
+                )
+                recorder.target_tokens("train", tokens)
             if recipe.recording.embeddings:
                 _record_embeddings(experiment, features, feature_key, recorder, progress)
         return End(_outcome(trainer, recipe.evaluation.select), checkpoints, trainer.best_step)
@@ -242,7 +249,7 @@ def _trainer(
 ) -> RecordingTrainer:
     recipe, splits, task = experiment.loaded.recipe, experiment.splits, experiment.task
     tokenizer, model = experiment.backbone.tokenizer, experiment.model
-    passing = Passing(tokenizer.pad_token_id, recipe.evaluation.batch_size, experiment.device.dtype)
+    passing = _passing(experiment)
     trained: nn.Module = experiment.head if experiment.trains_features else model
 
     examiner = task.examiner(
@@ -264,8 +271,11 @@ def _trainer(
     collator = (
         FeatureCollator(features["train"].pooled, splits["train"])
         if features
-        else TokenCollator(splits["train"], tokenizer.pad_token_id)
+        else task.collator(experiment, splits["train"])
     )
+    for note in collator.notes:
+        progress.warning(note)
+        recorder.event("warning", note)
     n_logits = task.n_logits(experiment.data.dataset)
     catcher = (
         DynamicsCatcher(len(splits["train"]), n_logits, torch.device(experiment.device.type))
@@ -281,7 +291,6 @@ def _trainer(
         args=training_arguments(
             recipe, experiment.device, run_files(recorder.store, recorder.run), saves=checkpoints is not None
         ),
-        train=splits["train"],
         collator=collator,
         evaluated={name: split for name, split in splits.items() if name != "train"},
         objective=task.objective(experiment),
@@ -291,7 +300,7 @@ def _trainer(
         monitor=Monitor(
             recorder,
             warn=progress.warning,
-            n_positions=recipe.training.batch_size * recipe.training.gradient_accumulation,
+            n_positions=recipe.training.batch_size * recipe.training.gradient_accumulation * collator.most_examples,
             group=1 if experiment.device.type == "cpu" else recipe.recording.log_every,
             checkpoint_bytes=checkpoint_bytes(experiment) if checkpoints is not None else 0,
         ),
@@ -361,6 +370,15 @@ def _note_start(experiment: Experiment, recorder: Recorder, progress: Progress) 
         progress.message("this recipe has a [sweep]; train runs its own values and leaves the sweep alone")
 
 
+def _passing(experiment: Experiment) -> Passing:
+    """How an evaluation lets a split go through the model."""
+    recipe, backbone = experiment.loaded.recipe, experiment.backbone
+    writes = recipe.generation if recipe.generation.examples else None
+    return Passing(
+        backbone.tokenizer, backbone.max_length, recipe.evaluation.batch_size, experiment.device.dtype, writes
+    )
+
+
 def _record_embeddings(
     experiment: Experiment, features: Mapping[str, Vectors], key: str, recorder: Recorder, progress: Progress
 ) -> None:
@@ -368,7 +386,7 @@ def _record_embeddings(
     vectors = features or {
         name: embed_split(
             experiment.model,
-            split,
+            first_tokens(split, experiment.backbone.max_length),
             experiment.backbone.tokenizer.pad_token_id,
             experiment.loaded.recipe.evaluation.batch_size,
             device.dtype,

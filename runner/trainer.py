@@ -51,7 +51,6 @@ class RecordingTrainer(ResumableTrainer):
         *,
         model: nn.Module,
         args: TrainingArguments,
-        train: EncodedSplit,
         collator: Collator,
         evaluated: Mapping[str, EncodedSplit],
         objective: Objective,
@@ -77,7 +76,7 @@ class RecordingTrainer(ResumableTrainer):
         super().__init__(
             model=model,
             args=args,
-            train_dataset=IndexDataset(len(train)),
+            train_dataset=IndexDataset(len(collator.lengths)),
             eval_dataset=IndexDataset(1),  # `evaluate` below looks at `evaluated` instead
             data_collator=collator,
             callbacks=list(callbacks),
@@ -93,7 +92,7 @@ class RecordingTrainer(ResumableTrainer):
         """The selecting metric at `best_step`, and before training."""
         self._best_saved: tuple[int | None, float | None] = None, None
         """Step and value of the best that is in a checkpoint."""
-        self._train, self._evaluated = train, evaluated
+        self._lengths, self._evaluated = collator.lengths, evaluated
         self._objective, self._examine = objective, examine
         self._recorder, self._meter, self._catcher = recorder, meter, catcher
         self._select = select
@@ -113,7 +112,7 @@ class RecordingTrainer(ResumableTrainer):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of a whole pass over the training data."""
-        batches = -(-len(self._train) // self.args.train_batch_size)
+        batches = -(-len(self._lengths) // self.args.train_batch_size)
         return int(-(-batches // self.args.gradient_accumulation_steps))
 
     @property
@@ -182,9 +181,9 @@ class RecordingTrainer(ResumableTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> TrainingOrder:
         args = self.args
         return TrainingOrder(
-            len(self._train),
+            len(self._lengths),
             args.seed,
-            lengths=self._train.lengths if self._group_by_length else None,
+            lengths=self._lengths if self._group_by_length else None,
             batch_size=args.train_batch_size * args.gradient_accumulation_steps,
         )
 

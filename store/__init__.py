@@ -32,7 +32,7 @@ profiles     a dataset version as a tokenizer sees it
 facets       examples by their metadata      patterns regular expressions, in time
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
-labelled     names of labels in SQL
+labelled     names of labels in SQL          target_tokens  how likely a run finds what it learns
 """
 
 from store.alerts import list_alerts
@@ -208,6 +208,7 @@ from store.segments import Segment, list_segments, open_segment
 from store.spools import Folded, SpoolReport, SpoolStatus, fold_spools, spool_status
 from store.statuses import reconcile
 from store.sweeps import find_sweep, get_sweep, list_sweeps, record_sweep, request_stop
+from store.target_tokens import TargetTokens, read_example_tokens, read_target_tokens
 from store.triage_columns import list_columns, read_column, read_column_at
 from store.triage_queue import count_queue, list_places, list_queue
 from store.triage_steps import finished_steps, record_step
@@ -292,6 +293,7 @@ __all__ = [
     "SweepHeld",
     "SweepNotFound",
     "SystemSample",
+    "TargetTokens",
     "Triage",
     "TriageHeld",
     "TriageNotFound",
@@ -404,6 +406,7 @@ __all__ = [
     "read_column_at",
     "read_embeddings",
     "read_example_dynamics",
+    "read_example_tokens",
     "read_inputs",
     "read_log",
     "read_opinion",
@@ -412,6 +415,7 @@ __all__ = [
     "read_reports",
     "read_responses",
     "read_rows",
+    "read_target_tokens",
     "read_targets",
     "read_trials",
     "read_values",

@@ -26,6 +26,7 @@ from store.metrics import Column, StepRow, write_metrics, write_steps
 from store.records import RunCost, ScoreRow, Status
 from store.ring import STEP, Steps
 from store.runs import end_run, record_event, write_checkpoint, write_cost
+from store.target_tokens import TargetTokens, write_target_tokens
 
 
 class Point(NamedTuple):
@@ -113,6 +114,12 @@ def _embeddings(db: sqlite3.Connection, run_key: int, _segment: int, entry: Entr
     write_embeddings(db, run_key, **entry.values, splits=entry.arrays)
 
 
+def _target_tokens(db: sqlite3.Connection, run_key: int, _segment: int, entry: Entry) -> None:
+    arrays = entry.arrays
+    tokens = TargetTokens(arrays["offsets"], arrays["log_probs"], arrays["best_other"], arrays.get("alone"))
+    write_target_tokens(db, run_key, entry.values["split"], tokens)
+
+
 def _checkpoint(db: sqlite3.Connection, run_key: int, segment: int, entry: Entry) -> None:
     write_checkpoint(db, run_key, segment, **entry.values, created_at=entry.at)
 
@@ -169,6 +176,7 @@ KINDS: Mapping[str, Callable[[sqlite3.Connection, int, int, Entry], None]] = {
     "best": _best,
     "dynamics": _dynamics,
     "embeddings": _embeddings,
+    "target_tokens": _target_tokens,
     "checkpoint": _checkpoint,
     "checkpoint_deleted": _checkpoint_deleted,
     "event": _event,

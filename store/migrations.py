@@ -61,6 +61,25 @@ def m006_trial_jobs(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m007_target_tokens(db: Database) -> None:
+    db.execute(_TARGET_TOKENS)
+
+
+_TARGET_TOKENS = """
+CREATE TABLE target_tokens (              -- what the best weights say of each token that examples teach, end to end
+    run_key INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+    split TEXT NOT NULL,
+    first_position INTEGER NOT NULL,
+    n_examples INTEGER NOT NULL,
+    lengths BLOB NOT NULL,                -- (n_examples,) tokens of each, little-endian int32
+    log_probs BLOB NOT NULL,              -- (tokens,) of what is to be said, little-endian float16, natural logarithm
+    best_other BLOB NOT NULL,             -- as that, of the likeliest other token
+    alone BLOB,                           -- as log_probs, without what stands before the answer; NULL = not measured
+    PRIMARY KEY (run_key, split, first_position)
+) STRICT
+"""
+
 _RESPONSES = """
 CREATE TABLE responses (                  -- what a model said where no class says it, as JSON by the run's task
     evaluation_key INTEGER NOT NULL REFERENCES evaluations (key) ON DELETE CASCADE,

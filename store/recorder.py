@@ -26,6 +26,7 @@ from store.metrics import StepRow
 from store.plain import plain
 from store.records import Run, RunCost, ScoreRow, Status, SystemSample
 from store.ring import STEP, Steps
+from store.target_tokens import TargetTokens
 from store.writer import Writer
 
 
@@ -144,6 +145,23 @@ class Recorder:
             raise ValueError(f"embeddings(): (n, d) of one d for every split expected, got {shapes}.")
         values = {"dataset_key": dataset_key, "fingerprint": fingerprint, "pooling": pooling}
         self._add("embeddings", values, splits, n_rows=sum(map(len, splits.values())))
+
+    def target_tokens(self, split: str, tokens: TargetTokens) -> None:
+        """Record what the best weights say of each target token of a split, in place of what there was.
+
+        The arrays are handed over, not copied. Raises ValueError where they do not fit their offsets.
+        """
+        columns = {"log_probs": tokens.log_probs, "best_other": tokens.best_other}
+        columns |= {} if tokens.alone is None else {"alone": tokens.alone}
+        n_tokens = int(tokens.offsets[-1]) if len(tokens.offsets) else -1
+        wrong = {name: column.shape for name, column in columns.items() if column.shape != (n_tokens,)}
+        if wrong:
+            raise ValueError(f"target_tokens(): ({n_tokens},) expected by the offsets, got {wrong}.")
+        arrays: dict[str, NDArray[Any]] = {
+            "offsets": tokens.offsets,
+            **{name: column.astype(np.float16) for name, column in columns.items()},
+        }
+        self._add("target_tokens", {"split": split}, arrays, n_rows=len(tokens.offsets) - 1)
 
     def checkpoint(
         self,

@@ -27,6 +27,8 @@ def run_size(store: Store, run: Run, *, after: Collection[int] = ()) -> RunSize:
     on_disk = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else 0
     (inside,) = store.db.execute(
         "SELECT coalesce((SELECT sum(length(block)) FROM dynamics WHERE run_key = :run), 0)"
+        " + coalesce((SELECT sum(length(lengths) + length(log_probs) + length(best_other) + coalesce(length(alone), 0))"
+        "  FROM target_tokens WHERE run_key = :run), 0)"
         " + coalesce((SELECT sum(length(text)) FROM run_logs WHERE run_key = :run), 0)"
         " + coalesce((SELECT sum(length(steps) + length(batches)) FROM flights WHERE run_key = :run), 0)"
         " + coalesce((SELECT sum(length(block)) FROM embeddings WHERE set_key IN"

@@ -324,7 +324,7 @@ def _rows_again(read: _Read, on_empty: str, progress: Callable[[str, int], None]
         progress("storing", n)
 
 
-def _stored_again(read: _Read, row: CheckedRow, table: Table) -> Stored:
+def _stored_again(read: _Read, row: CheckedRow, table: Table) -> Stored | None:
     try:
         return read.reader.stored(row.target, read.labels)
     except KeyError as error:  # a label that was not there a moment ago
@@ -339,7 +339,7 @@ def _source_record(source: Source, recipe: "Recipe", extras: str | None) -> dict
     """What the store keeps about where the rows came from."""
     settings = recipe.data.model_dump(mode="json", exclude={"name", "columns"})
     named = source.columns
-    columns = {**named.inputs, named.shape.target: named.target, "id": named.id}
+    columns = {**named.inputs, named.target_field: named.target or None, "id": named.id}
     try:
         return {
             **settings,

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from runner.data.answers import AnswerReader, NothingReader
 from runner.data.problems import Problems
 from runner.data.sources import Source
 from runner.data.tags import TagReader
@@ -23,5 +24,9 @@ def target_reader(source: Source, data: "Data", problems: Problems) -> TargetRea
             return LabelSetReader(columns, problems)
         case "number":
             return NumberReader(columns, problems)
+        case "text":
+            return AnswerReader(columns, problems)
+        case "none":
+            return NothingReader()
         case _:
             return LabelReader(columns, problems)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.data.answers import chat_fault, chat_in
 from runner.data.labels import LabelCounts
 from runner.data.problems import Problems
 from runner.data.tables import CheckedRow, Columns, Row, Table
@@ -60,12 +61,14 @@ def checked_rows(
     """The rows of a table that have inputs and a target; the others become problems, or numbers in `dropped`."""
     drop = on_empty == "drop"
     advice = 'Fill it in, remove the rows, or set data.on_empty = "drop".'
-    names, n_inputs = tuple(columns.inputs), len(columns.inputs)
+    names, places = tuple(columns.inputs), {column: place for place, column in enumerate(columns.wanted)}
+    of_inputs, of_extra = [places[each] for each in columns.inputs.values()], [places[each] for each in columns.extra]
     for number, values in _readable_rows(table, columns, problems):
-        inputs, target, extra = values[:n_inputs], values[n_inputs], values[n_inputs + 1 :]
+        inputs, extra = [values[place] for place in of_inputs], tuple(values[place] for place in of_extra)
+        target = values[places[columns.target]] if columns.target else None
         empty = [name for name, value in zip(names, inputs, strict=True) if is_empty(value) or is_empty_list(value)]
-        if reader.is_missing(target):
-            empty.append(columns.shape.target)
+        if reader.is_missing(target) and columns.target_field not in empty:
+            empty.append(columns.target_field)
         if empty and drop:
             dropped.append(number)
             continue
@@ -91,7 +94,8 @@ def what_rows_have(columns: Columns) -> str:
     >>> what_rows_have(Columns({"text": "tweet"}, "mood", SHAPES["text-classification"]))
     'a text or a label'
     """
-    return " or ".join(f"a {NOUNS[name]}" for name in (*columns.inputs, columns.shape.target) if name != "labels")
+    named = dict.fromkeys((*columns.inputs, columns.target_field))
+    return " or ".join(f"a {NOUNS[name]}" for name in named if name and name != "labels")
 
 
 def _readable_rows(table: Table, columns: Columns, problems: Problems) -> Iterator[Row]:
@@ -216,8 +220,20 @@ def _word_fault(word: object) -> str | None:
     return text_fault(word) if word.strip() else "has an empty word"
 
 
-_READERS: Mapping[str, Callable[[object], tuple[Any, str | None]]] = {"tokens": _read_words}
-_ADVICE = {"tokens": "A sentence is a list of words, or a text with blanks between them."}
+def _read_chat(value: object) -> tuple[Any, str | None]:
+    """What was said before the last turn, which is the answer."""
+    if fault := chat_fault(value):
+        return None, fault
+    chat = chat_in(value) or []
+    faults = (text_fault(text) for message in chat for text in message.values() if isinstance(text, str))
+    return [plain(message) for message in chat[:-1]], next(filter(None, faults), None)
+
+
+_READERS: Mapping[str, Callable[[object], tuple[Any, str | None]]] = {"tokens": _read_words, "messages": _read_chat}
+_ADVICE = {
+    "tokens": "A sentence is a list of words, or a text with blanks between them.",
+    "messages": 'A chat is a list of {"role": …, "content": …}: users and the assistant in turn, the assistant last.',
+}
 
 
 class _OwnIds:

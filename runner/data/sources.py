@@ -85,7 +85,10 @@ def columns_of(data: "Data", shape: Shape) -> Columns:
     """Which columns the recipe names for what the task reads."""
     named = data.columns.model_dump()
     inputs = {name: named[name] for name in shape.inputs if named[name] is not None}
-    return Columns(inputs, named[shape.target], shape, data.columns.id, tuple(data.metadata))
+    target = named.get(shape.target, "")
+    if "messages" in inputs:
+        inputs, target = {"messages": inputs["messages"]}, inputs["messages"]
+    return Columns(inputs, target, shape, data.columns.id, tuple(data.metadata))
 
 
 class FileForm(NamedTuple):

@@ -22,7 +22,7 @@ class Columns:
     inputs: Mapping[str, str]
     """Field of `data.columns` → column, of what the model gets."""
     target: str
-    """Column."""
+    """Column; empty where there is none."""
     shape: Shape
     id: str | None = None
     metadata: tuple[str, ...] = ()
@@ -35,13 +35,18 @@ class Columns:
     @property
     def fields(self) -> dict[str, str]:
         """Field of the recipe → column, of inputs, target and id."""
-        named = {**self.inputs, self.shape.target: self.target, **({"id": self.id} if self.id else {})}
-        return {f"data.columns.{name}": column for name, column in named.items()}
+        named = {self.target_field: self.target, **self.inputs, "id": self.id}
+        return {f"data.columns.{name}": column for name, column in named.items() if column}
+
+    @property
+    def target_field(self) -> str:
+        """The field of `data.columns` that names the target; of a chat it is the same as its input's."""
+        return "messages" if "messages" in self.inputs else self.shape.target
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The order of the values in a row: inputs, target, extra."""
-        return (*self.inputs.values(), self.target, *self.extra)
+        """The order of the values in a row, each column once."""
+        return tuple(dict.fromkeys(filter(None, (*self.inputs.values(), self.target, *self.extra))))
 
 
 class CheckedRow(NamedTuple):
@@ -55,8 +60,30 @@ class CheckedRow(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What a person reads and searches: the inputs, one below the other, words with blanks between."""
-        return "\n".join(value if isinstance(value, str) else " ".join(value) for value in self.inputs.values())
+        """What a person reads and searches: the inputs, one below the other."""
+        return readable_text(self.inputs)
+
+
+def readable_text(inputs: Mapping[str, Any]) -> str:
+    """The inputs of an example as a person reads them, one below the other.
+
+    >>> readable_text({"tokens": ["in", "Paris"]})
+    'in Paris'
+    """
+    return "\n".join(map(_readable, inputs.values()))
+
+
+def _readable(value: Any) -> str:
+    """A text as it is, words with blanks between, turns of a chat one below the other.
+
+    >>> _readable(["in", "Paris"]), _readable([{"role": "user", "content": "Hi"}])
+    ('in Paris', 'user: Hi')
+    """
+    if isinstance(value, str):
+        return value
+    if value and isinstance(value[0], Mapping):
+        return "\n".join(f"{message['role']}: {message['content']}" for message in value)
+    return " ".join(value)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class TargetReader(Protocol):
     def label_counts(self, splits: Sequence[str]) -> LabelCounts | None:
         """The labels met so far, counted in each of these splits; None where targets are no labels."""
 
-    def stored(self, value: object, labels: LabelIndex | None) -> Stored:
+    def stored(self, value: object, labels: LabelIndex | None) -> Stored | None:
         """A value that was read before, as it is stored."""
 
 

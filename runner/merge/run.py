@@ -178,7 +178,7 @@ def _evaluate(
         if not merge.dataset.n_rows.get(split):
             continue
         encoded = task.encode(store, merge.dataset, split, merged.backbone, recipe, progress.reading)
-        passing = Passing(merged.tokenizer.pad_token_id, recipe.evaluation.batch_size, device.dtype)
+        passing = Passing(merged.tokenizer, merged.backbone.max_length, recipe.evaluation.batch_size, device.dtype)
         outputs = task.outputs(merged.model, encoded, passing)
         said = examiner.examine(split, outputs, encoded)
         scores = [ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n) for s in said.scores]

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from runner.recipe.language import Generation, Instruction, MaskedLm, Seq2Seq
 from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
 from runner.recipe.types import (
     ALTERNATIVES,
@@ -50,6 +51,10 @@ SELECT_DEFAULTS: Final[Mapping[str, str]] = {
     "multi-label-classification": "validation/micro_f1",
     "regression": "validation/spearman",
     "token-classification": "validation/entity_f1",
+    "causal-lm": "validation/loss",
+    "masked-lm": "validation/loss",
+    "instruction": "validation/loss",
+    "seq2seq": "validation/loss",
 }
 """What selects the checkpoint of a task where the recipe does not say; of the others it is macro F1."""
 
@@ -151,6 +156,13 @@ class Columns(Table):
         default="tags",
         description='Column of the tags of the words: as `tokens`; "tags" is the last column of a CoNLL file.',
     )
+    prompt: Text = Field(default="prompt", description="Column of the prompt: for instruction.")
+    completion: Text = Field(default="completion", description="Column of the answer to it: for instruction.")
+    messages: Text | None = Field(
+        default=None,
+        description="Column of whole chats instead, lists of messages with `role` and `content`: for instruction.",
+    )
+    target: Text = Field(default="target", description="Column of the text to be made: for seq2seq.")
     id: Text | None = Field(default=None, description="Column of your own ids, kept beside the content id.")
 
 
@@ -256,6 +268,11 @@ class Training(Table):
         description="Number format of the forward pass; `auto` takes the best that the device does fast.",
     )
     length_grouping: bool = Field(default=True, description="Put texts of similar length into one batch: less padding.")
+    packing: bool | None = Field(
+        default=None,
+        description="Put several texts into one row of `model.max_length` tokens, kept apart from each other: hardly "
+        "any padding; by default causal-lm does, instruction does not.",
+    )
     gradient_checkpointing: bool = Field(default=False, description="Recompute activations: less memory, slower.")
     compile: bool = Field(
         default=False, description="Compile the model with torch.compile: a slow first step, then faster ones."
@@ -301,6 +318,11 @@ class Recording(Table):
         default=True, description="Record what the model says about each training example, by epoch."
     )
     predictions: bool = Field(default=True, description="Record a prediction for each evaluated example.")
+    target_tokens: bool = Field(
+        default=True,
+        description="Record what the best weights say of each token of the training answers, with the prompt and "
+        "without.",
+    )
     embeddings: bool = Field(default=True, description="Record an embedding of each example when the run ends.")
     log_every: Count = Field(default=10, description="Optimizer steps between two training metrics.")
     system_seconds: Positive = Field(
@@ -437,9 +459,14 @@ class Recipe(Table):
         "multi-label-classification",
         "regression",
         "token-classification",
+        "causal-lm",
+        "masked-lm",
+        "instruction",
+        "seq2seq",
     ] = Field(
         description="What the model learns to do: one label for each text, or for each pair of texts; any number of "
-        "labels; a number for each text or pair; spans of words with a type."
+        "labels; a number for each text or pair; spans of words with a type; to go on with "
+        "a text, or to fill its gaps; to answer; to make a text of a text."
     )
     notes: str = Field(default="", description="Anything worth remembering.")
     tags: Texts = Field(default=(), description="Words to find the run by.")
@@ -448,6 +475,10 @@ class Recipe(Table):
     training: Training = Field(default=Training(), description="The optimisation.")
     evaluation: Evaluation = Field(default=Evaluation(), description="When to evaluate, and which checkpoint is best.")
     checkpoints: Checkpoints = Field(default=Checkpoints(), description="What stays on disk.")
+    masked_lm: MaskedLm = Field(default=MaskedLm(), description="Gaps in texts.")
+    instruction: Instruction = Field(default=Instruction(), description="How prompts and answers become one text.")
+    seq2seq: Seq2Seq = Field(default=Seq2Seq(), description="Text to text with an encoder and a decoder.")
+    generation: Generation = Field(default=Generation(), description="What the model writes in evaluations.")
     recording: Recording = Field(default=Recording(), description="What is written into the store.")
     triage: Triage = Field(default=Triage(), description="Looking for training examples that hurt.")
     card: Card | None = Field(default=None, description="What the model card says that nobody can measure.")

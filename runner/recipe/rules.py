@@ -11,10 +11,24 @@ from runner.recipe.file import Layers
 from runner.recipe.method_rules import method_rules
 from runner.recipe.methods import METHOD_DEFAULTS
 from runner.recipe.shapes import SHAPES, shape_of
-from runner.recipe.spaces import BASE, CONFIG, METHOD, ONLY_WITH_METHOD, ONLY_WITH_TASKS, SCRATCH, TASK, candidates
+from runner.recipe.spaces import (
+    BASE,
+    CONFIG,
+    METHOD,
+    ONLY_WITH_METHOD,
+    ONLY_WITH_TASKS,
+    SCRATCH,
+    TASK,
+    WITHOUT_HEAD,
+    candidates,
+)
 from runner.recipe.sweep_rules import sweep_rules
 from runner.recipe.tables import RawTable, value_at, without
 from runner.recipe.types import is_number
+
+_OF_WHAT_IS_WRITTEN = tuple(
+    f"validation/{metric}" for metric in TASK_METRICS["seq2seq"] if metric not in TASK_METRICS["causal-lm"]
+)
 
 
 def active(raw: Mapping[str, Any]) -> RawTable:
@@ -76,7 +90,13 @@ def _task_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
         keys = ("data", "columns", "text_pair")
         if value_at(raw, keys) is None and value_at(raw, ("data", "source")) is not None:
             yield Problem(keys, None, f"missing: {task} reads two texts", "name the column of the second one")
+    if task in WITHOUT_HEAD and "head" in candidates(raw, METHOD, "full"):
+        message = f"{task} trains no head: its models say tokens with the layer that they came with"
+        yield Problem(METHOD, "head", message, "take full, top-layers or lora")
     select = value_at(raw, ("evaluation", "select"))
+    if value_at(raw, ("generation", "examples")) == 0 and select in _OF_WHAT_IS_WRITTEN:
+        message = "is measured of what the model writes, and generation.examples is 0"
+        yield Problem(("evaluation", "select"), select, message, "raise generation.examples, or select validation/loss")
     known = [f"validation/{metric}" for metric in TASK_METRICS[task]]
     if isinstance(select, str) and select.startswith("validation/") and select not in known:
         near = difflib.get_close_matches(select, known, 1)
@@ -123,7 +143,13 @@ def _data_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     columns = value_at(raw, ("data", "columns"))
     if isinstance(columns, Mapping):
         shape = shape_of(raw.get("task")) or SHAPES["text-classification"]
-        names = {name: columns.get(name, None if name == "text_pair" else name) for name in shape.fields}
+        names = {name: columns.get(name, None if name in ("text_pair", "messages") else name) for name in shape.fields}
+        if names.get("messages") is not None:
+            for name in ("prompt", "completion"):
+                if columns.get(name) is not None:
+                    hint = f"leave {name} out, or leave messages out"
+                    yield Problem(("data", "columns", name), columns[name], "cannot go with messages", hint)
+                names[name] = None
         for first, second in combinations(shape.fields, 2):
             if isinstance(names[first], str) and names[first] == names[second]:
                 message = f"{first} and {second} must be two columns"

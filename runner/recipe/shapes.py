@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-TargetKind = Literal["label", "labels", "number", "spans"]
+TargetKind = Literal["label", "labels", "number", "spans", "none", "text"]
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Shape:
     inputs: tuple[str, ...]
     """What the model gets, in order. The first one is what a person reads first."""
     target: str
+    """Empty where the inputs are all there is."""
     kind: TargetKind
     optional: tuple[str, ...] = ()
     """Inputs that may be left out."""
@@ -24,15 +25,16 @@ class Shape:
         their dataset names labels."""
         needed = set(self.inputs) - set(self.optional)
         stored = {
-            "label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}, "spans": {"text"}
+            "label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}, "spans": {"text"}, "none": set(),
+            "text": {"text"},
         }[self.kind]  # fmt: skip
-        is_of_labels = self.kind != "number"
+        is_of_labels = self.kind in ("label", "labels", "spans")
         return needed <= set(inputs) <= set(self.inputs) and set(targets) <= stored and has_labels == is_of_labels
 
     @property
     def fields(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.inputs, self.target)
+        return tuple(filter(None, (*self.inputs, self.target)))
 
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
@@ -42,6 +44,10 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "multi-label-classification": Shape(("text",), "labels", "labels"),
         "regression": Shape(("text", "text_pair"), "score", "number", optional=("text_pair",)),
         "token-classification": Shape(("tokens",), "tags", "spans"),
+        "causal-lm": Shape(("text",), "", "none"),
+        "masked-lm": Shape(("text",), "", "none"),
+        "instruction": Shape(("prompt", "messages"), "completion", "text", optional=("prompt", "messages")),
+        "seq2seq": Shape(("text",), "target", "text"),
     }
 )
 """Task → shape, in the order in which tasks are shown."""
@@ -61,6 +67,10 @@ NOUNS: Mapping[str, str] = MappingProxyType(
         "score": "score",
         "tokens": "words",
         "tags": "tags",
+        "prompt": "prompt",
+        "messages": "messages",
+        "completion": "answer",
+        "target": "target",
     }
 )
 """Field of `data.columns` → what messages call its value."""

@@ -27,6 +27,8 @@ ONLY_WITH_METHOD: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
 TASK: Final = ("task",)
 _LABEL_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "label")
 _TAG_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "spans")
+WITHOUT_HEAD: Final = ("causal-lm", "masked-lm", "instruction", "seq2seq")
+"""Tasks whose models say tokens with the layer that they came with."""
 ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{
         ("data", "columns", name): tuple(task for task, shape in SHAPES.items() if name in shape.fields)
@@ -38,6 +40,12 @@ ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("training", "label_pieces"): _TAG_TASKS,
     ("training", "class_weights"): _LABEL_TASKS,
     ("training", "label_smoothing"): (*_LABEL_TASKS, *_TAG_TASKS),
+    ("training", "packing"): ("causal-lm", "instruction"),
+    ("masked_lm",): ("masked-lm",),
+    ("instruction",): ("instruction",),
+    ("seq2seq",): ("seq2seq",),
+    ("generation",): ("instruction", "seq2seq"),
+    ("recording", "target_tokens"): ("instruction", "seq2seq"),
 }
 """Fields that some tasks alone look at."""
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from runner.backbone import Backbone
 from runner.classifier import TextClassifier, TextModel, build_classifier
-from runner.encoding import EncodedSplit, encode_split
+from runner.encoding import Collator, EncodedSplit, TokenCollator, encode_split
 from runner.inference import Passing, predict_logits
 from runner.tasks.task import Reading
 from store import Dataset, Store
@@ -40,6 +40,9 @@ class Pooled:
         labels = self.targets(store, dataset, split)
         return encode_split(store, dataset, split, backbone.tokenizer, backbone.max_length, progress, labels=labels)
 
+    def collator(self, experiment: "Experiment", split: EncodedSplit) -> Collator:
+        return TokenCollator(split, experiment.backbone.tokenizer.pad_token_id)
+
     def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
         return {}
 
@@ -48,4 +51,4 @@ class Pooled:
 
     def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> NDArray[np.float32]:
         """(n, k) logits."""
-        return predict_logits(model, split, *passing)
+        return predict_logits(model, split, passing.pad_token_id, passing.batch_size, passing.dtype)

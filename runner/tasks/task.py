@@ -3,20 +3,20 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evals.metrics import Score
 from runner.backbone import Backbone
 from runner.classifier import TextModel
-from runner.encoding import Batch, EncodedSplit
-from runner.inference import Passing
+from runner.encoding import Batch, Collator, EncodedSplit
+from runner.inference import OutputsBroken, Passing
 from store import Dataset, Predictions, Store
 
 if TYPE_CHECKING:
     from runner.experiment import Experiment
     from runner.recipe import Model, Recipe
+
+__all__ = ["Examination", "Examiner", "Objective", "OutputsBroken", "Reading", "StepLoss", "Task", "call"]
 
 Reading = Callable[[str, int], None]
 """Progress: what is being done, rows so far."""
@@ -54,7 +54,7 @@ class Examination(NamedTuple):
 class Examiner(Protocol):
     """Judges the model's outputs, evaluation after evaluation of one run."""
 
-    def examine(self, name: str, outputs: NDArray[np.float32], split: EncodedSplit) -> Examination:
+    def examine(self, name: str, outputs: Any, split: EncodedSplit) -> Examination:
         """Of a split by its name, validation first. Raises OutputsBroken where outputs are no numbers."""
 
     @property
@@ -87,23 +87,22 @@ class Task(Protocol):
     def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextModel:
         """The model, with exactly those weights trainable that the method names. Raises ModelError."""
 
+    def collator(self, experiment: "Experiment", split: EncodedSplit) -> Collator:
+        """What makes training batches of a split."""
+
     def objective(self, experiment: "Experiment") -> Objective:
         """What a run of the experiment makes small. Raises DataError where the recipe asks for what the data lack."""
 
     def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
         """What the training data say that outputs are to be read by, as JSON; an examiner may learn more."""
 
-    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> NDArray[np.float32]:
-        """What the model says of a split: (n, k) of examples in their order, or (n_tokens, k) of their tokens."""
+    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> Any:
+        """What the model says of a split, as the task's examiner reads it: mostly (n, k), examples in their order."""
 
     def examiner(
         self, label_names: tuple[str, ...], settings: Mapping[str, Any], *, with_predictions: bool
     ) -> Examiner:
         """Who judges a model whose outputs are read by these settings: of `settings`, or of a checkpoint."""
-
-
-class OutputsBroken(Exception):
-    """A model's outputs stopped being finite numbers."""
 
 
 def call(model: nn.Module, batch: Batch) -> Any:

@@ -14,7 +14,7 @@ from evals.language import score_loss
 from evals.tags import Scheme, scheme_tags, spans_of
 from runner.backbone import Backbone
 from runner.classifier import TextClassifier, TextModel, TokenClassifier, build_classifier
-from runner.encoding import EncodedSplit, Words
+from runner.encoding import Collator, EncodedSplit, TokenCollator, Words
 from runner.inference import Passing, predict_words
 from runner.tasks.objective import TokenCrossEntropy
 from runner.tasks.scores import no_classes
@@ -50,6 +50,9 @@ class TokenClassification:
         tags = scheme_tags(dataset.label_names or (), Scheme(spec.tag_scheme))
         return build_classifier(backbone, len(tags), spec, TokenClassifier)
 
+    def collator(self, experiment: "Experiment", split: EncodedSplit) -> Collator:
+        return TokenCollator(split, int(experiment.backbone.tokenizer.pad_token_id))
+
     def objective(self, experiment: "Experiment") -> TokenCrossEntropy:
         return TokenCrossEntropy(experiment.loaded.recipe.training.label_smoothing)
 
@@ -59,7 +62,7 @@ class TokenClassification:
 
     def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> NDArray[np.float32]:
         """(n_words, k) logits; nan for words that no token answers for."""
-        return predict_words(model, split, *passing)
+        return predict_words(model, split, passing.pad_token_id, passing.batch_size, passing.dtype)
 
     def examiner(
         self, label_names: tuple[str, ...], settings: Mapping[str, Any], *, with_predictions: bool

@@ -52,6 +52,7 @@ TABLES: tuple[Table, ...] = (
     Table("flights", {"run_key": "runs"}, owner="run_key"),
     Table("embedding_sets", {"dataset_key": "datasets"}, identity=("fingerprint",)),
     Table("embeddings", {"set_key": "embedding_sets"}, owner="set_key"),
+    Table("target_tokens", {"run_key": "runs"}, owner="run_key"),
     Table("run_embeddings", {"run_key": "runs", "set_key": "embedding_sets"}, owner="run_key"),
     Table(
         "sweeps",

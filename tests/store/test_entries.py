@@ -25,6 +25,7 @@ from store.entries import KINDS, Entry, Item
 from store.leases import take_lease
 from store.ring import FlightRing
 from store.spool import Source, SpoolFile
+from store.target_tokens import TargetTokens
 from tests.store.builders import make_dataset, predict
 
 NOT_COMPARED = {"leases", "store_version", "spools", "runs", "_sqlite_migrations"}
@@ -59,6 +60,8 @@ def record_everything(recorder: Recorder) -> None:
     recorder.cost(RunCost(wall_seconds=1.0, tokens_seen=5))
     ring = FlightRing(None, run_id=recorder.run.id, segment=1, n_positions=2)
     ring.end(ring.begin(1, np.array([4, 2])), 0.5, 1.0, 0.1, 0.2)
+    halves = np.array([-1.0, -2.0], dtype=np.float16)
+    recorder.target_tokens("train", TargetTokens(np.array([0, 2, 2]), halves, halves, halves))
     recorder.flight("nan", "the loss is nan", steps=ring.steps(), step=1)
 
 

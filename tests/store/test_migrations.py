@@ -44,6 +44,7 @@ from store import (
     read_opinion,
     read_predictions,
     read_responses,
+    read_target_tokens,
     read_targets,
     read_values,
     record_decision,
@@ -150,6 +151,20 @@ def test_a_trial_in_the_queue_of_an_old_file_goes_on(asset: Path, tmp_path: Path
     assert withdraw_trial(store, job.key, "nobody waits for it")
     (profile,) = list_profiles(store, get_dataset(store, "weather@1").key)
     assert (profile.fingerprint, profile.profile) == ("f4", {"tokens": 12, "unknown": None})
+    store.close()
+
+
+@pytest.mark.parametrize("asset", FILES, ids=lambda path: path.stem)
+def test_target_tokens_of_an_old_file(asset: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copy(asset, tmp_path / "assay.db"), create=False)
+    found = read_target_tokens(store, get_run(store, "old").key, "train")
+    if asset.stem < "m007":
+        assert found is None
+        return
+    assert found is not None
+    assert found.offsets.tolist() == [0, 2, 2, 3, 5]
+    assert found.log_probs.tolist() == [-5, -4, -3, -2, -1]
+    assert found.alone is None
     store.close()
 
 

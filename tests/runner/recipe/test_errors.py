@@ -115,8 +115,8 @@ def test_a_typo_gets_the_nearest_known_key(override: str, hint: str) -> None:
         (f"name={'a' * 101}", "must be 1 to 100 characters, no control characters, no blanks at the ends"),
         (
             "task=translation",
-            "must be text-classification, pair-classification, multi-label-classification, regression or "
-            "token-classification",
+            "must be text-classification, pair-classification, multi-label-classification, regression, "
+            "token-classification, causal-lm, masked-lm, instruction or seq2seq",
         ),
     ],
 )

@@ -43,6 +43,7 @@ from store.profiles import record_profile
 from store.records import NewSweep, NewTrial, Objective, TrialReport
 from store.ring import STEP, Steps
 from store.sweeps import beat_sweep, get_sweep, record_sweep, release_sweep
+from store.target_tokens import TargetTokens
 from store.trial_jobs import send_message
 from store.trials import end_trial, record_report, record_trial, set_trial_run, start_trial
 
@@ -80,6 +81,8 @@ def make_asset(path: Path) -> None:
         recorder.dynamics(1, 10, n_classes=2, words=np.arange(8, dtype=np.uint16).reshape(4, 2))
         embeddings = {"test": np.arange(12, dtype=np.float16).reshape(4, 3)}
         recorder.embeddings(embeddings, dataset_key=dataset.key, fingerprint="encoder:weather", pooling="mean")
+        offsets, halves = np.array([0, 2, 2, 3, 5]), np.arange(-5, 0, dtype=np.float16)
+        recorder.target_tokens("train", TargetTokens(offsets, halves, halves - 1, None))
         recorder.checkpoint(
             10, epoch=2.0, path=f"runs/{run.id}/step-10", size_bytes=7, sha256="00", manifest={"m.safetensors": "00"}
         )

@@ -1,0 +1,63 @@
+"""What a model writes by itself: the likeliest continuation of a prompt, or answer to a text."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from runner.inference import evaluating
+from runner.language.model import LanguageModel
+from runner.recipe.language import Generation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def write_answers(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    tokenizer: "PreTrainedTokenizerBase",
+    spec: Generation,
+    dtype: torch.dtype | None = None,
+) -> list[str]:
+    """An answer to each prompt, given as tokens, special ones left out; the same model writes the same."""
+    from transformers import GenerationConfig
+
+    library, answers = model.library_model, [""] * len(prompts)
+    pad, own = int(tokenizer.pad_token_id), library.generation_config
+    ends = own.eos_token_id if own is not None and own.eos_token_id is not None else tokenizer.eos_token_id
+    reads_apart = bool(library.config.is_encoder_decoder)
+    n_places = None if reads_apart else getattr(library.config, "max_position_embeddings", None)
+    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    with evaluating(model, dtype) as device:
+        for first in range(0, len(order), spec.batch_size):
+            chosen = order[first : first + spec.batch_size]
+            width = max(1, *(len(prompts[index]) for index in chosen)) if chosen else 1
+            room = spec.max_new_tokens if n_places is None else min(spec.max_new_tokens, n_places - width)
+            if room < 1:
+                continue
+            ids = torch.full((len(chosen), width), pad)
+            mask = torch.zeros_like(ids)
+            for row, index in enumerate(chosen):
+                n = len(prompts[index])
+                here = slice(0, n) if reads_apart else slice(width - n, width)
+                ids[row, here] = torch.tensor(prompts[index], dtype=torch.long)
+                mask[row, here] = 1
+            config = GenerationConfig(
+                max_new_tokens=room,
+                num_beams=spec.beams,
+                do_sample=False,
+                pad_token_id=pad,
+                eos_token_id=ends,
+                bos_token_id=tokenizer.bos_token_id,
+                decoder_start_token_id=getattr(library.config, "decoder_start_token_id", None),
+            )
+            written = model.backbone.generate(  # type: ignore[operator]  # modules' attributes are typed as tensors or modules
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=config,
+            )
+            new = written if reads_apart else written[:, width:]
+            for index, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
+                answers[index] = text.partition(spec.stop)[0] if spec.stop else text
+    return answers
