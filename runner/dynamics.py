@@ -43,8 +43,9 @@ class DynamicsCatcher:
         self.has_seen = False
 
     def catch(self, positions: Tensor, logits: Tensor, given: Tensor) -> None:
-        """Keep what a training batch said."""
-        self._words[positions] = pack(logits, given)
+        """Keep what a training batch said; nan: it said nothing of that example."""
+        words = pack(logits, given)
+        self._words[positions] = torch.where(logits.isnan().all(1, keepdim=True), self._words[positions], words)
         self.has_seen = True
 
     @property

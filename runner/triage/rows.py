@@ -77,12 +77,14 @@ def read_all(store: Store, dataset: Dataset) -> Rows:
 
 
 def unjudged(store: Store, dataset: Dataset) -> str | None:
-    """What its training examples have in place of one label each, of which none is judged: "sets of labels", "spans"
-    or "numbers"; None where they have labels, or nothing."""
+    """What its training examples have in place of one label each, of which none is judged: "sets of labels", "spans",
+    "texts" or "numbers"; None where they have labels, or nothing."""
     targets = [value for value in read_values(store, dataset, "train") if value is not None]
     if any(isinstance(value, str) and value.startswith("[[") for value in targets):
         return "spans"
     first = next(iter(targets), None)
+    if isinstance(first, str) and first.startswith('"'):
+        return "texts"
     return "sets of labels" if isinstance(first, str) else "numbers" if isinstance(first, float) else None
 
 
