@@ -87,9 +87,7 @@ class MicroBatches:
         size = -(-n // self.pieces)
         whole = ("positions", "labels") if "owners" in batch else ()  # rows of several texts: these are of texts
         for first in range(0, n, size):
-            yield {
-                name: values if name in whole else values[first : first + size] for name, values in batch.items()
-            }
+            yield {name: values if name in whole else values[first : first + size] for name, values in batch.items()}
 
 
 def _size(batch: Batch) -> int:

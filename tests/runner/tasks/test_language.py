@@ -1,14 +1,17 @@
 """Tasks that say tokens, from a file to a finished run: they learn, and the store has what they said."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.tiny import CLUES, rows
 from evals.dynamics import decode
 from runner.errors import ModelError
+from runner.language.model import LanguageModel
 from runner.recipe import RecipeError
 from store import (
     Run,
@@ -19,12 +22,15 @@ from store import (
     list_events,
     list_runs,
     list_scores,
+    open_store,
     read_embeddings,
     read_predictions,
     read_responses,
     read_target_tokens,
 )
 from tests.runner.conftest import Kit
+from tests.runner.sameness import differences, everything
+from tests.runner.test_resume import before, go_on, killed
 
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
 T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
@@ -219,3 +225,45 @@ def test_a_tokenizer_that_cannot_hide_tokens_is_refused(kit: Kit, store: Store, 
     with pytest.raises(ModelError, match="no mask token"):
         kit.train(store, **settings(kit, "masked-lm", sources, model__base=str(kit.folder / "without-mask")))
     assert len(list_runs(store)) == 0
+
+
+STILL = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}  # nothing falls otherwise in pieces
+
+
+def test_where_memory_runs_out_rows_of_several_texts_go_on_in_pieces(
+    kit: Kit, store: Store, sources: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = {
+        "model__base": "scratch:gpt2", "model__tokenizer": str(kit.gpt2), "model__config": {**GPT2, **STILL},
+        "training__packing": True, "training__epochs": 2, "generation__examples": 0,
+    }  # fmt: skip
+    plain = kit.train(store, **settings(kit, "instruction", sources, **changed))
+    forward = LanguageModel.forward
+
+    def limited(self: LanguageModel, batch: Any) -> Any:
+        if self.training and len(batch["input_ids"]) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, batch)
+
+    monkeypatch.setattr(LanguageModel, "forward", limited)
+    cut = kit.train(store, **settings(kit, "instruction", sources, name="cut", **changed))
+    assert cut.status == "finished", cut.cause
+    assert "memory" in set(list_events(store, cut.key)["kind"])
+    a, b = scores_of(store, plain), scores_of(store, cut)
+    assert [row["loss"] for row in b.values()] == pytest.approx([row["loss"] for row in a.values()], rel=1e-3)
+    for one, other in zip(iter_dynamics(store, plain.key), iter_dynamics(store, cut.key), strict=True):
+        given = np.zeros(300, dtype=np.int64)
+        p, q = (decode(row.words, row.n_classes, given).p_given for row in (one, other))
+        assert np.isfinite(q).all()
+        assert np.abs(p - q).max() < 0.02
+
+
+@pytest.mark.parametrize("task", ["masked-lm", "instruction"])
+def test_a_run_that_was_killed_ends_the_same(kit: Kit, sources: dict[str, str], tmp_path: Path, task: str) -> None:
+    changed = settings(kit, task, sources, training__epochs=2, evaluation__every=7, checkpoints__keep="all")
+    changed |= {"training__packing": True, "generation__examples": 3} if task == "instruction" else {}
+    whole, broken = (open_store(tmp_path / f"{name}.db") for name in ("whole", "broken"))
+    expected = everything(whole, kit.train(whole, **changed))
+    ended = go_on(broken, killed(kit, broken, before("training_step", 10), **changed))
+    assert ended.status == "finished", ended.cause
+    assert differences(everything(broken, ended), expected) == []
