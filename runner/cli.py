@@ -16,6 +16,7 @@ from runner.errors import UserError
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("train", "train", "Fine-tune what a recipe says and record it."),
     ("sweep", "sweep", "Search for the best recipe; again and again, it runs only what is missing."),
+    ("methods", "methods", "Train a recipe by several methods, and compare what each came to."),
     ("crossval", "crossval", "Ask a recipe's model about every training example that it was not trained on."),
     ("triage", "triage", "Find the training examples that hurt: wrong labels, duplicates, leaks, gaps."),
     ("resume", "resume", "Go on with a run that was killed, failed or pruned."),

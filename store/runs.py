@@ -125,6 +125,16 @@ _SORTABLE = {
 }
 
 
+def find_runs(store: Store, recipe_hash: str, dataset_key: int, *, status: Status | str) -> list[Run]:
+    """Runs of one experiment: the same recipe (by its hash) on the same dataset version, newest first."""
+    rows = store.db.execute(
+        "SELECT key FROM runs WHERE recipe_hash = ? AND dataset_key = ? AND status = ?"
+        " ORDER BY created_at DESC, key DESC",
+        (recipe_hash, int(dataset_key), str(status)),
+    ).fetchall()
+    return [get_run(store, int(key)) for (key,) in rows]
+
+
 def list_runs(
     store: Store,
     *,

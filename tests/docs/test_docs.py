@@ -26,6 +26,7 @@ PAGES = [
     ROOT / "docs/triage.md",
     ROOT / "docs/publish.md",
     ROOT / "docs/merge.md",
+    ROOT / "docs/methods.md",
 ]
 BIN = Path(sys.executable).parent
 
