@@ -38,7 +38,11 @@ def sweep_sentence(sweep: Sweep, trials: pd.DataFrame, best: int | None = None) 
         return f"No trial yet: {waiting.get(sweep.status, 'it ended before its first')}."
     done, wanted = n_done(trials), sweep.n_trials
     n_seeds = int(trials.groupby("number")["seed"].nunique().max())
-    what = f"{count(done)} of {count(wanted)} trials" if wanted else f"{count(done)} trials"
+    what = (
+        f"{count(done)} of {count(wanted)} trial{'' if wanted == 1 else 's'}"
+        if wanted
+        else f"{count(done)} trial{'' if done == 1 else 's'}"
+    )
     said = [what + (f", with up to {n_seeds} seeds" if n_seeds > 1 else "")]
     said.append(_best(sweep, trials, best))
     counts = trials["status"].value_counts()

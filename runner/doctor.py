@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from store import SpoolReport, Status, Store, check_store, get_lease, run_ids, spool_status
 from store.holders import cause_of_death
+from store.job_leases import count_queued
 from store.leases import QUIET_SECONDS, what_waits
+from store.plain import numbered
+from store.trial_jobs import workers_for
 
 if TYPE_CHECKING:
     from runner.leftovers import Leftover
@@ -45,8 +48,8 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
     """Integrity, size, waiting and lost rows."""
     health = check_store(store, thorough=thorough)
     text = (
-        f"{store.path}: {health.size_bytes / 1e6:,.1f} MB, {health.n_runs:,} runs ({health.n_live} live), "
-        f"{health.n_examples:,} examples, {health.n_metric_values:,} metric values"
+        f"{store.path}: {health.size_bytes / 1e6:,.1f} MB, {numbered(health.n_runs, 'run')} ({health.n_live} live), "
+        f"{numbered(health.n_examples, 'example')}, {numbered(health.n_metric_values, 'metric value')}"
     )
     findings = [Finding("store", "good" if not health.problems else "broken", text)]
     findings += [Finding(DAMAGE, "broken", problem) for problem in health.problems]
@@ -54,12 +57,15 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
         advice = f"`runner doctor --repair --store {store.path}` saves every row that can be read into a new store"
         findings.append(Finding(DAMAGE, "note", advice))
     if health.rows_pending:
-        findings.append(Finding("store", "note", f"{health.rows_pending:,} rows of live runs wait to be written"))
+        findings.append(
+            Finding("store", "note", f"{numbered(health.rows_pending, 'row')} of live runs still to be written")
+        )
     if health.rows_lost:
         findings.append(
-            Finding("store", "broken", f"{health.rows_lost:,} rows of live runs were lost; see their events")
+            Finding("store", "broken", f"{numbered(health.rows_lost, 'row')} of live runs lost; see their events")
         )
     findings += [_spool(report) for report in spool_status(store).files]
+    findings += _queue(store)
     findings += [Finding("store", "slow", f"run {run_id}: {text}") for run_id, text in _quiet(store)]
     if health.wal_bytes > 1e9:
         findings.append(
@@ -71,6 +77,16 @@ def examine_store(store: Store, *, thorough: bool) -> list[Finding]:
             )
         )
     return findings
+
+
+def _queue(store: Store) -> Iterator[Finding]:
+    """Jobs that wait for a worker that is not there."""
+    for (kind, device), n in count_queued(store).items():
+        if workers_for(store, device):
+            continue
+        jobs = f"{numbered(n, f'{kind} job')} {'waits' if n == 1 else 'wait'}"
+        option = f" --device {device}" if device else ""
+        yield Finding("queue", "note", f"{jobs}, and no worker that takes them is at work: `runner worker{option}`")
 
 
 def _quiet(store: Store) -> Iterator[tuple[str, str]]:
@@ -130,7 +146,9 @@ def examine_checkpoints(store: Store, *, thorough: bool) -> list[Finding]:
 
 
 def _spool(report: SpoolReport) -> Finding:
-    n_rows = f"{report.rows_pending:,} rows" if report.rows_pending else "rows"  # unreadable: nobody knows how many
+    n_rows = (
+        numbered(report.rows_pending, "row") if report.rows_pending else "rows"
+    )  # unreadable: nobody knows how many
     waiting = f"{n_rows} of run {report.run_id} wait in {report.path}"
     if report.problem:
         return Finding("spool", "broken", f"{waiting}: {report.problem}; delete the file if they are not needed")

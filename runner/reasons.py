@@ -21,3 +21,9 @@ def take(interruption: BaseException) -> str:
     global _said
     reason, _said = _said, None
     return reason or f"interrupted ({interruption})"
+
+
+def forget() -> None:
+    """Nothing is interrupted by now: a reason that was given before was for work that ended by itself."""
+    global _said
+    _said = None

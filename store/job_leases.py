@@ -220,7 +220,8 @@ def beat_worker(store: Store, worker: Worker, job_key: int | None) -> None:
     """The worker lives, and is at that job."""
     with store.write() as db:
         db.execute(
-            "UPDATE workers SET heartbeat_at = ?, job_key = ? WHERE key = ? AND pid = ?",
+            "UPDATE workers SET heartbeat_at = ?, job_key = (SELECT key FROM jobs WHERE key = ?)"  # one may be removed
+            " WHERE key = ? AND pid = ?",
             (time.time(), job_key, worker.key, worker.holder.pid),
         )
 

@@ -39,6 +39,14 @@ def plain(value: object) -> Any:
     return str(value)
 
 
+def numbered(n: int, noun: str) -> str:
+    """
+    >>> numbered(1, "row"), numbered(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def to_numbers(value: object) -> Any:
     """A copy of it that JSON can hold, in which a number that is not finite is null: not measured.
 

@@ -23,7 +23,7 @@ from store.errors import RowsLost
 from store.evaluations import Predictions
 from store.leases import take_lease
 from store.metrics import StepRow
-from store.plain import plain
+from store.plain import numbered, plain
 from store.records import Run, RunCost, ScoreRow, Status, SystemSample
 from store.ring import STEP, Steps
 from store.target_tokens import TargetTokens
@@ -255,7 +255,9 @@ class Recorder:
         """
         is_first = self._writer.close(Entry("finish", time.time(), {"status": status, "cause": cause}, {}, 1), timeout)
         if is_first and self.rows_lost:
-            raise RowsLost(f"{self.rows_lost} rows of run {self.run.id} could not be written; see its events.")
+            raise RowsLost(
+                f"{numbered(self.rows_lost, 'row')} of run {self.run.id} could not be written; see its events."
+            )
 
     def __enter__(self) -> Self:
         return self

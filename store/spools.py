@@ -10,6 +10,7 @@ from store.batches import Loss, NotInTurn
 from store.connection import Store
 from store.errors import may_pass
 from store.folding import Chunk, Cursor, durable, n_folded, unknown_kinds
+from store.plain import numbered
 from store.runs import record_event
 from store.spool import Source, SpoolFile, frames, is_locked, read_frame
 from store.spool_folders import iter_paths, list_folders, run_id
@@ -153,13 +154,16 @@ def _fold_all(store: Store, key: int, cursor: Cursor, wait_seconds: float) -> Fo
     def also(db: sqlite3.Connection, losses: Sequence[Loss]) -> None:
         assert chunk is not None
         for loss in losses:
-            record_event(db, key, "rows lost", f"{loss.n_rows} rows could not be written: {loss.reason}")
+            record_event(db, key, "rows lost", f"{numbered(loss.n_rows, 'row')} could not be written: {loss.reason}")
         if chunk.n_damaged:
             text = f"{chunk.n_damaged} entries of {path} were damaged on disk; how many rows they held is not known"
             record_event(db, key, "rows lost", text)
         if chunk.is_last:
             n_all = n_rows + chunk.n_rows - sum(loss.n_rows for loss in losses)
-            record_event(db, key, "spool", f"{n_all:,} rows that waited on disk when its process ended were written")
+            text = (
+                f"{numbered(n_all, 'row')} that waited on disk when its process ended {'was' if n_all == 1 else 'were'}"
+            )
+            record_event(db, key, "spool", f"{text} written")
 
     problem = None
     try:

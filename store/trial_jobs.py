@@ -29,14 +29,14 @@ class Message(NamedTuple):
     """Something that was said about a trial's job."""
 
     key: int
-    """Later ones have higher keys."""
-    job_key: int
     text: str
 
 
 class JobState(NamedTuple):
     """Where a trial's job stands."""
 
+    id: str
+    """Keys of jobs that were removed come again, ids never."""
     status: JobStatus
     cause: str | None
     host: str | None
@@ -54,13 +54,14 @@ def send_message(store: Store, job_key: int, text: str, *, is_from_driver: bool)
         return _insert(db, job_key, text, is_from_driver=is_from_driver)
 
 
-def read_messages(store: Store, job_keys: Collection[int], *, is_from_driver: bool, after: int = 0) -> list[Message]:
-    """What that side has said about these jobs since the message `after`, the oldest first."""
-    marks = ", ".join("?" * len(job_keys))
+def read_messages(store: Store, job_key: int, *, is_from_driver: bool, after: int = 0) -> list[Message]:
+    """What that side has said about a job since the message `after`, the oldest first.
+
+    Keys grow with each message about a job; those of jobs that were removed come again.
+    """
     rows = store.db.execute(
-        f"SELECT key, job_key, message FROM trial_messages WHERE job_key IN ({marks}) AND is_from_driver = ?"
-        " AND key > ? ORDER BY key",
-        (*job_keys, is_from_driver, after),
+        "SELECT key, message FROM trial_messages WHERE job_key = ? AND is_from_driver = ? AND key > ? ORDER BY key",
+        (job_key, is_from_driver, after),
     )
     return [Message(*row) for row in rows]
 
@@ -81,9 +82,9 @@ def read_states(store: Store, job_keys: Collection[int]) -> dict[int, JobState]:
     """Where these jobs stand, by key; one that was removed is missing."""
     marks = ", ".join("?" * len(job_keys))
     rows = store.db.execute(
-        f"SELECT key, status, cause, host, worker_device FROM jobs WHERE key IN ({marks})", tuple(job_keys)
+        f"SELECT key, id, status, cause, host, worker_device FROM jobs WHERE key IN ({marks})", tuple(job_keys)
     )
-    return {key: JobState(JobStatus(status), *rest) for key, status, *rest in rows}
+    return {key: JobState(identity, JobStatus(status), *rest) for key, identity, status, *rest in rows}
 
 
 def withdraw_trial(store: Store, job_key: int, cause: str) -> bool:
@@ -205,6 +206,21 @@ def _next(
     has_worker = _has_worker(db, host, leased_by)
     first = first_queued(db, before.worker_device or "cpu", kinds) if has_worker else None
     return first if first is not None and _fits(db, first, before) else None
+
+
+def is_leaving(store: Store, worker: tuple[int, float]) -> bool:
+    """Whether that worker of this host lives, and ends with the job that it is at."""
+    row = store.db.execute(
+        "SELECT 1 FROM workers WHERE host = ? AND pid = ? AND process_started_at = ? AND is_leaving",
+        (this_process().host, *worker),
+    ).fetchone()
+    return row is not None
+
+
+def count_running(store: Store, host: str) -> int:
+    """How many jobs processes of that host have in hand."""
+    (n,) = store.db.execute("SELECT count(*) FROM jobs WHERE status = 'running' AND host = ?", (host,)).fetchone()
+    return int(n)
 
 
 def _has_worker(db: sqlite3.Connection, host: str, worker: tuple[int, float]) -> bool:

@@ -19,6 +19,7 @@ from store.entries import Entry, Item
 from store.errors import RowsLost, may_pass
 from store.folding import Spool
 from store.leases import beat
+from store.plain import numbered
 from store.records import Run
 from store.runs import record_event
 
@@ -94,11 +95,12 @@ class Writer:
             look = 0.1 if is_ending else min(1.0, max(timeout, 0.05))
             while not self._changed.wait_for(lambda: self._n_settled >= target, look):
                 if not self._thread.is_alive():  # after a fork the thread is with the parent
-                    raise RowsLost(f"{self.rows_pending} rows of run {self.run.id} have no thread that writes them.")
+                    raise RowsLost(f"no thread writes {numbered(self.rows_pending, 'row')} of run {self.run.id}.")
                 is_safe = is_ending and not self._n_in_memory
                 if self._failing and (is_safe or time.monotonic() >= deadline):
                     raise RowsLost(
-                        f"{self.rows_pending} rows could not be written to {self.store.path}: {self._failing}."
+                        f"{numbered(self.rows_pending, 'row')} could not be written to {self.store.path}:"
+                        f" {self._failing}."
                         f" They wait {self._place()}."
                     )
 
@@ -243,7 +245,7 @@ class Writer:
         self._n_reporting = self._n_unreported
         if n_lost := self._n_reporting + lost:
             reason = losses[-1].reason if losses else self._loss_reason
-            record_event(db, self.run.key, "rows lost", f"{n_lost} rows could not be written: {reason}")
+            record_event(db, self.run.key, "rows lost", f"{numbered(n_lost, 'row')} could not be written: {reason}")
         beat(db, self.run.key, self._n_in_memory - n_rows, self.rows_lost + lost)
 
     def _note(self, losses: Sequence[Loss]) -> None:

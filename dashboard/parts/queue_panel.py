@@ -86,15 +86,15 @@ def jobs_table(jobs: pd.DataFrame, now: float) -> pd.DataFrame:
 
 def _share(row: Any) -> float | None:
     """How much of it is done, in [0, 1]; None where that is not known."""
-    done, of = (row.n_trials_done, row.n_trials) if is_known(row.sweep_key) else (row.step, row.n_steps)
+    done, of = (row.n_trials_done, row.n_trials) if is_known(row.n_trials_done) else (row.step, row.n_steps)
     if row.status == "finished":
         return 1.0
     return min(1.0, float(done) / float(of)) if is_known(done) and is_known(of) and of > 0 else None
 
 
 def _at(row: Any) -> str | None:
-    if is_known(row.sweep_key):
-        return f"{count(row.n_trials_done)} of {count(row.n_trials)} trials"
+    if is_known(row.n_trials_done):
+        return f"{count(row.n_trials_done)} of {count(row.n_trials)} trial{'' if row.n_trials == 1 else 's'}"
     return f"step {count(row.step)} of {count(row.n_steps)}" if is_known(row.step) else None
 
 
@@ -130,10 +130,10 @@ def job_columns() -> dict[str, Any]:
 
 
 def _open(job: "pd.Series[Any]") -> None:
+    if isinstance(job["run_id"], str) and (job["kind"] == "trial" or not isinstance(job["sweep_id"], str)):
+        st.switch_page("views/run.py", query_params={"run": job["run_id"]})
     if isinstance(job["sweep_id"], str):
         st.switch_page("views/sweep.py", query_params={"sweep": job["sweep_id"]})
-    if isinstance(job["run_id"], str):
-        st.switch_page("views/run.py", query_params={"run": job["run_id"]})
 
 
 def _actions(source: Source, job: "pd.Series[Any]") -> None:
@@ -157,7 +157,7 @@ def _actions(source: Source, job: "pd.Series[Any]") -> None:
         button("Pause", "pause", pause_job, help=waits)
     if status in (*WAITING, "running") and job["request"] != "cancel":
         button("Cancel", "cancel", cancel_job)
-    if status in ("failed", "killed"):
+    if status in ("failed", "killed") and job["kind"] != "trial":  # its sweep tries it again
         button("Retry", "replay", retry_job, help="Queued again; a training goes on from its newest checkpoint.")
     if status in ENDED:
         button("Remove", "delete", remove_job, help="Forget the job and what it printed; its run stays.")

@@ -24,6 +24,7 @@ def worker_line(source: Source, *, key: str) -> None:
     said = [
         f":green[●] worker for {escape(row.device)} on {escape(row.host)}, process {row.pid}: "
         + (f"at {escape(row.job_name)}" if isinstance(row.job_name, str) else "waiting for work")
+        + (", takes no other job" if row.is_leaving else "")
         + f", heartbeat {age(row.heartbeat_at, now)}"
         for row in tuples(workers)
     ]

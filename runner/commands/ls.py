@@ -113,10 +113,9 @@ def command(
             newest = list_alerts(store, row["key"]).iloc[-1]
             click.echo(f"{row['id'][:12]} alert {age(newest['at'])}: {newest['message']}")
     if waiting.files:
-        click.echo(
-            f"{waiting.rows_pending:,} rows ({size(waiting.size_bytes)}) wait on disk to be written to the store; "
-            "`runner doctor` says where and why"
-        )
+        n, of = waiting.rows_pending, size(waiting.size_bytes)
+        what = f"1 row ({of}) waits" if n == 1 else f"{n:,} rows ({of}) wait"
+        click.echo(f"{what} on disk to be written to the store; `runner doctor` says where and why")
 
 
 def _cells(row: dict[str, object]) -> list[str]:

@@ -39,8 +39,9 @@ def command(context: click.Context, show_all: bool, as_json: bool, store_path: P
         echo_json({"jobs": open_jobs + ended, "workers": workers})
         return
     for worker in workers:
+        leaving = ", and takes no other job" if worker["is_leaving"] else ""
         doing = f"at {worker['job_name']} ({worker['job_id'][:12]})" if worker["job_id"] else "waiting for work"
-        click.echo(f"worker {worker['device']} on {worker['host']}, process {worker['pid']}: {doing}")
+        click.echo(f"worker {worker['device']} on {worker['host']}, process {worker['pid']}: {doing}{leaving}")
     if not workers:
         click.echo("no worker is at work: `runner worker` starts one")
     rows = open_jobs + ended
@@ -72,7 +73,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _progress(row: dict[str, Any]) -> str:
-    if row["sweep_id"]:
+    if row["n_trials_done"] is not None:
         wanted = f" of {row['n_trials']:.0f}" if row["n_trials"] is not None else ""
         return f"trial {row['n_trials_done']:.0f}{wanted}"
     if row["step"] is None:

@@ -91,7 +91,8 @@ def describe(store: "Store", run: "Run") -> str:
     if run.status in ("failed", "killed", "pruned") and run.recipe is not None and not _merged(run):
         blocks.append(f"`runner resume {run.id}` goes on with it")
     if n_rows := spool_status(store).rows_of(run.id):
-        blocks.append(f"{n_rows:,} rows wait on disk to be written to the store; see `runner doctor`")
+        what = "1 row waits" if n_rows == 1 else f"{n_rows:,} rows wait"
+        blocks.append(f"{what} on disk to be written to the store; see `runner doctor`")
     if (lease := get_lease(store, run.key)) is not None and (waiting := what_waits(lease, time.time())):
         blocks.append(waiting)
     cost = get_cost(store, run.key)

@@ -11,7 +11,10 @@ from runner.commands.options import echo_json, open_or_make, open_reconciled, si
 
 if TYPE_CHECKING:
     from runner.recipe import LoadedRecipe
+    from runner.sweep.display import Display
+    from runner.sweep.engine import Engine
     from runner.sweep.search import Search
+    from runner.sweep.take_up import TakenUp
     from runner.sweep.trial_data import TrialData
     from store import Store, Sweep
 
@@ -24,7 +27,15 @@ _MOST_SHOWN = 24
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds for each contender.")
 @click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours of work, all calls together.")
 @click.option("--max-gpu-hours", type=click.FloatRange(0, min_open=True), help="Hours of devices, all calls together.")
-@click.option("--parallel", type=click.IntRange(1), help="Trials at a time. Default: one a CUDA device, else one.")
+@click.option("--parallel", type=click.IntRange(1), help="Trials at a time. Default: one a CUDA device or worker.")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(("here", "workers")),
+    default="here",
+    help="here: in processes of its own (the default). workers: as jobs for every `runner worker` of the store.",
+)
+@click.option("--priority", type=int, help="Of its trials in the queue, with --on workers: higher goes first.")
 @click.option("--fresh", is_flag=True, help="Begin a new sweep that reuses nothing.")
 @click.option("--retry", is_flag=True, help="Try again what failed before.")
 @click.option("--tidy", is_flag=True, help="At the end remove the checkpoints of trials that were stopped early.")
@@ -44,6 +55,8 @@ def command(
     max_hours: float | None,
     max_gpu_hours: float | None,
     parallel: int | None,
+    place: str,
+    priority: int | None,
     fresh: bool,
     retry: bool,
     tidy: bool,
@@ -60,6 +73,8 @@ def command(
     The same command again runs only what is missing: after Ctrl-C, a kill or a reboot it goes on where it stopped, with
     more --trials or --seeds it adds those. RECIPE may also be the id or name of a sweep in the store.
     """
+    if priority is not None and place != "workers":
+        raise click.UsageError("--priority is of jobs in the queue: it goes with --on workers.")
     from runner.sweep.asked_for import Budget, check_sources, find_data, find_recipe
 
     budget = Budget(trials, seeds, max_hours, max_gpu_hours)
@@ -80,6 +95,7 @@ def command(
         loaded,
         data,
         n_parallel=parallel,
+        priority=priority or 0 if place == "workers" else None,
         is_fresh=fresh,
         retries=retry,
         is_quiet=quiet,
@@ -96,7 +112,7 @@ def command(
     best = None if write_best is None else best_recipe(summary)
     if write_best is not None and best is not None:
         write_best.write_text(best, encoding="utf-8")
-    again = _command_line(recipe, overrides, store_path)
+    again = _command_line(recipe, overrides, store_path, place)
     if as_json:
         echo_json(as_dict(store, summary, again, n_slots))
     else:
@@ -123,38 +139,51 @@ def _drive(
     data: "TrialData",
     *,
     n_parallel: int | None,
+    priority: int | None,
     is_fresh: bool,
     retries: bool,
     is_quiet: bool,
     is_plain: bool,
 ) -> tuple["Sweep", "Search", int]:
-    """The sweep as it ended, its search, and how many trials ran at a time."""
+    """The sweep as it ended, its search, and how many trials ran at a time. `priority`: of jobs; None: no jobs."""
     from runner.sweep.display import make_display
     from runner.sweep.driver import Driver
-    from runner.sweep.local import LocalEngine
-    from runner.sweep.places import find_places
     from runner.sweep.samplers import limits
     from runner.sweep.take_up import take_up
 
-    places = find_places(loaded.recipe, n_parallel)
     taken = take_up(store, loaded, data, is_fresh=is_fresh)
-    logs = store.files / "sweeps" / taken.sweep.id
-    engine = LocalEngine(store.path, places.devices, places.threads, logs)
     display = make_display(is_quiet=is_quiet, is_plain=is_plain)
     try:
         for text in (*taken.said, *limits(taken.search)):
             display.say(text)
+        engine = _engine(store, taken, n_parallel, priority, display)
         driver = Driver(store, taken, engine, display, retries_failed=retries)
         return driver.drive(), taken.search, engine.n_slots
     finally:
         display.close()
 
 
-def _command_line(recipe: Path, overrides: tuple[str, ...], store_path: Path | None) -> str:
+def _engine(
+    store: "Store", taken: "TakenUp", n_parallel: int | None, priority: int | None, display: "Display"
+) -> "Engine":
+    if priority is not None:
+        from runner.sweep.queued import QueueEngine
+
+        return QueueEngine(store, taken.sweep, display.say, n_parallel, priority)
+    from runner.sweep.local import LocalEngine
+    from runner.sweep.places import find_places
+
+    places = find_places(taken.search.recipe, n_parallel)
+    return LocalEngine(store.path, places.devices, places.threads, store.files / "sweeps" / taken.sweep.id)
+
+
+def _command_line(recipe: Path, overrides: tuple[str, ...], store_path: Path | None, place: str) -> str:
     """The command, to be given again with other seeds."""
     words = ["runner", "sweep", str(recipe)]
     for override in overrides:
         words += ["--set", override]
+    if place != "here":
+        words += ["--on", place]
     if store_path is not None:
         words += ["--store", str(store_path)]
     return shlex.join(words)

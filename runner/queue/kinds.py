@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from runner.errors import UserError
+from store.jobs import TRIAL
 
 MAX_ATTEMPTS = 3
 """How often a job is begun at most when its process dies."""
@@ -31,6 +32,7 @@ class Kind:
     the file of its recipe."""
 
     command: tuple[str, ...]
+    """(): it is no command of its own, see `runner.sweep.leased`."""
     options: tuple[str, ...] = ()
     """Which `--name`s the job may set, in its argument `options`; those without a value by true."""
     again: tuple[str, ...] | None = None
@@ -41,6 +43,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "train": Kind(("train", "{recipe}"), again=("resume", "{run}")),
         "sweep": Kind(("sweep", "{recipe}"), ("trials", "seeds", "max-hours", "max-gpu-hours", "parallel", "retry")),
+        TRIAL: Kind(()),
         "resume": Kind(("resume", "{run}")),
         "reproduce": Kind(("reproduce", "{run}")),
         "crossval": Kind(("crossval", "{recipe}", "{run}"), ("folds", "seed")),

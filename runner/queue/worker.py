@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import TypeVar
 
-from runner.queue.child import BEAT_SECONDS, GRACE_SECONDS, STEP_SECONDS
+from runner.queue.attending import BEAT_SECONDS, GRACE_SECONDS, STEP_SECONDS
 from runner.queue.kinds import KINDS, Kind
 from store import Job, JobStatus, Store, cancel_job, get_job, job_log, reconcile, reconcile_jobs
-from store.errors import JobRefused, may_pass
+from store.errors import JobNotFound, JobRefused, may_pass
 from store.holders import cause_of_death, is_same
 from store.job_leases import (
     Worker,
@@ -28,9 +28,11 @@ from store.job_leases import (
     finish_job,
     job_on,
     lease_job,
+    leave_worker,
     register_worker,
     remove_worker,
 )
+from store.jobs import TRIAL
 
 _NAP_SECONDS = 0.2
 """How soon a signal or the end of a job is noticed."""
@@ -79,6 +81,8 @@ class JobWorker:
         Returns the exit code: with `once` 1 when the job did not finish, else 0. Raises WorkerExists.
         """
         worker = register_worker(self._store, self._device)
+        if self._once:
+            leave_worker(self._store, worker)
         self._listen()
         self._say(f"worker for {self._device} on {worker.holder.host}, process {worker.holder.pid}: {self._store.path}")
         try:
@@ -130,7 +134,10 @@ class JobWorker:
         return 0
 
     def _carry_out(self, worker: Worker, job: Job) -> JobStatus:
-        """Start the job's process and stay with it; returns what the job became (running: we left before)."""
+        """Start the job's process and stay with it; returns what the job became (running: we left before).
+
+        A process that has ended a trial may go on with the next one of its sweep: then that is the job.
+        """
         self._say(f"{_title(job)} begins; its output: runner queue log {job.id}")
         try:
             process = self._start(job)
@@ -139,7 +146,7 @@ class JobWorker:
             self._patiently(lambda: abandon_job(self._store, job, cause))
             return self._patiently(lambda: get_job(self._store, job.key).status)
         beaten = look = 0.0
-        enforcer = _Enforcer(self._store, job.key, process.pid)
+        enforcer = _Enforcer(self._store, job.id, process.pid)
         while process.poll() is None:
             if self._is_terminated:
                 self._say(f"{_title(job)} goes on by itself as process {process.pid}")
@@ -150,15 +157,29 @@ class JobWorker:
                     beat_worker(self._store, worker, job.key)
                 if time.monotonic() - look > _LOOK_SECONDS:
                     look = time.monotonic()
+                    following = job_on(self._store, self._device, platform.node()) if job.kind == TRIAL else None
+                    if following is not None and following.id != job.id:
+                        self._say_end(job)
+                        job, enforcer = following, _Enforcer(self._store, following.id, process.pid)
+                        self._say(f"{_title(job)} follows in the same process; its output: runner queue log {job.id}")
                     enforcer.look()
-                self._heed(job)
+                self._heed(worker, job)
             except Exception as error:
                 if not may_pass(error):
                     raise
             time.sleep(_NAP_SECONDS)
-        ended = self._patiently(lambda: self._settle(job, process.returncode))
+        status = self._patiently(lambda: self._settle(worker, job, process.returncode))
+        self._say_end(job)
+        return status
+
+    def _say_end(self, job: Job) -> None:
+        """What a job became; of a trial that ended well its sweep's driver may have removed it by now."""
+        try:
+            ended = get_job(self._store, job.id)
+        except JobNotFound:
+            self._say(f"{_title(job)} ended")
+            return
         self._say(f"{_title(job)} {ended.status}{f': {ended.cause}' if ended.cause else ''}")
-        return ended.status
 
     def _start(self, job: Job) -> "subprocess.Popen[bytes]":
         """A session of its own, no terminal, its output appended to the job's log."""
@@ -173,28 +194,31 @@ class JobWorker:
                 start_new_session=True,
             )
 
-    def _settle(self, leased: Job, code: int) -> Job:
+    def _settle(self, worker: Worker, leased: Job, code: int) -> JobStatus:
         """The job's process has ended: where it could not say so itself, say it."""
-        job = get_job(self._store, leased.key)
-        assert leased.holder is not None
-        if job.status != JobStatus.RUNNING or job.holder is None:
-            return job
-        if is_same(job.holder, leased.holder):  # it is still ours: the process ended before it took the job over
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            abandon_job(self._store, job, f"its process ended before it began the job ({how})")
-        elif code >= 0 and cause_of_death(job.holder) is not None:
-            error = f"exit code {code}; see `runner queue log {job.id}`"
-            finish_job(self._store, job, JobStatus.FAILED if code else JobStatus.FINISHED, error if code else None)
-        self._reconcile()
-        return get_job(self._store, leased.key)
+        try:
+            job = get_job(self._store, leased.id)
+            if job.status == JobStatus.RUNNING and job.holder is not None:
+                if is_same(job.holder, worker.holder):  # it is still ours: the process ended before it took it over
+                    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                    abandon_job(self._store, job, f"its process ended before it began the job ({how})")
+                elif code >= 0 and cause_of_death(job.holder) is not None:
+                    error = f"exit code {code}; see `runner queue log {job.id}`"
+                    finish_job(
+                        self._store, job, JobStatus.FAILED if code else JobStatus.FINISHED, error if code else None
+                    )
+                self._reconcile()
+            return get_job(self._store, leased.id).status
+        except JobNotFound:  # it has ended, and was removed
+            return JobStatus.FINISHED
 
     def _wait_for(self, worker: Worker, job: Job) -> None:
         """A job whose worker is gone still has the device: leave it alone until it has ended."""
         assert job.holder is not None
         self._say(f"{_title(job)} is still at work on {self._device} (process {job.holder.pid}): waiting for it")
-        enforcer = _Enforcer(self._store, job.key)
+        enforcer = _Enforcer(self._store, job.id)
         beaten = 0.0
-        while get_job(self._store, job.key).status == JobStatus.RUNNING and not self._is_leaving:
+        while _is_running(self._store, job) and not self._is_leaving:
             if time.monotonic() - beaten > BEAT_SECONDS:
                 beaten = time.monotonic()
                 beat_worker(self._store, worker, job.key)
@@ -256,16 +280,17 @@ class JobWorker:
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         self._is_terminated = True
 
-    def _heed(self, job: Job) -> None:
+    def _heed(self, worker: Worker, job: Job) -> None:
         """What Ctrl-C means while a job is at work."""
         if self._n_interrupts >= 1 and self._n_heeded == 0:
+            leave_worker(self._store, worker)
             self._n_heeded = 1
             self._say(f"stopping when {_title(job)} has ended; Ctrl-C again cancels it (it stays resumable)")
         if self._n_interrupts >= 2 and self._n_heeded == 1:
             self._n_heeded = 2
             self._say(f"cancelling {_title(job)}; killed after {GRACE_SECONDS:.0f} seconds if it does not end")
-            with contextlib.suppress(JobRefused):  # it has just ended
-                cancel_job(self._store, job.key)
+            with contextlib.suppress(JobRefused, JobNotFound):  # it has just ended
+                cancel_job(self._store, job.id)
 
     def _nap(self, seconds: float) -> None:
         """Sleep in small pieces: what a signal said is noticed soon."""
@@ -280,12 +305,15 @@ class _Enforcer:
     Its own process does the first, too; where its threads are stuck only another can.
     """
 
-    def __init__(self, store: Store, job_key: int, child: int | None = None) -> None:
-        self._store, self._key, self._child = store, job_key, child
+    def __init__(self, store: Store, job_id: str, child: int | None = None) -> None:
+        self._store, self._id, self._child = store, job_id, child  # not its key: that of a removed job comes again
         self._due_since: float | None = None
 
     def look(self) -> None:
-        job = get_job(self._store, self._key)
+        try:
+            job = get_job(self._store, self._id)
+        except JobNotFound:  # it has ended, and was removed; its process will say what comes next, or end
+            return
         if job.status == JobStatus.RUNNING and job.request is None:
             self._due_since = None
             return
@@ -299,6 +327,13 @@ class _Enforcer:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.killpg(pid, signal.SIGKILL)
+
+
+def _is_running(store: Store, job: Job) -> bool:
+    try:
+        return get_job(store, job.id).status == JobStatus.RUNNING
+    except JobNotFound:
+        return False
 
 
 def _title(job: Job) -> str:

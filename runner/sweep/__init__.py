@@ -7,6 +7,7 @@ plan        what to do next                     driver      the loop around it
 ledger      what trials are and become          take_up     the sweep that a command means
 engine      the interface to places             local       worker processes on this machine
 worker      what such a process does            places      devices and threads
+queued      jobs for any `runner worker`        leased      what the process of such a job does
 leaders     the best, and how sure that is      failures    which are the same, when to stop
 measures    objectives, read from runs          latency     one text at a time
 asked_for   recipe and budget of a command      preview     what would be run

@@ -22,6 +22,8 @@ class Snapshot:
     """Configurations; None: not known yet."""
     at_work: tuple[int, ...]
     """Keys of the trials that run."""
+    n_waiting: int
+    """Trials that wait for a device, or were paused."""
     metric: str
     best: tuple[int, float] | None
     """Number of the best configuration, and its value."""
@@ -39,11 +41,12 @@ class Snapshot:
         """All of it in one line."""
         counts = Counter(trial.status for trial in self.trials)
         wanted = "" if self.n_wanted is None else f" of {max(self.n_wanted, len({t.number for t in self.trials}))}"
-        n_reused = sum(trial.is_reused for trial in self.trials)
+        n_reused, n = sum(trial.is_reused for trial in self.trials), len({t.number for t in self.trials})
         parts = [
-            f"{len({t.number for t in self.trials})}{wanted} configurations",
+            f"{n}{wanted} configuration{'' if n == 1 and not wanted else 's'}",
             f"{counts[Status.FINISHED]} finished",
             f"{len(self.at_work)} running",
+            f"{self.n_waiting} waiting in the queue" if self.n_waiting else "",
             f"{counts[Status.PRUNED]} stopped early" if counts[Status.PRUNED] else "",
             f"{counts[Status.FAILED]} failed" if counts[Status.FAILED] else "",
             f"{n_reused} reused" if n_reused else "",

@@ -19,7 +19,7 @@ from runner import reasons
 from runner.commands.options import duration
 from runner.sweep.configurations import Configuration, configurations
 from runner.sweep.display import Display, Snapshot
-from runner.sweep.engine import Answer, Asked, Ended, Engine, Event, Lost
+from runner.sweep.engine import Answer, Asked, Ended, Engine, Event, Lost, Placed
 from runner.sweep.failures import why_stop
 from runner.sweep.ledger import Held, Ledger
 from runner.sweep.occupancy import Occupancy
@@ -130,7 +130,9 @@ class Driver:
             if event is not None:
                 self._patiently(partial(self._take, event))
             elif self._ending_since is not None and time.monotonic() - self._ending_since > _STOP_SECONDS:
-                self._display.say(f"{len(self._at_work.trials)} trials do not stop: they are ended at once")
+                n = len(self._at_work.trials)
+                what = "1 trial does not stop: it is" if n == 1 else f"{n} trials do not stop: they are"
+                self._display.say(f"{what} ended at once")
                 self._engine.close(at_once=True)
                 self._at_work.end_all()
 
@@ -164,7 +166,10 @@ class Driver:
             self._held.add(trial.key)
             return
         if task is not None:
-            self._at_work.begin(trial.key, self._patiently(partial(self._engine.start, task)))
+            device = self._patiently(partial(self._engine.start, task))
+            self._at_work.begin(trial.key, device)
+            if device is not None:
+                self._patiently(partial(self._ledger.placed, trial.key))
 
     def _ask(self, known: list[Configuration]) -> None:
         parameters = ask(self._search, known)
@@ -174,10 +179,17 @@ class Driver:
             return
         self._is_exhausted = True
         if self._search.spec.trials is not None:
-            self._display.say(f"the space has no more than these {len(known)} configurations")
+            these = "this 1 configuration" if len(known) == 1 else f"these {len(known)} configurations"
+            self._display.say(f"the space has no more than {these}")
 
     def _take(self, event: Event) -> None:
         match event:
+            case Placed():
+                self._at_work.begin(event.trial, event.device)
+                if event.device is None:
+                    self._ledger.waits(event.trial, event.cause)
+                else:
+                    self._ledger.placed(event.trial)
             case Asked():
                 self._engine.answer(Answer(event.trial, self._ledger.stops_at(event)))
             case Ended():
@@ -301,7 +313,8 @@ class Driver:
             Snapshot(
                 trials=tuple(trials),
                 n_wanted=self._n_wanted(),
-                at_work=self._at_work.trials,
+                at_work=tuple(key for key in self._at_work.trials if key not in self._at_work.waiting),
+                n_waiting=len(self._at_work.waiting),
                 metric=self._search.objectives[0].metric,
                 best=max(valued, key=lambda each: sign * each[1], default=None),
                 worked_seconds=self._worked_seconds(),

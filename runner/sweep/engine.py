@@ -82,7 +82,18 @@ class Lost:
     """As in Ended."""
 
 
-Event = Asked | Ended | Lost
+@dataclass(frozen=True)
+class Placed:
+    """Where a trial is from now on, in an engine that has to find a place for it first."""
+
+    trial: int
+    device: str | None
+    """The name of the device that it holds, as `Engine.start` returns it; None: it waits for one."""
+    cause: str | None = None
+    """Why it waits again, as a trial's cause says it."""
+
+
+Event = Placed | Asked | Ended | Lost
 
 
 @dataclass(frozen=True)
@@ -101,17 +112,26 @@ class Stop:
     """Why, as a trial's cause says it."""
 
 
+class Answering(Protocol):
+    """Who answers a trial at its rungs, as whoever carries it out sees it."""
+
+    def ask(self, asked: Asked) -> bool:
+        """Wait for the answer: whether the trial stops here. Where nobody can answer any more, it is interrupted."""
+        ...
+
+
 class Engine(Protocol):
     """A place with slots, each for one trial at a time."""
 
     @property
     def n_slots(self) -> int:
-        """How many trials it carries out at once."""
+        """How many trials it carries out at once, as things are now."""
         ...
 
-    def start(self, task: Task) -> str:
+    def start(self, task: Task) -> str | None:
         """Begin a trial in a free slot. Returns the name of the device that it holds from now on: trials that hold one
-        of the same name at once share it. Raises RuntimeError where all slots are taken."""
+        of the same name at once share it. None: it waits for a device, and Placed will say which it has. Raises
+        RuntimeError where all slots are taken."""
         ...
 
     def next_event(self, timeout_seconds: float) -> Event | None:
@@ -131,7 +151,7 @@ class Engine(Protocol):
         ...
 
 
-_MESSAGES: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (Task, Asked, Ended, Lost, Answer, Stop)}
+_MESSAGES: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (Task, Placed, Asked, Ended, Lost, Answer, Stop)}
 
 
 def pack(message: Task | Event | Answer | Stop) -> bytes:

@@ -58,6 +58,7 @@ def why_stop(trials: Sequence[Trial], stop_after: int, *, since: float = 0.0) ->
         return None
     n_failed = sum(trial.status == Status.FAILED and reason_of(trial.cause) == reason for trial in ended)
     start = f"{n_failed} of {len(ended)} trials failed for the same reason, the last {len(row)} of them in a row"
+    start = "the only trial that ended failed" if len(ended) == 1 else start
     if reason == OUT_OF_MEMORY:
         return f"{start}: out of memory. {_batch_sizes(trials, row)}"
     return f"{start}: {row[0].cause}"

@@ -30,7 +30,9 @@ from store import (
     read_reports,
     read_trials,
     reconcile,
+    reconcile_jobs,
 )
+from store.trial_jobs import is_in_hand
 from store.trials import (
     end_trial,
     find_finished_run,
@@ -71,6 +73,7 @@ class Ledger:
     ) -> None:
         self._store, self._sweep, self._search, self._data = store, sweep, search, data
         self._command, self._say = command, say
+        self._placing: dict[int, Callable[[], None]] = {}  # what is written as soon as a trial has its device
         self._needs_latency = any(objective.metric == LATENCY for objective in search.objectives)
 
     def trials(self) -> list[Trial]:
@@ -147,10 +150,15 @@ class Ledger:
         return run
 
     def begin(self, trial: Trial, *, is_promotion: bool) -> Task | None:
-        """The task of a trial, which is running from now on; None where there was nothing left to do.
+        """The task of a trial, which runs as soon as it has a place (`placed`); None where nothing was left to do.
 
         Raises Held where its run is not free yet.
         """
+        if is_in_hand(self._store, trial.key):  # of a driver that is gone
+            reconcile(self._store)
+            reconcile_jobs(self._store)
+            if is_in_hand(self._store, trial.key):
+                raise Held
         run = self.run_of(trial)
         if run is not None and run.status == Status.RUNNING:
             reconcile(self._store)
@@ -166,8 +174,13 @@ class Ledger:
             return None
         loaded = self._search.trial_recipe(trial.number, trial.seed, trial.parameters)
         is_first = trial.seed == self._search.seed(0)
-        start_trial(self._store, trial, is_promotion=is_promotion, is_trained=not is_finished)
-        self._say(self._beginning(trial, run, is_promotion=is_promotion))
+        said = self._beginning(trial, run, is_promotion=is_promotion)
+
+        def begins() -> None:
+            start_trial(self._store, trial, is_promotion=is_promotion, is_trained=not is_finished)
+            self._say(said)
+
+        self._placing[trial.key] = begins
         return Task(
             trial=trial.key,
             mode="train" if run is None else "measure" if is_finished else "resume",
@@ -179,6 +192,24 @@ class Ledger:
             measures_latency=self._needs_latency,
             command=self._command,
         )
+
+    def placed(self, key: int) -> None:
+        """The trial has its device, and runs: for the first time, or after it had to wait again (`waits`)."""
+        begins = self._placing.get(key)
+        if begins is not None:
+            begins()
+        else:
+            trial = get_trial(self._store, key)
+            start_trial(self._store, trial)
+            self._say(f"{self._called(trial)} goes on")
+        self._placing.pop(key, None)
+
+    def waits(self, key: int, cause: str | None) -> None:
+        """The trial has lost its device for now."""
+        trial = get_trial(self._store, key)
+        if trial.status == Status.RUNNING:
+            end_trial(self._store, trial, Status.KILLED, cause)
+            self._say(f"{self._called(trial)} waits{f': {cause}' if cause else ''}")
 
     def _beginning(self, trial: Trial, run: Run | None, *, is_promotion: bool) -> str:
         """What is said of a trial as it begins, or goes on."""
@@ -220,6 +251,7 @@ class Ledger:
 
     def ended(self, ended: Ended) -> None:
         """Write down how a trial ended."""
+        self._placing.pop(ended.trial, None)
         trial = get_trial(self._store, ended.trial)
         run = None if ended.run_id is None else get_run(self._store, ended.run_id)
         if run is not None and run.key != trial.run_key:
@@ -230,12 +262,14 @@ class Ledger:
             end_trial(self._store, trial, Status.PRUNED, ended.cause)
             self._say(f"{self._called(trial)} {ended.cause}")
         elif ended.status == "killed":
-            end_trial(self._store, trial, Status.KILLED, ended.cause)
+            if trial.status == Status.RUNNING:  # else it never had a device, and is what it was
+                end_trial(self._store, trial, Status.KILLED, ended.cause)
         else:
             self._fail(trial, ended.cause, can_retry=ended.can_retry, was_alone=ended.was_alone)
 
     def lost(self, lost: Lost, *, is_ending: bool) -> None:
         """What carried a trial out is gone. Its run may have come to an end before, or says why it did not."""
+        self._placing.pop(lost.trial, None)
         reconcile(self._store)
         trial = get_trial(self._store, lost.trial)
         run = self.run_of(trial)

@@ -20,21 +20,26 @@ class Occupancy:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._at = clock, clock()
-        self._devices: dict[int, str] = {}  # by trial
+        self._devices: dict[int, str | None] = {}  # by trial
         self._unbooked: dict[int, float] = {}
 
     @property
     def trials(self) -> tuple[int, ...]:
-        """Those that hold a device now, by their keys in the store."""
+        """Those that have begun and not ended, by their keys in the store."""
         return tuple(self._devices)
 
-    def begin(self, trial: int, device: str) -> None:
-        """A trial holds that device from now on."""
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """Those of them that hold no device now."""
+        return tuple(trial for trial, device in self._devices.items() if device is None)
+
+    def begin(self, trial: int, device: str | None) -> None:
+        """A trial holds that device from now on; None: it has to wait for one, which costs nothing."""
         self._settle()
         self._devices[trial] = device
 
     def end(self, trial: int) -> None:
-        """It holds none any more; safe to say twice."""
+        """It has ended; safe to say twice."""
         self._settle()
         self._devices.pop(trial, None)
 
@@ -60,5 +65,7 @@ class Occupancy:
         now = self._clock()
         n_on = Counter(self._devices.values())
         for trial, device in self._devices.items():
+            if device is None:
+                continue
             self._unbooked[trial] = self._unbooked.get(trial, 0.0) + (now - self._at) / n_on[device]
         self._at = now

@@ -1,6 +1,7 @@
 """What a sweep does next, from its rows alone."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from runner.sweep.configurations import Configuration
@@ -32,6 +33,7 @@ def next_step(
         held: keys of the trials whose run another process still has in hand.
         wanted: configurations; None: there are no more to ask for than are known.
     """
+    known = [_at_work(each) if each.first.key in at_work else each for each in known]
     open_trials = [
         trial
         for configuration in known
@@ -51,3 +53,9 @@ def next_step(
     if candidate is not None:
         return Step("promote", candidate.first)
     return Step("wait") if at_work or held else Step("over")
+
+
+def _at_work(configuration: Configuration) -> Configuration:
+    """The engine has it, also where it is still as it was before, for it waits for a device."""
+    first, *others = configuration.trials
+    return replace(configuration, trials=(replace(first, status=Status.RUNNING), *others))

@@ -19,7 +19,8 @@ def preview(search: Search, meant: Meant | None, n_most: int) -> Iterator[str]:
     wanted = spec.trials if size is None else min(spec.trials or size, size)
     of = "" if size is None else f" of {size:,}"
     goals = ", ".join(f"{objective.direction} {objective.metric}" for objective in search.objectives)
-    yield f"{search.name}: {wanted:,}{of} configurations by {spec.sampler}, to {goals}"
+    what = "1 configuration" if wanted == 1 and not of else f"{wanted:,}{of} configurations"
+    yield f"{search.name}: {what} by {spec.sampler}, to {goals}"
     for dimension in search.space.dimensions:
         yield f"  {dimension.path} = {_domain(dimension)}"
     if search.rungs:

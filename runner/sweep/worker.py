@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from runner.sweep.engine import Answer, Asked, End, Ended, Event, Stop, Task, pack, unpack
+from runner.sweep.engine import Answer, Answering, Asked, End, Ended, Event, Stop, Task, pack, unpack
 
 if TYPE_CHECKING:
     from runner.control import Report
@@ -136,8 +136,8 @@ class Line:
 class _AtRungs:
     """Steers a run by asking the engine (`runner.control.Control`)."""
 
-    def __init__(self, task: Task, line: Line) -> None:
-        self._task, self._line = task, line
+    def __init__(self, task: Task, driver: Answering) -> None:
+        self._task, self._driver = task, driver
 
     @property
     def rungs(self) -> tuple[float, ...]:
@@ -145,10 +145,10 @@ class _AtRungs:
 
     def report(self, report: "Report") -> bool:
         values = dict(report.values)
-        return self._line.ask(Asked(self._task.trial, report.rung, report.step, report.epoch, values))
+        return self._driver.ask(Asked(self._task.trial, report.rung, report.step, report.epoch, values))
 
 
-def carry_out(task: Task, store: "Store", shared: "Shared", line: Line) -> Ended:
+def carry_out(task: Task, store: "Store", shared: "Shared", driver: Answering) -> Ended:
     """Run a trial to its end, whatever that is."""
     from runner import reasons
     from runner.causes import Interrupted, cause_of
@@ -157,7 +157,7 @@ def carry_out(task: Task, store: "Store", shared: "Shared", line: Line) -> Ended
 
     run: Run | None = None
     try:
-        run = _run(task, store, shared, line)
+        run = _run(task, store, shared, driver)
         latency = None
         if task.measures_latency and run.status == "finished":
             from runner.sweep.latency import measure_latency
@@ -173,13 +173,13 @@ def carry_out(task: Task, store: "Store", shared: "Shared", line: Line) -> Ended
     return Ended(task.trial, ends.get(run.status, "failed"), run.cause, run.id, latency)
 
 
-def _run(task: Task, store: "Store", shared: "Shared", line: Line) -> "Run":
+def _run(task: Task, store: "Store", shared: "Shared", driver: Answering) -> "Run":
     from runner.progress import make_progress
     from store import get_dataset, get_run
 
     if task.mode == "measure":
         return get_run(store, str(task.run_id))
-    control, progress = _AtRungs(task, line), make_progress("plain")
+    control, progress = _AtRungs(task, driver), make_progress("plain")
     if task.mode == "resume":
         from runner.resume import NotResumable, resume
 

@@ -465,6 +465,10 @@ def test_progress_of_jobs(store: Store, runs: dict[str, Run]) -> None:
     table = jobs_table(list_jobs(store), time.time())
     assert table["at"].tolist() == ["3 of 8 trials"]
     assert table["progress"].tolist() == [0.375]
+    with store.write() as db:  # a trial of the sweep says its own steps
+        db.execute("UPDATE jobs SET kind = 'trial', run_key = ?", (next(iter(runs.values())).key,))
+    (said,) = jobs_table(list_jobs(store), time.time())["at"]
+    assert str(said).startswith("step ")
 
 
 # workers -----------------------------------------------------------------------------------------------------------

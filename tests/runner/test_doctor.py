@@ -12,7 +12,8 @@ from click.testing import CliRunner
 import runner.doctor
 from runner.cli import cli
 from runner.doctor import Finding, examine_machine, examine_store
-from store import NewRun, Status, Store, record_run
+from store import NewRun, Status, Store, queue_job, record_run
+from store.job_leases import register_worker
 
 
 def level(findings: list[Finding], subject: str) -> str:
@@ -59,6 +60,20 @@ def test_a_package_that_is_missing_is_broken_with_the_command(tmp_path: Path, mo
     monkeypatch.setattr(runner.doctor, "_PACKAGES", ("torch", "not-a-package"))
     (found,) = [f for f in examine_machine(tmp_path) if f.subject == "packages" and f.level == "broken"]
     assert "not-a-package missing: pip install" in found.text
+
+
+def test_jobs_that_no_worker_will_take_are_said(store: Store) -> None:
+    assert not any(finding.subject == "queue" for finding in examine_store(store, thorough=False))
+    queue_job(store, "train", "first", {})
+    for number in range(2):
+        queue_job(store, "trial", f"search-{number}", {}, device="cuda")
+    said = [finding.text for finding in examine_store(store, thorough=False) if finding.subject == "queue"]
+    assert said == [
+        "1 train job waits, and no worker that takes them is at work: `runner worker`",
+        "2 trial jobs wait, and no worker that takes them is at work: `runner worker --device cuda`",
+    ]
+    register_worker(store, "cuda:0")
+    assert not any(finding.subject == "queue" for finding in examine_store(store, thorough=False))
 
 
 def test_waiting_and_lost_rows_are_said(store: Store) -> None:

@@ -145,7 +145,7 @@ def test_a_trial_in_the_queue_of_an_old_file_goes_on(asset: Path, tmp_path: Path
     job = get_job(store, "search-1")
     trials = list_trials(store, get_sweep(store, "search").key)
     assert (job.status, job.trial_key) == ("paused", trials["key"].tolist()[-1])
-    (message,) = read_messages(store, [job.key], is_from_driver=False)
+    (message,) = read_messages(store, job.key, is_from_driver=False)
     assert message.text == '{"kind": "Asked"}'
     assert resume_job(store, job.id).status == "queued"
     assert withdraw_trial(store, job.key, "nobody waits for it")

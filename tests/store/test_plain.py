@@ -11,7 +11,7 @@ from tests.store.builders import locked, start
 
 def test_doctests() -> None:
     result = doctest.testmod(store.plain)
-    assert result.attempted == 5
+    assert result.attempted == 6
     assert result.failed == 0
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner import pauses
-from runner.queue import child
-from runner.queue.child import Outcome
+from runner.queue import attending, child
+from runner.queue.attending import INTERRUPTED, Outcome
 from runner.queue.kinds import Kind
 from runner.queue.worker import JobWorker
 from store import Job, Store, open_store
@@ -54,17 +54,17 @@ def execute(words: Sequence[str]) -> Outcome:
         with pauses.heeding():
             while not pauses.is_asked():
                 time.sleep(0.05)
-        return Outcome(child.INTERRUPTED)
+        return Outcome(INTERRUPTED)
     if kind in ("sleep", "stuck", "late"):
         try:
             time.sleep(600)
         except KeyboardInterrupt:
-            return Outcome(0 if kind == "late" else child.INTERRUPTED)
+            return Outcome(0 if kind == "late" else INTERRUPTED)
     return Outcome(0)
 
 
 def main(role: str, path: str, *rest: str) -> int:
-    child.GRACE_SECONDS = 0.5
+    attending.GRACE_SECONDS = 0.5
     store = open_store(path, create=False)
     if role == "child":
         key, pid, started_at = rest

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.queue.child import Outcome, carry_out
+from runner.queue.attending import Outcome
+from runner.queue.child import carry_out
 from runner.recipe import load_recipe
 from store import Job, NewRun, Status, Store, finish_run, get_job, queue_job, record_run
 from store.holders import this_process

@@ -34,12 +34,12 @@ def test_a_worker_that_cannot_be_started_on_a_full_disk_is_started_later(
 ) -> None:
     start, n_calls = FormulaEngine.start, 0
 
-    def full_at_first(self: FormulaEngine, task: Task) -> None:
+    def full_at_first(self: FormulaEngine, task: Task) -> str:
         nonlocal n_calls
         n_calls += 1
         if n_calls < 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        start(self, task)
+        return start(self, task)
 
     monkeypatch.setattr(FormulaEngine, "start", full_at_first)
     monkeypatch.setattr("runner.sweep.driver._PATIENCE_SECONDS", 0.0)

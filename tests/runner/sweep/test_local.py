@@ -15,7 +15,7 @@ from runner.data import prepare_data
 from runner.progress import make_progress
 from runner.recipe import parse_recipe
 from runner.sweep.driver import Driver
-from runner.sweep.engine import Answer, Asked, Ended, Engine, Latency, Lost, Stop, Task, pack, unpack
+from runner.sweep.engine import Answer, Asked, Ended, Engine, Latency, Lost, Placed, Stop, Task, pack, unpack
 from runner.sweep.local import LocalEngine, worker_environment
 from runner.sweep.search import Search, read_search
 from runner.sweep.take_up import take_up
@@ -53,6 +53,7 @@ sampler = "grid"
     "message",
     [
         Task(1, "train", {"name": "x"}, "name", None, 3, (0.25, 0.5), command=("runner", "sweep")),
+        Placed(1, "here cuda:0"),
         Asked(1, 0, 5, 0.5, {"validation/loss": None}),
         Ended(1, "failed", "why", None, Latency(2.5, 2.0, 3.5), can_retry=False, was_alone=True),
         Lost(1, "gone"),

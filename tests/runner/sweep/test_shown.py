@@ -22,7 +22,7 @@ from tests.runner.sweep.test_preview import planned
 def snapshot(**changes: object) -> Snapshot:
     statuses = (Status.FINISHED, Status.PRUNED, Status.FAILED, Status.RUNNING)
     trials = tuple(configuration(i, {}, status).first for i, status in enumerate(statuses))
-    made = Snapshot(trials, 8, (4,), "validation/loss", (0, 0.25), 75.0, 70.0, 0.5)
+    made = Snapshot(trials, 8, (4,), 0, "validation/loss", (0, 0.25), 75.0, 70.0, 0.5)
     return replace(made, **changes)  # type: ignore[arg-type]  # the test says what each field holds
 
 
@@ -32,6 +32,8 @@ def test_a_line_says_how_far_it_is() -> None:
         " · best validation/loss 0.25 (trial 0)"
         " · 1:15 so far, 1:10 of devices · 50% of the epochs saved"
     )
+    assert "1 running · 2 waiting in the queue · 1 stopped early" in snapshot(n_waiting=2).line()
+    assert snapshot(trials=snapshot().trials[:1], n_wanted=None).line().startswith("1 configuration · ")
     bare = snapshot(trials=(), n_wanted=None, at_work=(), best=None, saved_share=None, worked_seconds=0.0)
     assert bare.line() == "0 configurations · 0 finished · 0 running · 0:00 so far, 1:10 of devices"
 
