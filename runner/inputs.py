@@ -1,45 +1,66 @@
-"""Texts to predict: from a file or from a split of a stored dataset, streamed; and where the answers may go.
+"""Rows to predict: from a file, from stdin or from a split of a stored dataset, streamed; and where the answers may go.
 
 Loads no torch, so that a job can be checked before it is queued.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner.data.problems import Problems, did_you_mean, quoted
-from runner.data.scan import text_fault
+from runner.data.scan import input_advice, is_nothing, read_input
 from runner.data.sources import FileForm, open_file
-from runner.data.tables import Table
-from runner.data.targets import is_empty
+from runner.data.tables import Columns, Row, Table, readable_text
+from runner.data.text_files import json_objects
 from runner.errors import UserError
-from store import Checkpoint, Dataset, Run, Store, get_dataset, iter_texts, list_checkpoints, read_targets
+from runner.recipe.shapes import SHAPES, Shape
+from store import Checkpoint, Dataset, Run, Store, get_dataset, iter_inputs, list_checkpoints, read_values
 
-OUT_SUFFIXES = (".jsonl", ".csv")
+OUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
+STDIN = "-"
+ANSWERED = (
+    "text-classification",
+    "pair-classification",
+    "multi-label-classification",
+    "regression",
+    "token-classification",
+)
+"""Tasks whose runs answer (`runner.answers`)."""
 
 
-class TextRow(NamedTuple):
-    """One text."""
+class InputRow(NamedTuple):
+    """One row."""
 
     number: int
     """Line of a text file or row of a Parquet file, from 1; position in a stored split, from 0."""
-    text: str | None
-    """None where there is none: then there is no answer either."""
-    given: str | None
-    """The label in the store; None where the text comes from a file."""
+    inputs: Mapping[str, Any] | None
+    """Field of `data.columns` → what the model gets; None where there is nothing: then there is no answer either."""
+    given: Any
+    """The target in the store, by name; None where the row comes from a file."""
+
+    @property
+    def text(self) -> str | None:
+        """What a person reads."""
+        if self.inputs is None:
+            return None
+        return readable_text(self.inputs)
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts that were found but not read."""
+    """Rows that were found but not read."""
 
     title: str
-    rows: Callable[[Problems], Iterator[TextRow]]
-    """Reads them from the start; broken rows become problems."""
+    rows: Callable[[Problems], Iterator[InputRow]]
+    """Reads them from the start; broken rows become problems. Of stdin once."""
     is_labelled: bool
-    """Whether the rows have a given label."""
+    """Whether the rows have a given target."""
 
 
 def open_texts(
@@ -49,20 +70,27 @@ def open_texts(
     *,
     split: str | None = None,
     text_column: str | None = None,
+    pair_column: str | None = None,
     encoding: str | None = None,
 ) -> Texts:
-    """The texts of a file, or of a split of `dataset:NAME@VERSION` (no file: of the run's own dataset).
+    """The rows of a file, of stdin (`-`), or of a split of `dataset:NAME@VERSION` (no file: of the run's own dataset).
 
-    Column and encoding are those of the run's recipe where they are not given. Raises DataError, UserError,
+    Columns and encoding are those of the run's recipe where they are not given. Raises DataError, UserError,
     DatasetNotFound.
     """
+    if run.task not in (None, *ANSWERED):
+        raise UserError(
+            f"run {run.name} ({run.id}) is of task {run.task}, and `runner predict` answers for {', '.join(ANSWERED)}; "
+            "what the run said of its own splits is in the store (`store.read_responses`)."
+        )
+    shape = SHAPES[run.task or "text-classification"]
     if file is not None and not file.startswith("dataset:"):
         if split is not None:
             raise UserError(f"--split {split} is of a stored dataset, and {file} is a file: name one of the two.")
-        data = _data(run)
-        columns: Any = data.get("columns") or {}
-        return _of_file(file, text_column or columns.get("text") or "text", encoding or data.get("encoding") or "utf-8")
-    if text_column is not None or encoding is not None:
+        data: Any = (run.recipe or {}).get("data") or {}
+        inputs = _named_columns(shape, data.get("columns") or {}, text_column, pair_column)
+        return _of_file(file, shape, inputs, encoding or data.get("encoding") or "utf-8")
+    if text_column is not None or pair_column is not None or encoding is not None:
         raise UserError("--text-column and --encoding are for a file; a stored dataset knows its texts.")
     if file is not None:
         dataset = get_dataset(store, file.removeprefix("dataset:"))
@@ -70,13 +98,15 @@ def open_texts(
         dataset = get_dataset(store, run.dataset_key)
     else:
         raise UserError(f"run {run.name} ({run.id}) has no dataset in the store: name a file.")
-    return _of_split(store, dataset, split)
+    return _of_split(store, dataset, split, shape)
 
 
 def check_out(out: Path) -> None:
     """Raise UserError where answers cannot be written to that file."""
     if out.suffix.lower() not in OUT_SUFFIXES:
-        raise UserError(f"--out {out}: the answers are written as {' or '.join(OUT_SUFFIXES)}.")
+        raise UserError(
+            f"--out {out}: the answers are written as {', '.join(OUT_SUFFIXES[:-1])} or {OUT_SUFFIXES[-1]}."
+        )
     folder = out.expanduser().absolute().parent
     if not folder.is_dir():
         raise UserError(f"--out {out}: there is no folder {folder}.")
@@ -105,56 +135,115 @@ def choose_checkpoint(store: Store, run: Run, step: int | None = None) -> Checkp
     return named[-1]
 
 
-def _of_file(file: str, column: str, encoding: str) -> Texts:
+def _named_columns(
+    shape: Shape, written: Mapping[str, Any], text_column: str | None, pair_column: str | None
+) -> dict[str, str]:
+    """Field → column of what the model gets."""
+    found = {name: written.get(name) or (None if name in shape.optional else name) for name in shape.inputs}
+    found[shape.inputs[0]] = text_column or found[shape.inputs[0]]
+    if pair_column is not None:
+        if "text_pair" not in shape.inputs:
+            raise UserError(f"--pair-column {pair_column}: this run reads one text.")
+        found["text_pair"] = pair_column
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def _of_file(file: str, shape: Shape, inputs: Mapping[str, str], encoding: str) -> Texts:
     problems = Problems()
-    table = open_file(file, FileForm(encoding), problems, "FILE")
-    if table is not None and table.columns.count(column) != 1:
-        n = table.columns.count(column)
+    columns = Columns(inputs, next(iter(inputs.values())), shape)
+    tagged = columns if shape.kind == "spans" else None
+    if file == STDIN:
+        return Texts("stdin", partial(_file_rows, _stdin(tuple(inputs), encoding), inputs), is_labelled=False)
+    table = open_file(file, FileForm(encoding, tagged, needs_tags=False), problems, "FILE")
+    for name, column in inputs.items() if table is not None else ():
+        n = table.columns.count(column) if table is not None else 0
+        if table is None or n == 1:
+            continue
         how_many = f"{n} columns named" if n else "no column"
         near = did_you_mean(column, table.columns)
+        option = "--pair-column" if name == "text_pair" else "--text-column"
         problems.add(
             f'{table.title} has {how_many} "{column}". It has: {quoted(table.columns)}.{near} '
-            "Name the column of the texts with --text-column."
+            f"Name the column of the texts with {option}."
         )
     problems.raise_if_any()
-    assert table is not None
-    return Texts(table.title, partial(_file_rows, table, column), is_labelled=False)
+    assert table is not None, "else there was a problem"
+    return Texts(table.title, partial(_file_rows, table, inputs), is_labelled=False)
 
 
-def _file_rows(table: Table, column: str, problems: Problems) -> Iterator[TextRow]:
+def _file_rows(table: Table, inputs: Mapping[str, str], problems: Problems) -> Iterator[InputRow]:
     n = 0
-    for number, (text,) in table.rows((column,), problems):
+    for number, values in table.rows(tuple(inputs.values()), problems):
         n += 1
-        if is_empty(text):
-            yield TextRow(number, None, None)
-        elif fault := text_fault(text):
-            problems.add_row(table.title, f'"{column}" {fault}', f"{table.unit} {number}", "Convert it to text.")
-        else:
-            yield TextRow(number, str(text), None)
+        if any(map(is_nothing, values)):
+            yield InputRow(number, None, None)
+            continue
+        read = {name: read_input(name, value) for name, value in zip(inputs, values, strict=True)}
+        faults = [(name, fault) for name, (_, fault) in read.items() if fault]
+        for name, fault in faults:
+            advice = input_advice(name).replace("Unicode text", "text")
+            problems.add_row(table.title, f'"{inputs[name]}" {fault}', table.place(number), advice)
+        if not faults:
+            yield InputRow(number, {name: value for name, (value, _) in read.items()}, None)
     if n == 0 and not problems:
         problems.add(f"{table.title} has no rows.")
 
 
-def _of_split(store: Store, dataset: Dataset, split: str | None) -> Texts:
+def _stdin(names: tuple[str, ...], encoding: str) -> Table:
+    """Lines of text, or JSON objects where the first line begins with one."""
+
+    def rows(wanted: Sequence[str], problems: Problems) -> Iterator[Row]:
+        lines = iter(io.TextIOWrapper(sys.stdin.buffer, encoding=encoding, errors="replace", newline="\n"))
+        first = next((line for line in lines if line.strip()), "")
+        lines = chain([first], lines)
+        if first.lstrip().startswith("{"):
+            for number, value in json_objects(lines, "stdin", problems):
+                yield number, tuple(value.get(column) for column in wanted)
+        elif len(wanted) > 1:
+            problems.add(f"stdin: this run reads {' and '.join(names)}; write JSON objects with {quoted(wanted)}.")
+        else:
+            for number, line in enumerate(lines, start=1):
+                yield number, (line.rstrip("\r\n"),)
+
+    return Table("train", "stdin", names, rows, "line")
+
+
+def _of_split(store: Store, dataset: Dataset, split: str | None, shape: Shape) -> Texts:
     there = [name for name, n in dataset.n_rows.items() if n]
     if split not in there:
         said = (
             f"--split {split}: dataset {dataset} has no such split" if split else f"which split of dataset {dataset}?"
         )
         raise UserError(f"{said}; it has: {', '.join(there) or 'none'}. Name one with --split, or name a file.")
+    first = next(iter_inputs(store, dataset, split, 1))[0]
+    needed = [name for name in shape.inputs if name not in shape.optional]
+    if not set(needed) <= set(first) <= set(shape.inputs):
+        raise UserError(f"dataset {dataset} has {' and '.join(first)}, and this run reads {' and '.join(needed)}.")
     return Texts(f"{dataset} [{split}]", partial(_split_rows, store, dataset, split), is_labelled=True)
 
 
-def _split_rows(store: Store, dataset: Dataset, split: str, problems: Problems) -> Iterator[TextRow]:
-    names, targets = dataset.label_names or (), read_targets(store, dataset, split)
+def _split_rows(store: Store, dataset: Dataset, split: str, problems: Problems) -> Iterator[InputRow]:
+    names, targets = dataset.label_names or (), iter(read_values(store, dataset, split))
     position = 0
-    for texts in iter_texts(store, dataset, split):
-        for text in texts:
-            target = int(targets[position])
-            yield TextRow(position, text, names[target] if 0 <= target < len(names) else None)
+    for batch in iter_inputs(store, dataset, split):
+        for inputs in batch:
+            yield InputRow(position, inputs, given_words(next(targets), names))
             position += 1
 
 
-def _data(run: Run) -> Mapping[str, Any]:
-    data: Any = (run.recipe or {}).get("data")
-    return data or {}
+def given_words(target: Any, names: Sequence[str]) -> Any:
+    """A stored target as JSON that names labels.
+
+    >>> given_words(1, ["a", "b"]), given_words("[0, 1]", ["a", "b"]), given_words(2.5, []), given_words(None, [])
+    ('b', ['a', 'b'], 2.5, None)
+    >>> given_words("[[0, 2, 1]]", ["a", "b"])
+    [{'start': 0, 'end': 2, 'type': 'b'}]
+    """
+    if isinstance(target, str):
+        items = json.loads(target)
+        if any(isinstance(item, list) for item in items):
+            return [{"start": start, "end": end, "type": names[at]} for start, end, at in items]
+        return [names[at] for at in items]
+    if isinstance(target, int):
+        return names[target] if 0 <= target < len(names) else None if names else target
+    return target

@@ -148,7 +148,9 @@ def add_reproduce(
 @add.command("predict")
 @click.argument("run")
 @click.argument("file", required=False)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the answers go: .jsonl or .csv.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Where the answers go: .jsonl, .csv or .parquet."
+)
 @click.option("--split", help="Of the dataset: train, validation or test.")
 @click.option("--text-column", help="The column of the texts (default: as in the run's recipe).")
 @click.option("--batch-size", type=click.IntRange(1), help="Texts at a time.")

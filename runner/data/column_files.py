@@ -23,8 +23,11 @@ Word = tuple[int, list[str]]
 """Line, from 1, and its columns; no columns between sentences."""
 
 
-def column_names(path: Path, title: str, encoding: str, problems: Problems) -> tuple[str, ...] | None:
-    """The names that the columns go by; None (and a problem) when the file has no words with a tag."""
+def column_names(
+    path: Path, title: str, encoding: str, problems: Problems, *, least: int = 2
+) -> tuple[str, ...] | None:
+    """The names that the columns go by; None (and a problem) when there are less than `least` of them: 2 for words with
+    a tag, 1 for words alone."""
     undecodable = Problems()  # reading the rows says it again, if it comes to that
     with decoded_lines(path, title, encoding, undecodable) as lines:
         first = next((columns for _, columns in _words(lines) if columns), None)
@@ -32,7 +35,7 @@ def column_names(path: Path, title: str, encoding: str, problems: Problems) -> t
         for message in undecodable.messages() or (f"{title} has no rows: it holds nothing but blank lines.",):
             problems.add(message)
         return None
-    if len(first) < 2:
+    if len(first) < least:
         problems.add(
             f'{title} has one column on its first line ("{first[0][:40]}"): needed are a word and its tag on each '
             "line, parted by a tab or blanks."

@@ -66,7 +66,7 @@ def checked_rows(
     for number, values in _readable_rows(table, columns, problems):
         inputs, extra = [values[place] for place in of_inputs], tuple(values[place] for place in of_extra)
         target = values[places[columns.target]] if columns.target else None
-        empty = [name for name, value in zip(names, inputs, strict=True) if is_empty(value) or is_empty_list(value)]
+        empty = [name for name, value in zip(names, inputs, strict=True) if is_nothing(value)]
         if reader.is_missing(target) and columns.target_field not in empty:
             empty.append(columns.target_field)
         if empty and drop:
@@ -78,11 +78,10 @@ def checked_rows(
             problems.add_row(table.title, f'no {NOUNS[name]} in "{column}"', place, advice)
         if empty:
             continue
-        read = [_READERS.get(name, _read_text)(value) for name, value in zip(names, inputs, strict=True)]
+        read = [read_input(name, value) for name, value in zip(names, inputs, strict=True)]
         faults = [(name, fault) for name, (_, fault) in zip(names, read, strict=True) if fault]
         for name, fault in faults:
-            advice_here = _ADVICE.get(name, "Convert it to Unicode text.")
-            problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, advice_here)
+            problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, input_advice(name))
         if not faults:
             yield CheckedRow(number, {name: value for name, (value, _) in zip(names, read, strict=True)}, target, extra)
 
@@ -203,8 +202,19 @@ def text_fault(text: object) -> str | None:
     return None
 
 
-def _read_text(value: object) -> tuple[Any, str | None]:
-    return str(value), text_fault(value)
+def is_nothing(value: object) -> bool:
+    """Whether a row has no input there: no value, blanks, or no words."""
+    return is_empty(value) or is_empty_list(value)
+
+
+def read_input(name: str, value: object) -> tuple[Any, str | None]:
+    """The value of a field of `data.columns` as a model gets it, and why it is none that can be used."""
+    return _READERS[name](value) if name in _READERS else (str(value), text_fault(value))
+
+
+def input_advice(name: str) -> str:
+    """What to do about a value that is none."""
+    return _ADVICE.get(name, "Convert it to Unicode text.")
 
 
 def _read_words(value: object) -> tuple[Any, str | None]:

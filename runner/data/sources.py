@@ -97,6 +97,7 @@ class FileForm(NamedTuple):
     encoding: str
     tagged: Columns | None = None
     """Where sentences of words are wanted: their columns. Then files may have words in columns (`column_files`)."""
+    needs_tags: bool = True
 
 
 def open_file(text: str, form: FileForm, problems: Problems, where: str) -> Table | None:
@@ -215,7 +216,7 @@ def _open_file(path: Path, title: str, form: FileForm, problems: Problems, where
     if form.tagged is not None and (suffix in column_files.SUFFIXES or suffix == ".tsv"):
         header = csv_header(path, title, encoding, "\t", Problems()) or () if suffix == ".tsv" else ()
         if not {*form.tagged.inputs.values(), form.tagged.target} <= set(header):
-            return _open_words(path, title, encoding, problems)
+            return _open_words(path, title, form, problems)
     if suffix == ".jsonl":
         columns = jsonl_columns(path, title, encoding, problems)
         read = partial(read_jsonl, path, title, encoding)
@@ -226,11 +227,11 @@ def _open_file(path: Path, title: str, form: FileForm, problems: Problems, where
     return None if columns is None else Table("train", title, columns, read, "line", path)
 
 
-def _open_words(path: Path, title: str, encoding: str, problems: Problems) -> Table | None:
-    columns = column_files.column_names(path, title, encoding, problems)
+def _open_words(path: Path, title: str, form: FileForm, problems: Problems) -> Table | None:
+    columns = column_files.column_names(path, title, form.encoding, problems, least=2 if form.needs_tags else 1)
     if columns is None:
         return None
-    read = partial(column_files.read_columns, path, title, encoding)
+    read = partial(column_files.read_columns, path, title, form.encoding)
     return Table("train", title, columns, read, "line", path, is_by_word=True)
 
 

@@ -79,7 +79,7 @@ def _report_broken(title: str, first_line: int, last_line: int, error: str, prob
 def jsonl_columns(path: Path, title: str, encoding: str, problems: Problems) -> tuple[str, ...] | None:
     """The keys of the first object; None when no line is one (reading then says what is wrong)."""
     with decoded_lines(path, title, encoding, Problems()) as lines:
-        if first := next(_objects(lines, title, Problems()), None):
+        if first := next(json_objects(lines, title, Problems()), None):
             return tuple(first[1])
     before = len(problems)
     for _ in read_jsonl(path, title, encoding, (), problems):
@@ -92,11 +92,11 @@ def jsonl_columns(path: Path, title: str, encoding: str, problems: Problems) -> 
 def read_jsonl(path: Path, title: str, encoding: str, wanted: Sequence[str], problems: Problems) -> Iterator[Row]:
     """One JSON object a line; a key that a line lacks reads as None. Blank lines are skipped."""
     with decoded_lines(path, title, encoding, problems) as lines:
-        for number, value in _objects(lines, title, problems):
+        for number, value in json_objects(lines, title, problems):
             yield number, tuple(value.get(column) for column in wanted)
 
 
-def _objects(lines: Iterator[str], title: str, problems: Problems) -> Iterator[tuple[int, dict[str, object]]]:
+def json_objects(lines: Iterator[str], title: str, problems: Problems) -> Iterator[tuple[int, dict[str, object]]]:
     for number, line in enumerate(lines, start=1):
         if not (line := line.strip()):
             continue

@@ -113,7 +113,7 @@ def test_crossvals_and_triages_of_runs_name_them(runner: Runner, store: Store, k
         (["triage"], "name one or more runs"),
         (["triage", "done"], "was trained on no dataset"),
         (["triage", "--dataset", "nothing"], "nothing"),
-        (["predict", "done", "--split", "test", "--out", "x.txt"], "written as .jsonl or .csv"),
+        (["predict", "done", "--split", "test", "--out", "x.txt"], "written as .jsonl, .csv or .parquet"),
         (["predict", "done", "--split", "test", "--out", "x.csv"], "has no dataset in the store"),
         (["predict", "done", "missing.csv", "--out", "x.csv"], "no such file"),
     ],
