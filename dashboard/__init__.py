@@ -9,6 +9,7 @@ queries       what the pages read, cached              work_queries     the same
 writing       the one way to write                     commands         what is asked of the command line
 sentences     what a run says of itself                sweep_sentences  what a sweep does
 formats       how numbers and texts are written        rows             of small frames
+outcomes      what no class says, as arrays
 pairing       two runs, example by example             differences      between their configurations
 trials        of a sweep, as frames to draw            axes             its parameters as axes
 recipe_form   from a form to a recipe and back         guesses          what a table of texts is good for

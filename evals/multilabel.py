@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evals import f1
-from evals.intervals import Estimate, Floats, Ints, percentile_interval
+from evals.intervals import Estimate, Floats, Ints, percentile_interval, wilson_bounds
 from evals.metrics import Score
 from evals.resampling import affordable_draws, resample_weights, resampled_sums
 
@@ -265,3 +265,41 @@ def _check(labels: Ints, probs: Floats, thresholds: Floats | float = 0.5) -> Non
         problems.append("thresholds holds nan")
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def set_table(given: Ints, said: Ints, label_names: Sequence[str]) -> pd.DataFrame:
+    """One row a label, of given and predicted sets (n, k), 1 = has the label: label, n, n_predicted, precision, recall,
+    f1, f1_low, f1_high (95 %, Wilson's indirect interval as in `evals.classification.class_table`).
+
+    precision is nan for a label never predicted; recall and F1 for one that no example has.
+
+    >>> table = set_table(np.array([[1, 0], [1, 0]]), np.array([[1, 1], [0, 0]]), ["fee", "card"])
+    >>> table.drop(columns=["f1_low", "f1_high"]).round(2).to_dict("records")[0]
+    {'label': 'fee', 'n': 2, 'n_predicted': 1, 'precision': 1.0, 'recall': 0.5, 'f1': 0.67}
+    """
+    if given.shape != said.shape or given.shape[1] != len(label_names):
+        raise ValueError(f"given has shape {given.shape}, said {said.shape}, for {len(label_names)} names")
+    has, predicted = given == 1, (said == 1) & (given >= 0)
+    hits, n, n_predicted = ((each).sum(axis=0) for each in (has & predicted, has, predicted))
+    low, high = wilson_bounds(hits, n + n_predicted - hits)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores = {"precision": hits / n_predicted, "recall": hits / n, "f1": 2 * hits / (n + n_predicted)}
+    scores |= {"f1_low": 2 * low / (1 + low), "f1_high": 2 * high / (1 + high)}
+    scores |= {name: np.where(n > 0, scores[name], np.nan) for name in ("f1", "f1_low", "f1_high")}
+    return pd.DataFrame({"label": list(label_names), "n": n, "n_predicted": n_predicted, **scores})
+
+
+def thresholds_of(probs: Floats, said: Ints) -> Numbers:
+    """The threshold of each label (k,) that sets were predicted by: half way between the least probable label that was
+    said and the most probable that was not; nan where none was said, or every one.
+
+    >>> probs = np.array([[0.9, 0.1], [0.4, 0.2], [0.3, 0.3]])
+    >>> thresholds_of(probs, np.array([[1, 0], [1, 0], [0, 0]])).round(2).tolist()
+    [0.35, nan]
+    """
+    is_said = said == 1
+    least = np.where(is_said, probs, np.inf).min(axis=0, initial=np.inf)
+    most = np.where(is_said, -np.inf, probs).max(axis=0, initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        middle = (least + most) / 2
+    return np.where(np.isfinite(middle), middle, np.nan)

@@ -5,6 +5,7 @@ Shapes: gold, predicted_a, predicted_b are (n,) integer classes; -1 in gold = no
 out), -1 in a prediction = no answer (wrong).
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -240,6 +241,26 @@ def mean_difference(metric: str, a: Floats, b: Floats) -> Difference:
     )
 
 
+def mean_differences(scores: Mapping[str, tuple[Floats, Floats]]) -> pd.DataFrame:
+    """Compare two models by scores per example, a row a metric in the order given, columns as of `compare_pair`.
+
+    scores: of each metric those of A and of B, (n,) each, whose means are the metric.
+
+    >>> loss = np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.4, 2.6])
+    >>> mean_differences({"loss": loss})[["metric", "difference", "higher_is_better"]].round(3).values.tolist()
+    [['loss', -0.5, False]]
+    """
+    rows = [mean_difference(metric, a, b) for metric, (a, b) in scores.items()]
+    return _with_holm(rows)
+
+
+def _with_holm(rows: Sequence[Difference]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(Difference._fields))
+    table.insert(table.columns.get_loc("n"), "p_holm", holm(table["p"]))  # type: ignore[arg-type]  # unique name: int
+    table["higher_is_better"] = [METRICS[row.metric].higher_is_better for row in rows]
+    return table
+
+
 def compare_pair(
     gold: Ints,
     predicted_a: Ints,
@@ -295,10 +316,7 @@ def compare_cells(
     ]
     if loss is not None:
         rows.append(loss)
-    table = pd.DataFrame(rows, columns=list(Difference._fields))
-    table.insert(table.columns.get_loc("n"), "p_holm", holm(table["p"]))  # type: ignore[arg-type]  # unique name: int
-    table["higher_is_better"] = [METRICS[row.metric].higher_is_better for row in rows]
-    return table
+    return _with_holm(rows)
 
 
 def _check(gold: Ints, predicted_a: Ints, predicted_b: Ints, loss_a: Floats | None, loss_b: Floats | None) -> None:

@@ -60,8 +60,11 @@ def verdict(
     return Verdict("not separable yet", n_more, f"not separable yet (needs about {_about(n_more)} more examples)")
 
 
-def headline(row: Mapping[str, Any], flips: Flips, *, p_flips: float, name_a: str = "A", name_b: str = "B") -> str:
-    """The sentence at the head of a comparison: one row of `compare_pair`, the flips and McNemar's p.
+def headline(
+    row: Mapping[str, Any], flips: Flips | None = None, *, p_flips: float = np.nan, name_a: str = "A", name_b: str = "B"
+) -> str:
+    """The sentence at the head of a comparison: one row of `compare_pair`, and where there are classes the flips and
+    McNemar's p.
 
     >>> row = {"metric": "macro_f1", "difference": 0.03, "low": 0.009, "high": 0.051, "p_holm": 0.004,
     ...        "n": 1429, "n_needed": 1000.0, "higher_is_better": True}
@@ -82,6 +85,8 @@ def headline(row: Mapping[str, Any], flips: Flips, *, p_flips: float, name_a: st
         start = f"{found.sentence}: {amount}" if ":" not in found.sentence else f"{found.sentence}, {amount}"
     else:
         start = f"{name_b} against {name_a}: {found.sentence}; {amount}"
+    if flips is None:
+        return f"{start}."
     return f"{start}. {flips.fixed:,} fixed, {flips.broken:,} broken, McNemar p {p_text(p_flips)}."
 
 

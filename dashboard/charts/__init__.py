@@ -4,4 +4,5 @@ curves    metrics and the machine       classes   the confusion matrix       exa
 search    a sweep's progress, trade-offs          parallel  its trials as lines over its parameters
 flight    the last steps                counts    bars                       palette   colours, and the check of columns
 triage    wrong labels by pair, what a queue yields           data_map  every example, with a lasso
+numbers   predicted against given
 """

@@ -62,7 +62,7 @@ def verdict_panel(
         _coverage(found, names[0], names[b])
     with how:
         _behind(source, pairings[b])
-    _table(table, names)
+    differences_table(table, names)
     return pairings[b]
 
 
@@ -88,7 +88,8 @@ def _coverage(found: Pairing, name_a: str, name_b: str) -> None:
         )
 
 
-def _table(table: pd.DataFrame, names: Sequence[str]) -> None:
+def differences_table(table: pd.DataFrame, names: Sequence[str]) -> None:
+    """A row a comparison: columns as of `evals.paired.compare_pair`, and run, its place in `names`."""
     rows = mappings(table)
     shown = pd.DataFrame(
         {

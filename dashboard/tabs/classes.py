@@ -9,8 +9,9 @@ from dashboard.formats import UNKNOWN, escape, percent
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.drawing import draw_selectable
 from dashboard.parts.evaluation_choice import evaluation_choice
+from dashboard.responses import CLASS_TASKS
 from dashboard.source import Source
-from dashboard.tabs import examples
+from dashboard.tabs import examples, value_quality
 from evals.classification import class_table
 from store import Run
 
@@ -19,6 +20,9 @@ def render(source: Source, run: Run) -> None:
     """Matrix beside table; choosing a cell or a class shows its examples below."""
     chosen = evaluation_choice(source, run)
     if chosen is None or run.dataset_key is None:
+        return
+    if run.task not in CLASS_TASKS:
+        value_quality.render(source, chosen, run.dataset_key)
         return
     dataset = queries.dataset(source.path, run.dataset_key)
     names = dataset.label_names or ()

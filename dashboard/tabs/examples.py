@@ -12,9 +12,9 @@ from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import page_offset, pager, select
 from dashboard.parts.evaluation_choice import evaluation_choice
 from dashboard.parts.example_list import PER_PAGE, example_list, probability
-from dashboard.responses import CLASS_TASKS, SPAN_TASK, response_words, target_words
+from dashboard.responses import CLASS_TASKS, SPAN_TASK
 from dashboard.source import Source
-from dashboard.tabs import span_examples
+from dashboard.tabs import span_examples, value_examples
 from store import Evaluation, Run
 
 ORDERS = {
@@ -35,8 +35,7 @@ def render(source: Source, run: Run) -> None:
         return
     names = queries.dataset(source.path, run.dataset_key).label_names or ()
     if run.task not in CLASS_TASKS:
-        filters: dict[str, Any] = {"order": "loss"}
-        listing(source, chosen, names, filters, key="worst")
+        value_examples.render(source, run, chosen, run.dataset_key)
         return
     numbers = range(len(names))
     columns = st.columns([1.4, 1.4, 2, 1.2, 1], vertical_alignment="center")
@@ -57,7 +56,7 @@ def render(source: Source, run: Run) -> None:
         order = st.selectbox("Order", list(ORDERS), key="order", bind="query-params", label_visibility="collapsed")
     with columns[4]:
         wrong_only = st.toggle("Wrong only", key="wrong", bind="query-params")
-    filters = {
+    filters: dict[str, Any] = {
         "given": given,
         "predicted": predicted,
         "search": search or None,
@@ -82,28 +81,20 @@ def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filter
         return
     offset = page_offset(n_found, PER_PAGE, key="page", of=(evaluation, filters))
     page = queries.predictions(source.path, evaluation, filters, PER_PAGE, offset)
-    responses = queries.responses(source.path, evaluation, tuple(page["position"].tolist()))
     columns = {
         "given": st.column_config.TextColumn("given", width="small"),
         "predicted": st.column_config.TextColumn("predicted", width="small"),
     }
-    if responses:
-        shown = page.assign(
-            given=[target_words(target, names) for target in page["given"]],
-            predicted=[response_words(responses.get(at), names) for at in page["position"]],
-        )
-        example_list(shown, {**columns, "loss": probability("loss")}, key=key)
-    else:
-        shown = page.assign(
-            given=[_label(names, i) for i in page["given"]],
-            predicted=[
-                f"{'' if pd.isna(g) else '✓ ' if g == p else '✕ '}{_label(names, p)}"
-                for g, p in zip(page["given"], page["predicted"], strict=True)
-            ],
-        )
-        shares = {"p_given": probability("p(given)"), "p_predicted": probability("p(predicted)")}
-        losses = {"loss": probability("loss", "−ln p(given), in nats")}
-        example_list(shown, {**columns, **shares, **losses}, key=key)
+    shown = page.assign(
+        given=[_label(names, i) for i in page["given"]],
+        predicted=[
+            f"{'' if pd.isna(g) else '✓ ' if g == p else '✕ '}{_label(names, p)}"
+            for g, p in zip(page["given"], page["predicted"], strict=True)
+        ],
+    )
+    shares = {"p_given": probability("p(given)"), "p_predicted": probability("p(predicted)")}
+    losses = {"loss": probability("loss", "−ln p(given), in nats")}
+    example_list(shown, {**columns, **shares, **losses}, key=key)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(n_found, PER_PAGE, key="page")
         st.caption(f"{count(offset + 1)} to {count(offset + len(page))} of {count(n_found)} examples", width="content")

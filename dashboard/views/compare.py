@@ -19,7 +19,9 @@ from dashboard.parts.flips_panel import flips_panel
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state
 from dashboard.parts.run_picker import MOST, asked_runs, run_picker
+from dashboard.parts.values_panel import values_panel, why_no_values
 from dashboard.parts.verdict_panel import verdict_panel
+from dashboard.responses import CLASS_TASKS
 from store import Dataset, Run
 
 
@@ -41,12 +43,15 @@ def render() -> None:
     names = labels(runs)
     datasets = [_dataset(here, run) for run in runs]
     b = _other(runs, names)
-    reason = why_not(runs[0], runs[b], datasets[0], datasets[b])
+    has_classes = runs[0].task in CLASS_TASKS and runs[b].task in CLASS_TASKS
+    reason = why_not(runs[0], runs[b], datasets[0], datasets[b]) if has_classes else why_no_values(runs, b)
     found = None
-    if reason is None:
+    if reason is None and not has_classes:
+        values_panel(here, runs, names, b)
+    elif reason is None:
         found = verdict_panel(here, runs, names, datasets, b)
     else:
-        st.info(escape(reason), icon=":material/compare_arrows:")
+        st.info(escape(str(reason)), icon=":material/compare_arrows:")
     differing = differences(runs, [str(dataset) if dataset else None for dataset in datasets])
     said = changes(differing)
     st.markdown(

@@ -14,6 +14,7 @@ from dashboard.parts.example_card import example_card_if_asked
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state, guarded
 from dashboard.parts.run_actions import run_actions
+from dashboard.responses import CLASS_TASKS
 from dashboard.sentences import run_summary
 from dashboard.tabs import checkpoints, classes, curves, examples, flight, log, provenance, recipe
 from evals.alerts import AlertKind
@@ -41,7 +42,11 @@ def render() -> None:
     _head(here, run)
     is_live = run.status is Status.RUNNING
     has_flights = len(queries.flights(here.path, run.key, run.version)) > 0
-    open_tab = tabs("Section", [name for name in TABS if name != "Flight" or has_flights], key="tab")
+    names = {} if run.task in CLASS_TASKS else {"Classes": "Quality"}  # what is there of other tasks is no class
+    open_tab = tabs(
+        "Section", [name for name in TABS if name != "Flight" or has_flights], key="tab",
+        write=lambda name: names.get(name, name),
+    )  # fmt: skip
 
     @st.fragment(run_every=LIVE_SECONDS if is_live and open_tab in ("Curves", "Log") else None)
     def section() -> None:

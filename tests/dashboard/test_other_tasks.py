@@ -1,5 +1,6 @@
 """Pages of runs whose predictions are no classes: they show what there is and break on nothing."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +16,9 @@ from store import (
     NewRun,
     Predictions,
     Recorder,
+    Run,
     ScoreRow,
+    Store,
     begin_triage,
     finish_triage,
     get_dataset,
@@ -59,6 +62,88 @@ def test_examples_say_sets_of_labels(show: Show, sets: str) -> None:
 def test_the_other_pages(show: Show, sets: str, view: str) -> None:
     app = show(view, **({"runs": sets} if view == "compare" else {"dataset": "pairs@1"} if view == "triage" else {}))
     assert not app.exception
+
+
+def answered(store: Store, run: Run, responses: list[str], losses: list[float], **scores: float) -> None:
+    """An evaluation of the test split with these answers."""
+    n = len(responses)
+    nothing = np.full(n, np.nan)
+    rows = [ScoreRow(name, value, 0.0, 1.0, n) for name, value in scores.items()]
+    with Recorder(store, run) as recorder:
+        recorder.evaluation(
+            "test", 1, epoch=1.0, n_examples=n, scores=rows,
+            predictions=Predictions(np.full(n, -1), nothing, nothing, nothing, np.array(losses)), responses=responses,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def numbers(empty_path: Path) -> dict[str, str]:
+    """Two runs that predict numbers for 40 texts: `off` is one too high everywhere, `near` hardly ever wrong."""
+    store = open_store(empty_path)
+    rows = [NewRow("test", f"text {i}", i / 10) for i in range(40)]
+    dataset = record_dataset(store, "stars", rows, label_names=None, source={}, fingerprint="stars")
+    ids = {}
+    for name, errors in (("off", [1 + i / 100 for i in range(40)]), ("near", [0.0] * 39 + [-2.0])):
+        run = record_run(store, NewRun(name, task="regression", dataset_key=dataset.key, select_metric="test/mae"))
+        said = [json.dumps(i / 10 + error) for i, error in enumerate(errors)]
+        answered(store, run, said, [error**2 for error in errors], spearman=0.9, mae=float(np.abs(errors).mean()))
+        ids[name] = run.id
+    store.close()
+    return ids
+
+
+def test_numbers_are_drawn_against_the_given_ones(show: Show, numbers: dict[str, str]) -> None:
+    app = show("run", run=numbers["near"], tab="Classes")
+    assert "Predicted against given · n = 40" in words(app)
+    assert "Half of the predictions are within 0.00 of what is given" in words(app).replace("\\", "")
+    (table,) = app.dataframe
+    assert table.value["text"].iloc[0] == "text 39", "the furthest off comes first"
+    assert table.value[["given", "predicted"]].iloc[0].tolist() == ["3.9", "1.9"]
+    app = show("run", run=numbers["off"], tab="Examples", order="most too low", words="text")
+    assert app.dataframe[0].value["text"].iloc[0] == "text 0"
+    app.selectbox(key="order").set_value("as in the data").run()
+    app.text_input(key="words").set_value("39").run()
+    assert app.dataframe[0].value["text"].tolist() == ["text 39"]
+
+
+def test_two_runs_of_numbers_are_paired_and_every_metric_has_its_direction(
+    show: Show, numbers: dict[str, str]
+) -> None:  # fmt: skip
+    app = show("compare", runs=f"{numbers['off']},{numbers['near']}")
+    assert "near beats off by" in words(app).replace("\\", "")
+    assert "mean absolute error" in words(app)
+    paired, scored = (table.value for table in app.dataframe)
+    assert paired["metric"].tolist() == ["mean absolute error", "mean squared error", "loss"]
+    assert paired["answer"].tolist()[0] == "▲ better"
+    assert scored[["metric", "better"]].values.tolist() == [
+        ["spearman correlation", "▲ higher"], ["mean absolute error", "▼ lower"],
+    ]  # fmt: skip
+    assert scored["near"].tolist()[1].startswith("0.050")
+
+
+def test_sets_are_filtered_by_label_and_each_label_has_its_threshold(show: Show, sets: str) -> None:
+    app = show("run", run=sets, tab="Classes")
+    labels, wrong = (table.value for table in app.dataframe)
+    assert labels["label"].tolist() == ["bad", "good"]
+    assert labels[["n", "n_predicted"]].values.tolist() == [[1, 0], [1, 1]]
+    assert labels["threshold"].isna().tolist() == [True, False]
+    assert labels["threshold"].iloc[1] == pytest.approx(0.45)
+    assert wrong["predicted"].tolist() == ["good 90%"]
+    app = show("run", run=sets, tab="Examples")
+    app.selectbox(key="select-predicted").set_value(1).run()
+    assert app.dataframe[0].value["predicted"].tolist() == ["good 90%"]
+    app.selectbox(key="select-given").set_value(0).run()
+    app.toggle(key="wrong").set_value(True).run()
+    assert app.dataframe[0].value["given"].tolist() == ["bad, good"]
+    app.selectbox(key="select-predicted").set_value(0).run()
+    assert "No example fits these filters." in words(app)
+
+
+def test_runs_of_other_tasks_or_data_are_not_paired(show: Show, sets: str, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "assay.db")
+    other = record_run(store, NewRun("numbers", task="regression"))
+    store.close()
+    assert "their scores are not the same" in words(show("compare", runs=f"{sets},{other.id}")).replace("\\", "")
 
 
 @pytest.fixture
