@@ -6,6 +6,7 @@ A run         train       one fine-tune from top to bottom        experiment   w
               trainer     the transformers.Trainer that records   resumable    the one that goes on where it left off
               progress    what a person sees                      progress_bar the live bar
               reproduce   once more, and whether the same came    control      steering from outside, at rungs
+              together    in several processes                distributed  who of them does what
               beating     saying that this process lives          methods      one recipe by several methods
               demo        the demonstration                       shared       what runs of one process have in common
 Data quality  crossval    a model's opinion, fold by fold         triage       what hurts in a data set

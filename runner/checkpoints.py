@@ -156,6 +156,28 @@ class CheckpointFolder:
         _leave_kept(self._recorder.store, self._recorder.run, self.steps, self._keep, best_step)
 
 
+class FollowedCheckpoints(CheckpointFolder):
+    """The same of a process that follows another: it knows which there are, and writes none."""
+
+    def save(
+        self,
+        step: int,
+        epoch: float | None,
+        write: Callable[[Path], None],
+        write_training: Callable[[Path], None],
+        *,
+        expected_bytes: int,
+    ) -> Path:
+        self._segments[step] = self._recorder.segment
+        return self.path(step)
+
+    def prune(self, best_step: int | None) -> None:
+        """The other process does that."""
+
+    def finish(self, best_step: int | None) -> None:
+        """The other process does that."""
+
+
 def _remove(folder: Path) -> None:
     """Take a folder away, from its name at once: cut off half-way, what is left is not taken for a checkpoint."""
     partial = folder.with_name(folder.name + ".partial")

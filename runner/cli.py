@@ -39,6 +39,9 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "Train two small models on built-in data and fill a store."),
 )
 
+_ALONE = ("sweep", "methods", "crossval", "resume", "reproduce", "worker", "demo", "merge")
+"""Commands that train or evaluate, and would do it as often as a launcher starts them."""
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called; its help needs none of them."""
@@ -87,6 +90,11 @@ def run(arguments: list[str] | None = None) -> Ended:
     # Waiting threads must sleep, not spin: on a shared machine that is 5 to 8 times faster. Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in _ALONE and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        said = f"`runner {words[0]}` is for one process, and a launcher started {os.environ['WORLD_SIZE']}"
+        click.echo(f"error: {said}; `runner train` is for several.", err=True)
+        return Ended(2, said)
     try:
         return Ended(cli.main(arguments, standalone_mode=False) or 0)
     except SystemExit as ended:

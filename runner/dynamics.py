@@ -3,6 +3,8 @@
 The words written are those of `evals.dynamics.encode`, packed on the device so that a step costs no transfer.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -52,6 +54,10 @@ class DynamicsCatcher:
     def words(self) -> Tensor | None:
         """The words of the epoch so far (n_examples, width) int16; None where it has not begun."""
         return self._words if self.has_seen else None
+
+    def merge(self, merged: Callable[[Tensor], Tensor]) -> None:
+        """Take what several processes saw of the epoch: `merged` makes it of what this one saw."""
+        self._words.copy_(merged(self._words))
 
     def put_back(self, words: Tensor | None) -> None:
         """Go on in an epoch that `words` saw part of."""

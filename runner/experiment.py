@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import set_seed
@@ -30,6 +30,9 @@ from runner.tasks import TASKS, Task
 from runner.training_state import weights_mark
 from store import Dataset, NewRun, Run, Store
 
+if TYPE_CHECKING:
+    from runner.distributed import Group
+
 # What an optimizer remembers of each trained parameter.
 _OPTIMIZER_BYTES = {
     "adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1, "sgd": 0
@@ -46,6 +49,8 @@ class Experiment:
     backbone: Backbone
     model: TextModel
     splits: Mapping[str, EncodedSplit]
+    group: "Group | None" = None
+    """The processes that train it together; None: this one alone."""
 
     @property
     def task(self) -> Task:
@@ -213,6 +218,8 @@ def new_run(experiment: Experiment, command: Sequence[str]) -> NewRun:
     )
     provenance["data"] = {"dataset": str(dataset), "fingerprint": dataset.fingerprint, "rows": dict(dataset.n_rows)}
     provenance["overrides"] = list(loaded.overrides)
+    if experiment.group is not None:
+        provenance["processes"] = experiment.group.size
     return NewRun(
         name=recipe.name,
         task=recipe.task,

@@ -116,6 +116,8 @@ class Monitor:
             self._flight.save(_FLIGHTS[alert.kind], alert.message, alert.step)
 
     def __enter__(self) -> Self:
+        if self._recorder.is_silent:
+            return self
         self._flight = FlightRecorder(self._recorder, n_positions=self._n_positions, group=self._group, look=self._look)
         self._watchdog.__enter__()
         return self
@@ -123,6 +125,8 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._recorder.is_silent:
+            return
         self._watchdog.__exit__(kind, error, trace)
         flight, self._flight = self._flight, None
         if flight is not None:

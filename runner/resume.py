@@ -154,6 +154,12 @@ def read_recorded(store: Store, run: Run) -> Recorded:
     name = f"run {run.name} ({run.id})"
     if (run.provenance or {}).get("merge"):
         raise NotResumable(f"{name} was merged of other runs, not trained: `runner merge` makes such a run again.")
+    n_processes = (run.provenance or {}).get("processes", 1)
+    if isinstance(n_processes, int) and n_processes > 1:
+        raise NotResumable(
+            f"{name} was trained by {n_processes} processes together, whose order of examples one process does not "
+            f"have: train its recipe again under the launcher (`runner show {run.id} --recipe`)."
+        )
     if run.recipe is None:
         raise NotResumable(
             f"{name} was recorded by a script: only its own script can run it again. "

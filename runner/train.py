@@ -17,12 +17,13 @@ from runner import reasons
 from runner.arguments import training_arguments
 from runner.callback import AssayCallback, is_broken
 from runner.causes import Interrupted, Pruned, cause_of
-from runner.checkpoints import CheckpointFolder, Intact, tidy_finished
+from runner.checkpoints import CheckpointFolder, FollowedCheckpoints, Intact, tidy_finished
 from runner.classifier import count_parameters, save_model
 from runner.console import ConsoleCapture
 from runner.control import Control
 from runner.cost import CostMeter, SystemSampler, add_costs, cuda_devices
 from runner.devices import Device
+from runner.distributed import asked_for, share_outputs
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import FeatureCollator, first_tokens
 from runner.errors import TrainingDiverged
@@ -48,6 +49,11 @@ from runner.unsaved import Unsaved
 from store import Dataset, Recorder, Run, RunCost, Status, Store, get_run, list_scores, record_run
 from store.runs import run_files
 
+SHARED_EVALUATION = (
+    "text-classification", "pair-classification", "multi-label-classification", "regression", "token-classification"
+)  # fmt: skip
+"""Tasks whose evaluations several processes share; of the others each evaluates all, and one records it."""
+
 
 def train(
     loaded: LoadedRecipe,
@@ -69,6 +75,10 @@ def train(
     Raises the error of bad input (RecipeError, DataError, ModelError, DeviceError, HubUnreachable, DiskFull) before
     there is a run; from then on what goes wrong is the run's status and cause.
     """
+    if asked_for():
+        from runner.together import train_together
+
+        return train_together(loaded, store, progress, command or sys.argv)
     tidy_finished(store)
     experiment = prepare(loaded, store, progress, dataset=dataset, shared=shared)
     with held_interrupts() as interrupts:
@@ -143,7 +153,8 @@ def train_recorded(
     if experiment.trains_features:
         trainable = count_parameters(experiment.head)[0]
     meter = CostMeter(device_type=experiment.device.type, trainable_parameters=trainable, total_parameters=total)
-    checkpoints = CheckpointFolder(recorder, recipe.checkpoints.keep) if recipe.checkpoints.keep != "none" else None
+    folder = FollowedCheckpoints if recorder.is_silent else CheckpointFolder
+    checkpoints = folder(recorder, recipe.checkpoints.keep) if recipe.checkpoints.keep != "none" else None
     trainer: RecordingTrainer | None = None
     meter.start()
     try:
@@ -159,6 +170,8 @@ def train_recorded(
                 trainer.monitor.restore(start.intact.checkpoint.step)
             with trainer.monitor:
                 _fit(trainer, recorder, meter, progress, start)
+            if recorder.is_silent:
+                return End(_outcome(trainer, recipe.evaluation.select), checkpoints, trainer.best_step)
             if recipe.recording.target_tokens and isinstance(experiment.task, Answers):
                 progress.message("looking at every token of the training answers")
                 tokens = experiment.task.target_tokens(
@@ -171,7 +184,7 @@ def train_recorded(
     except BaseException:
         if trainer is not None:
             with contextlib.suppress(Exception):  # a device that has failed gives nothing back
-                trainer.take_dynamics()
+                trainer.take_dynamics(is_broken_off=True)
         raise
     finally:
         meter.stop()
@@ -257,11 +270,11 @@ def _trainer(
     )
 
     def examine(split: str) -> Examination:
-        outputs = (
-            predict_features(trained, features[split].pooled)
-            if features
-            else task.outputs(model, splits[split], passing)
-        )
+        if features:
+            outputs = predict_features(trained, features[split].pooled)
+        else:
+            shares = experiment.group if task.name in SHARED_EVALUATION else None
+            outputs = share_outputs(splits[split], lambda part: task.outputs(model, part, passing), shares)
         return examiner.examine(split, outputs, splits[split])
 
     def save(folder: Path, step: int, epoch: float | None) -> None:
@@ -318,6 +331,7 @@ def _trainer(
         warn=progress.warning,
         base_mark=base_mark(experiment),
         control=control,
+        group=experiment.group,
     )
     trainer.remove_callback(PrinterCallback)  # it prints what Progress shows
     watcher.trainer = trainer

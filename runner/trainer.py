@@ -6,6 +6,7 @@ Nothing of the training itself is changed: loss, optimizer and schedule are the 
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ from runner.checkpoints import CheckpointFolder, DiskFull, Intact
 from runner.classifier import TextModel, load_weights
 from runner.control import Control, Report, rung_steps
 from runner.cost import CostMeter
+from runner.distributed import Group, ShareLoader, Shares, merged_words, step_size, stretches
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
 from runner.errors import TrainingDiverged
@@ -72,6 +74,7 @@ class RecordingTrainer(ResumableTrainer):
         warn: Callable[[str], None],
         base_mark: str | None = None,
         control: Control | None = None,
+        group: Group | None = None,
     ) -> None:
         super().__init__(
             model=model,
@@ -81,6 +84,8 @@ class RecordingTrainer(ResumableTrainer):
             data_collator=collator,
             callbacks=list(callbacks),
         )
+        if group is not None and not group.records:
+            torch.manual_seed(args.seed + group.rank)  # dropout of its own
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True  # `compute_loss` divides by what all batches of the step hold
         self.collator, self.monitor = collator, monitor
@@ -101,18 +106,26 @@ class RecordingTrainer(ResumableTrainer):
         self._head_learning_rate, self._group_by_length = head_learning_rate, group_by_length
         self._on_evaluation, self._cost, self._base_mark = on_evaluation, cost, base_mark
         self._warn = warn
-        self._step_weight: Tensor | int = 1
+        self._step_weight: Tensor | float = 1
         self._epoch = 1
-        self._micro_batches = MicroBatches(args.train_batch_size, args.gradient_accumulation_steps, self._note_memory)
+        self._group = group
+        self._micro_batches = MicroBatches(
+            args.train_batch_size, args.gradient_accumulation_steps, self._note_memory, may_shrink=group is None
+        )
         self._steering = control
         self._rungs = rung_steps(control.rungs, self.n_steps) if control else {}
         self._validation: dict[str, float | None] = {}
         self._evaluated_at = self._saved_at = self._asked_at = -1  # steps
 
     @property
+    def _n_processes(self) -> int:
+        return 1 if self._group is None else self._group.size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of a whole pass over the training data."""
-        batches = -(-len(self._lengths) // self.args.train_batch_size)
+        n, batch = len(self._lengths), self.args.train_batch_size * self._n_processes
+        batches = -(-n // batch) if self._group is None else len(stretches(n, batch, self._n_processes))
         return int(-(-batches // self.args.gradient_accumulation_steps))
 
     @property
@@ -170,13 +183,28 @@ class RecordingTrainer(ResumableTrainer):
         # The loader reads one batch ahead, so the collator's sizes are taken for these batches only.
         sizes = [self.collator.sizes.popleft() for _ in samples]
         n_examples, n_tokens = sum(s.n_examples for s in sizes), sum(s.n_tokens for s in sizes)
-        self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens or None)
-        self.n_examples += n_examples
         if sizes:
             self.monitor.begin(self.state.global_step + 1, np.concatenate([s.positions for s in sizes]))
-        self.state.num_input_tokens_seen += n_tokens
         self._step_weight = self._objective.weight(samples)
+        if self._group is not None:
+            whole = step_size(self._group, n_examples, n_tokens, self._step_weight, self.args.device)
+            n_examples, n_tokens, self._step_weight = whole
+        self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens or None)
+        self.n_examples += n_examples
+        self.state.num_input_tokens_seen += n_tokens
         return samples, n_items
+
+    def get_train_dataloader(self) -> Any:
+        """The Trainer's; of several processes, each with its share of every batch."""
+        if self._group is None:
+            return super().get_train_dataloader()
+        shares = Shares(self._get_train_sampler(), self.args.train_batch_size, self._group.rank, self._group.size)
+        return ShareLoader(
+            self.train_dataset,
+            batch_sampler=shares,
+            collate_fn=self.collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> TrainingOrder:
         args = self.args
@@ -184,7 +212,7 @@ class RecordingTrainer(ResumableTrainer):
             len(self._lengths),
             args.seed,
             lengths=self._lengths if self._group_by_length else None,
-            batch_size=args.train_batch_size * args.gradient_accumulation_steps,
+            batch_size=args.train_batch_size * args.gradient_accumulation_steps * self._n_processes,
         )
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -208,9 +236,13 @@ class RecordingTrainer(ResumableTrainer):
             f"training.head_learning_rate (it is {self._head_learning_rate:g}) or training.max_grad_norm"
         )
 
-    def take_dynamics(self) -> None:
+    def take_dynamics(self, *, is_broken_off: bool = False) -> None:
         """Record the epoch that has just ended, whole or in part."""
         if self._catcher is not None and self._catcher.has_seen:
+            if self._group is not None:
+                if is_broken_off:
+                    return  # the others may not come to say what they saw
+                self._catcher.merge(partial(merged_words, group=self._group))
             self._recorder.dynamics(
                 self._epoch, self.state.global_step, n_classes=self._catcher.n_classes, words=self._catcher.take()
             )
@@ -360,7 +392,10 @@ class RecordingTrainer(ResumableTrainer):
             self.state.best_model_checkpoint = str(self._checkpoints.path(self.best_step))
 
     def _load_best_model(self) -> None:
-        load_weights(Path(self.state.best_model_checkpoint), self.model)
+        path = self.state.best_model_checkpoint
+        if self._group is not None:
+            path = self._group.tell(path)  # and it is written by then
+        load_weights(Path(path), self.model)
 
     @property
     def _is_complete(self) -> bool:

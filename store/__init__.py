@@ -9,6 +9,7 @@ holders      whether a process still lives   statuses what became of whatever a 
 evaluations  scores and predictions          blocks   packed dynamics and embeddings
 comparisons  runs side by side, by example   recorder what can be recorded while a run runs
 writer       its queue and its one thread    health   integrity and sizes
+silent       one that keeps nothing
 entries      what was recorded, as records    batches  entries written in one transaction
 spool        entries in a file, checksummed   folding  from there into the store, exactly once
 spools       what waits on disk; dead ones    spool_folders  where

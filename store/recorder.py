@@ -37,6 +37,9 @@ class Recorder:
     (KeyboardInterrupt: killed).
     """
 
+    is_silent = False
+    """Whether nothing that is recorded is kept (`store.silent`)."""
+
     def __init__(self, store: Store, run: Run, *, segment: int = 1, seconds: float | None = None) -> None:
         """`seconds` of work were done in earlier segments (None: count from the run's start).
 
