@@ -25,6 +25,7 @@ from store import (
     Dataset,
     Evaluation,
     Flight,
+    Profile,
     Run,
     RunCost,
     SpoolStatus,
@@ -46,6 +47,7 @@ from store import (
     list_latest,
     list_metrics,
     list_predictions,
+    list_profiles,
     list_run_facets,
     list_runs,
     list_samples,
@@ -180,6 +182,17 @@ def dataset(path: str, key: int) -> Dataset:
     """A dataset version; it never changes."""
     with reading(path) as store:
         return get_dataset(store, key)
+
+
+def profiles(source: Source, dataset_key: int) -> list[Profile]:
+    """`store.list_profiles`."""
+    return _profiles(*source, dataset_key)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _profiles(path: str, version: int, dataset_key: int) -> list[Profile]:
+    with reading(path) as store:
+        return list_profiles(store, dataset_key)
 
 
 @st.cache_data(show_spinner=False, max_entries=256)

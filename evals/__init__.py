@@ -24,6 +24,7 @@
 - `seeds`           which configurations can be told from the best, and how many seeds that takes
 - `leaders`         the best of a search, which of them may be the best one, what it would take to know
 - `importance`      which parameters of a search mattered: permutation importance on held-out trials
+- `profile`         a data set before training: lengths, words, targets, copies
 - `memory`          what a training step takes: weights, gradients, optimizer states, activations
 
 Unknown is nan, never 0.

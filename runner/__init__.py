@@ -16,6 +16,7 @@ Models        backbone    finding and loading                     classifier   p
               parameters  which are trained together              adapters     LoRA and what else peft has
               quantization  a base in few bits                    compiling    torch.compile
 Data          encoding    texts → token ids → batches             order        in which examples are seen
+              profile     what data look like to a model, before training
               word_encoding  sentences → token ids, word by word
               docstrings  the built-in data set                   inputs       texts to predict
               micro_batches  smaller, when memory runs out

@@ -15,6 +15,7 @@ from runner.errors import UserError
 # Commands in the order of --help: name, module under runner.commands, one line of help.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("train", "train", "Fine-tune what a recipe says and record it."),
+    ("profile", "profile", "Show what a recipe's data look like to its model, before training."),
     ("sweep", "sweep", "Search for the best recipe; again and again, it runs only what is missing."),
     ("methods", "methods", "Train a recipe by several methods, and compare what each came to."),
     ("crossval", "crossval", "Ask a recipe's model about every training example that it was not trained on."),

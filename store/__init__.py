@@ -164,6 +164,7 @@ from store.opinions import (
     release_opinion,
 )
 from store.patches import PatchReport, apply_patch, export_patch
+from store.profiles import Profile, list_profiles, record_profile
 from store.queue_filters import QueueFilter
 from store.recorder import Recorder
 from store.records import (
@@ -265,6 +266,7 @@ __all__ = [
     "PatchReport",
     "PatternRefused",
     "Predictions",
+    "Profile",
     "Progress",
     "QueueFilter",
     "Recorder",
@@ -382,6 +384,7 @@ __all__ = [
     "list_opinions",
     "list_places",
     "list_predictions",
+    "list_profiles",
     "list_queue",
     "list_run_facets",
     "list_runs",
@@ -430,6 +433,7 @@ __all__ = [
     "record_decisions",
     "record_opinion",
     "record_opinion_part",
+    "record_profile",
     "record_run",
     "record_step",
     "record_sweep",

@@ -16,7 +16,7 @@ from dashboard.parts.notices import empty_state, guarded
 from dashboard.parts.run_actions import run_actions
 from dashboard.responses import CLASS_TASKS
 from dashboard.sentences import run_summary
-from dashboard.tabs import checkpoints, classes, curves, examples, flight, log, provenance, recipe
+from dashboard.tabs import checkpoints, classes, curves, data, examples, flight, log, provenance, recipe
 from evals.alerts import AlertKind
 from store import Run, RunAmbiguous, RunNotFound, Status
 
@@ -25,6 +25,7 @@ TABS = {
     "Curves": curves.render,
     "Classes": classes.render,
     "Examples": examples.render,
+    "Data": data.render,
     "Recipe": recipe.render,
     "Provenance": provenance.render,
     "Log": log.render,

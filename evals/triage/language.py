@@ -104,13 +104,39 @@ def other_languages(texts: Sequence[str | None]) -> Found:
     return Found(risk, {"language": language})
 
 
-def _by_words(texts: Sequence[str | None]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Risk by function words, nan where there are too few; and the best other language."""
+def languages_of(texts: Sequence[str | None]) -> list[str]:
+    """The language of each text as far as it can be told, else its script, else ''.
+
+    Of Latin scripts the listed language with the most different function words, LEAST_WORDS at least and more than any
+    other; of other scripts their name.
+
+    >>> languages_of(["how do I get the card", "где моя карта", "IBAN", "12:30"])
+    ['English', 'Cyrillic', 'Latin', '']
+    """
+    letters = _letters(texts)
+    counts = _function_words(texts)
+    best = counts.max(axis=1, initial=0)
+    is_told = (best >= LEAST_WORDS) & ((counts == best[:, None]).sum(axis=1) == 1)
+    found = []
+    for row, of_scripts in enumerate(letters):
+        script = _NAMES[of_scripts.argmax()] if of_scripts.any() else ""
+        found.append(_LANGUAGES[counts[row].argmax()] if script == "Latin" and is_told[row] else script)
+    return found
+
+
+def _function_words(texts: Sequence[str | None]) -> npt.NDArray[np.int64]:
+    """Different function words of each language in each text, (n, n_languages)."""
     counts = np.zeros((len(texts), len(_LANGUAGES)), dtype=np.int64)
     for row, text in enumerate(texts):
         for word in set(_WORD.findall(text.lower())) if text else ():
             for place in _OF_WORD.get(word, ()):
                 counts[row, place] += 1
+    return counts
+
+
+def _by_words(texts: Sequence[str | None]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Risk by function words, nan where there are too few; and the best other language."""
+    counts = _function_words(texts)
     best = counts.max(axis=1, initial=0)
     can_tell = best >= LEAST_WORDS
     # A word that two languages share counts for both; a text goes to the one with the most words, none on a tie.

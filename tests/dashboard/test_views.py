@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from dashboard import pairing, queries
+from dashboard.charts.lengths import length_chart
 from dashboard.formats import short
 from dashboard.source import Source
+from dashboard.tabs.data import bins, count_frame
 from store import (
     NewRun,
     Recorder,
@@ -22,13 +24,14 @@ from store import (
     open_store,
     read_predictions,
     read_rows,
+    record_profile,
     record_run,
 )
 from store import get_dataset as get
 from tests.dashboard.conftest import Show, words
 from tests.dashboard.stores import HOSTILE
 
-TABS = ("Curves", "Classes", "Examples", "Recipe", "Provenance", "Log", "Checkpoints")
+TABS = ("Curves", "Classes", "Examples", "Data", "Recipe", "Provenance", "Log", "Checkpoints")
 
 
 # the store itself --------------------------------------------------------------------------------------------------
@@ -158,6 +161,34 @@ def test_failed_run_shows_its_cause_and_a_script_says_what_it_lacks(show: Show, 
     assert "loss became NaN at step 84" in app.warning[0].value
     assert "No predictions were recorded" in words(show("run", run="my-script", tab="Classes"))
     assert "without a recipe" in words(show("run", run="my-script", tab="Recipe"))
+
+
+def test_what_was_measured_of_the_data_is_shown(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    assert "Nobody has looked at these data" in words(show("run", run=runs["head"].id, tab="Data"))
+    whole = {
+        "n": 4, "total": 60.0, "mean": 15.0, "quantiles": {"p5": 1.0, "p50": 9.0, "p95": 40.0, "max": 40.0},
+        "edges": [0.0, 20.0, 40.0], "counts": [3, 1],
+    }  # fmt: skip
+    split = {
+        "n_examples": 4, "tokens": whole, "answer_tokens": None, "truncated": {"n": 1, "of": 4, "share": 0.25},
+        "no_room": None, "unknown_tokens": None, "n_words": 50, "tokens_per_word": 1.2, "numbers": None,
+        "labels": {"counts": {"<b>no</b>": 3, "yes": 1}, "n_without": 0, "imbalance": 3.0},
+        "duplicates": {"n": 1, "n_conflicting": 0}, "languages": {"n": 4, "counts": {"English": 3, "": 1}},
+    }  # fmt: skip
+    leaks = [{"from": "train", "in": "test", "n": 1, "of": 4, "share": 0.25}]
+    found = {"tokenizer": "<i>x</i>", "max_length": 32, "splits": {"train": split, "test": split}, "leaks": leaks}
+    record_profile(store, runs["head"].dataset_key or 0, "f", found)
+    app = show("run", run=runs["head"].id, tab="Data")
+    said = words(app)
+    assert "1 of 4 examples of test is in train too" in said
+    assert "at most 32" in said
+    (table,) = [each.value for each in app.dataframe if "tokens a word" in each.value]
+    assert table["cut"].tolist() == [0.25, 0.25]
+    assert table["unknown"].isna().all()
+    assert bins(whole).to_dict("records")[1] == {"low": 20.0, "high": 40.0, "n": 1}
+    assert count_frame({"a": 3, "b": 2, "": 5}, 1).values.tolist() == [["cannot be told", 5], ["2 more", 5]]
+    chart = length_chart(bins(whole), unit="tokens", room=32.0).to_dict()
+    assert len(chart["layer"]) == 2
 
 
 def test_class_table_counts_what_the_store_counts(show: Show, store: Store, runs: dict[str, Run]) -> None:

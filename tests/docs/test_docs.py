@@ -19,6 +19,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "docs/tutorial.md",
     ROOT / "docs/recipes.md",
+    ROOT / "docs/profile.md",
     ROOT / "docs/queue.md",
     ROOT / "docs/recovery.md",
     ROOT / "docs/rescue.md",
