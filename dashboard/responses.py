@@ -12,17 +12,22 @@ SPAN_TASK = "token-classification"
 
 
 def target_words(target: Any, names: Sequence[str]) -> str:
-    """A target as the store has it; of spans their types.
+    """A target as the store has it; of spans their types, of a text itself.
 
     >>> target_words("[0, 2]", ["joy", "anger", "love"]), target_words("[]", []), target_words(3.5, [])
     ('joy, love', 'no label', '3.5')
     >>> target_words("[[1, 3, 0], [4, 5, 0]]", ["LOC"])
     'LOC, LOC'
+    >>> target_words('"Paris"', [])
+    'Paris'
     """
     if target is None or target != target:
         return UNKNOWN
     if isinstance(target, str):
-        return _labels([each[2] if isinstance(each, list) else each for each in json.loads(target)], names)
+        parsed = json.loads(target)
+        if isinstance(parsed, str):
+            return parsed
+        return _labels([each[2] if isinstance(each, list) else each for each in parsed], names)
     return f"{target:g}"
 
 
@@ -33,7 +38,11 @@ def response_words(response: Any, names: Sequence[str]) -> str:
     'love 91%'
     >>> response_words(3.4567, []), response_words(None, [])
     ('3.457', '–')
+    >>> response_words({"text": "Paris"}, [])
+    'Paris'
     """
+    if isinstance(response, dict) and "text" in response:
+        return str(response["text"])
     if isinstance(response, dict) and "labels" in response:
         named = [names[at] for at in response["labels"]]
         shares = [response["p"].get(str(at)) for at in response["labels"]]

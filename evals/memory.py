@@ -69,12 +69,14 @@ def training_memory(
     is_half: bool = False,
     is_on_gpu: bool = False,
     recomputes: bool = False,
+    vocabulary: int = 0,
 ) -> MemoryEstimate:
     """Memory of a step on `batch_size` texts of `length` tokens each, which is the most that a batch can be.
 
     Weights, gradients and moments are float32; `is_half` (autocast) adds a 16-bit copy of the weights and halves most
     activations. `recomputes`: gradient checkpointing. Method head trains on cached features: of the backbone, only one
-    layer's forward pass counts. Weights of few bits are unpacked a layer at a time, and keep no copy.
+    layer's forward pass counts. Weights of few bits are unpacked a layer at a time, and keep no copy. A model that says
+    tokens gives `vocabulary` numbers for each of them: as they come, in float32 for the loss, and their gradient.
 
     Activations per layer follow Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1): 6h + 2f values that linear
     layers and attention keep, 2h inputs of norms (float32 always), 2h entries of dropout masks, where h and f are the
@@ -101,8 +103,9 @@ def training_memory(
     else:
         kept = shape.n_trained_layers * layer
     passing = 2 * tokens * shape.intermediate * (2 if is_half else 4)  # gradients of the widest layer, on their way
+    said = tokens * vocabulary * ((2 if is_half else 4) + 4 + 4)
     state = _OPTIMIZER_BYTES.get(optimizer, 8) * n_trained
-    return MemoryEstimate(weights, 4 * n_trained, state, kept + passing)
+    return MemoryEstimate(weights, 4 * n_trained, state, kept + passing + said)
 
 
 def _layer_bytes(shape: ModelShape, method: Method, length: int, *, is_half: bool, is_on_gpu: bool) -> int:

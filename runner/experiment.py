@@ -12,6 +12,7 @@ from transformers import set_seed
 from evals.dynamics import row_bytes
 from runner.adapters import takes_from_base
 from runner.backbone import Backbone, load_backbone
+from runner.base_runs import parent_of, pinned, standing
 from runner.checkpoints import require_room
 from runner.classifier import CheckpointInfo, ClassifierHead, TextModel
 from runner.compiling import compile_model
@@ -49,6 +50,8 @@ class Experiment:
     backbone: Backbone
     model: TextModel
     splits: Mapping[str, EncodedSplit]
+    parent: Mapping[str, Any] | None = None
+    """The run whose model is the base: id, name, task, step, sha256."""
     group: "Group | None" = None
     """The processes that train it together; None: this one alone."""
 
@@ -83,7 +86,8 @@ def prepare(
 
     `dataset` is used instead of reading `data.source`; what `shared` has is not made again.
     """
-    recipe = loaded.recipe
+    loaded = pinned(loaded, store)
+    recipe, spec = loaded.recipe, standing(loaded.recipe.model, store)
     device = choose_device(recipe.training)
     seed = recipe.training.seed
     set_seed(seed)
@@ -92,17 +96,13 @@ def prepare(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
     task = TASKS[recipe.task]
     auto = task.auto_class
-    backbone = (
-        shared.backbone(recipe.model, seed, auto, device.type)
-        if shared
-        else load_backbone(recipe.model, auto, device.type)
-    )
+    backbone = shared.backbone(spec, seed, auto, device.type) if shared else load_backbone(spec, auto, device.type)
     data = PreparedData(dataset, (), reused=True) if dataset else prepare_data(store, recipe, progress=progress.reading)
     for text in data.warnings:
         progress.warning(text)
     _require_splits(data)
     set_seed(seed)  # what is fresh does not depend on whether the base was loaded just now
-    model = task.build(backbone, data.dataset, recipe.model)
+    model = task.build(backbone, data.dataset, spec)
     if recipe.model.method == "qlora":
         set_compute(model, recipe.model.quantization.compute, device.dtype)
     if recipe.training.gradient_checkpointing and recipe.model.method != "head":
@@ -112,7 +112,7 @@ def prepare(
         return task.encode(store, data.dataset, split, backbone, recipe, progress.reading)
 
     def shared_or_encoded(split: str) -> EncodedSplit:
-        tokens = (task.name, task.encoding(recipe), tokenizer_key(recipe.model), backbone.max_length)
+        tokens = (task.name, task.encoding(recipe), tokenizer_key(spec), backbone.max_length)
         key = (*tokens, store.path, data.dataset.key, split)
         return shared.split(key, lambda: encoded(split)) if shared else encoded(split)
 
@@ -121,7 +121,8 @@ def prepare(
     }
     # A tokenizer keeps the limit that it was last called with, and is saved with it: this run's, whoever used it.
     backbone.tokenizer("", truncation=True, max_length=backbone.max_length)
-    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits)
+    parent = parent_of(recipe.model, store)
+    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits, parent)
     if recipe.checkpoints.keep != "none":
         require_room(store.path.parent, checkpoint_bytes(experiment))
     if recipe.training.compile:
@@ -218,6 +219,8 @@ def new_run(experiment: Experiment, command: Sequence[str]) -> NewRun:
     )
     provenance["data"] = {"dataset": str(dataset), "fingerprint": dataset.fingerprint, "rows": dict(dataset.n_rows)}
     provenance["overrides"] = list(loaded.overrides)
+    if experiment.parent is not None:
+        provenance["base_run"] = dict(experiment.parent)
     if experiment.group is not None:
         provenance["processes"] = experiment.group.size
     return NewRun(

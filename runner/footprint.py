@@ -12,6 +12,7 @@ import psutil
 
 from evals.memory import MemoryEstimate, ModelShape, training_memory
 from runner.errors import UserError
+from runner.recipe.spaces import WITHOUT_HEAD
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,10 +101,13 @@ def footprint(
         return Footprint(device, available, None, f"the files of {recipe.model.base} are not on this machine yet")
     try:
         if folder is None:
-            config: Any = loaded.config if loaded is not None else None
-            shape, positions = _shape_of(_shapes_of(loaded), config.to_dict(), recipe.model)
+            of_loaded: Any = loaded
+            config: Mapping[str, Any] = of_loaded.config.to_dict()
+            shape, positions = _shape_of(_shapes_of(loaded), config, recipe.model)
         else:
+            config = json.loads((folder / "config.json").read_text())
             shape, positions = read_shape(folder, recipe.model)
+        vocabulary = int(_first(config, "vocab_size")) if recipe.task in WITHOUT_HEAD else 0
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         return Footprint(device, available, None, f"{folder} does not say how large it is ({error})")
     estimate = training_memory(
@@ -116,6 +120,7 @@ def footprint(
         is_half=spec.precision in ("bf16", "fp16") or (spec.precision == "auto" and is_on_gpu),
         is_on_gpu=is_on_gpu,
         recomputes=spec.gradient_checkpointing,
+        vocabulary=vocabulary,
     )
     return Footprint(device, available, estimate)
 
@@ -128,7 +133,7 @@ def model_folder(spec: "Model") -> Path | None:
         from runner.builtin import builtin_folder
 
         return builtin_folder(spec.base.removeprefix("builtin:"))
-    if spec.base.startswith("scratch:"):
+    if spec.base.startswith(("scratch:", "run:")):
         return None
     if Path(spec.base).is_absolute():
         return Path(spec.base)

@@ -31,7 +31,7 @@ def check_locations(recipe: "Recipe") -> None:
 
 
 def model_location(name: str, revision: str | None) -> str:
-    """Where to load from: a folder that was checked, a hub name that was reached, or `scratch:TYPE`.
+    """Where to load from: a folder that was checked, a hub name that was reached, `scratch:TYPE` or `run:NAME`.
 
     Raises ModelError, or HubUnreachable where it would have to come from a hub that does not answer.
     """
@@ -39,7 +39,7 @@ def model_location(name: str, revision: str | None) -> str:
         from runner.builtin import BUILTINS
 
         return str(BUILTINS[name.removeprefix("builtin:")]())
-    if name.startswith("scratch:"):
+    if name.startswith(("scratch:", "run:")):
         return name
     folder = Path(name)
     if folder.is_absolute():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runner.answer_files import AnswerWriter
 from runner.answers import ANSWERS, Answer, Answers
+from runner.base_runs import standing
 from runner.classifier import CheckpointInfo, TextClassifier, load_classifier
 from runner.data.problems import Problems
 from runner.devices import Device, choose_device
@@ -114,7 +115,7 @@ def load_predictor(
         )
     recipe = _recipe(run)
     chosen = choose_device(recipe.training.model_copy(update={"device": device or "auto", "precision": "auto"}))
-    model, tokenizer, info = load_classifier(folder, recipe.model)
+    model, tokenizer, info = load_classifier(folder, standing(recipe.model, store))
     return Predictor(
         model.to(chosen.type),
         tokenizer,

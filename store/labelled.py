@@ -7,15 +7,19 @@ from typing import Any
 
 def named(target: Any, label_names: Sequence[str] | None) -> Any:
     """What a target says, by name: of a set of labels their names with `|` between them, as a file may have them, or a
-    JSON list where a name holds a `|` itself; of spans a JSON list of [first word, word after the last, name]. A
-    number, and what has no names, stays as it is.
+    JSON list where a name holds a `|` itself; of spans a JSON list of [first word, word after the last, name]; of a
+    text the text itself. A number, and what has no names, stays as it is.
 
     >>> names = ["joy", "love", "a|b"]
     >>> named(1, names), named("[0, 1]", names), named("[]", names), named("[0, 2]", names), named(2.5, None)
     ('love', 'joy | love', '', '["joy", "a|b"]', 2.5)
     >>> named("[[0, 2, 1]]", names)
     '[[0, 2, "love"]]'
+    >>> named('"a text"', None)
+    'a text'
     """
+    if label_names is None and isinstance(target, str) and target.startswith('"'):
+        return json.loads(target)
     if label_names is None or target is None or target != target:
         return target
     if not isinstance(target, str):

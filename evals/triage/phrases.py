@@ -65,7 +65,11 @@ def unjudged_words(n: str, targets: str) -> str:
     1,657 training examples with sets of labels: these are not judged, only the texts are looked at.
     >>> print(unjudged_words("90", "spans"))
     90 training examples with spans: these are not judged; those of other splits are compared with what a run said.
+    >>> print(unjudged_words("240", "texts"))
+    240 training examples whose targets are texts: what is odd about prompts and answers is listed below.
     """
+    if targets == "texts":
+        return f"{n} training examples whose targets are texts: what is odd about prompts and answers is listed below."
     if targets == "spans":
         others = "those of other splits are compared with what a run said"
         return f"{n} training examples with spans: these are not judged; {others}."

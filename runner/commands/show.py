@@ -99,6 +99,7 @@ def describe(store: "Store", run: "Run") -> str:
     facts = [
         ("task", run.task),
         ("model", f"{run.base_model} · {run.method}" if run.method else run.base_model),
+        ("base run", _base_run(run)),
         ("merged", _merged(run)),
         ("started", age(run.started_at)),
         ("wall", f"{duration(cost.wall_seconds)} (training {duration(cost.train_seconds)}){_prepared(cost)}"),
@@ -157,6 +158,12 @@ def _prepared(cost: "RunCost") -> str:
     if cost.preparing_seconds is None:
         return ""
     return f"; before that {duration(cost.preparing_seconds)} for features, which later runs find ready"
+
+
+def _base_run(run: "Run") -> str | None:
+    """Whose model it went on from."""
+    parent: Any = (run.provenance or {}).get("base_run")
+    return f"{parent['name']} ({parent['id']}), {parent['task']}, step {parent['step']:,}" if parent else None
 
 
 def _merged(run: "Run") -> str | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import nn
 
 from runner.backbone import Backbone, load_backbone
+from runner.base_runs import standing
 from runner.classifier import ClassifierHead, TextClassifier
 from runner.errors import ModelError
 from runner.merge.adapters import combine_adapters
@@ -12,6 +13,7 @@ from runner.merge.deltas import combine_deltas
 from runner.merge.heads import merged_head
 from runner.merge.plan import Merge, Parent
 from runner.publish.formats import fold_adapters
+from store import Store
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,11 +31,11 @@ class Merged(NamedTuple):
         return self.backbone.tokenizer
 
 
-def combine(merge: Merge) -> Merged:
+def combine(merge: Merge, store: Store) -> Merged:
     """Load, combine and, where asked for, fold. Raises ModelError where the parts do not fit each other."""
     parents = merge.parents
     spec = parents[0].recipe.model.model_copy(update={"max_length": max(p.recipe.model.max_length for p in parents)})
-    backbone = load_backbone(spec)
+    backbone = load_backbone(standing(spec, store))
     if backbone.pooling != parents[0].pooling:  # it was picked for a base that has changed since
         raise ModelError(
             f"the base now pools by {backbone.pooling}, and run {parents[0].title} by {parents[0].pooling}."

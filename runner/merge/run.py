@@ -40,7 +40,7 @@ def merge_runs(merge: Merge, store: Store, progress: Progress, *, command: Seque
     Raises ModelError or DiskFull before there is a run.
     """
     recipe = merged_recipe(merge)
-    merged = combine(merge)
+    merged = combine(merge, store)
     parameters = merged.model.backbone.parameters() if merge.method == "full" else merged.model.head.parameters()
     n_bytes = sum(p.numel() * p.element_size() for p in parameters)
     require_room(store.path.parent, n_bytes)

@@ -47,7 +47,7 @@ def public_base(base: str | None) -> str | None:
     >>> [public_base(base) for base in ("roberta-base", "builtin:minilm", "/models/mine", "scratch:bert")]
     ['roberta-base', 'sentence-transformers/all-MiniLM-L6-v2', None, None]
     """
-    if base is None or base.startswith("scratch:") or Path(base).is_absolute():
+    if base is None or base.startswith(("scratch:", "run:")) or Path(base).is_absolute():
         return None
     return PUBLIC_NAMES.get(base, base)
 

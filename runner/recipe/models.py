@@ -77,8 +77,9 @@ class Model(Table):
     """`[model]`: what is fine-tuned, and how."""
 
     base: Base = Field(
-        description="A hub name, a local folder, `builtin:minilm`, or `scratch:TYPE` for random weights "
-        "of a transformers model type such as `bert`. `${NAME}` and `${NAME:-fallback}` are taken from "
+        description="A hub name, a local folder, `builtin:minilm`, `scratch:TYPE` for random weights "
+        "of a transformers model type such as `bert`, or `run:NAME` for the model of another run. `${NAME}` "
+        "and `${NAME:-fallback}` are taken from "
         "the environment."
     )
     method: Literal["full", "head", "top-layers", "lora", "qlora", "peft"] = Field(

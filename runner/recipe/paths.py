@@ -56,7 +56,7 @@ def locate_data(text: str, folder: Path) -> str:
 
 def locate_model(text: str, folder: Path) -> str:
     """The absolute path of a model folder, whole or not; the name of a hub model stays as it is."""
-    if text.startswith(("builtin:", "scratch:")):
+    if text.startswith(("builtin:", "scratch:", "run:")):
         return text
     return _locate_named(text, folder, _MODEL_FILES)
 

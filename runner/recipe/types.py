@@ -223,6 +223,7 @@ Base = Annotated[
             {
                 "builtin": _builtin(BUILTIN_MODELS),
                 "scratch": _scratch,
+                "run": lambda rest: None if rest else "must be run:NAME or run:ID, of a run in the store",
                 "hub": lambda rest: f"must be the name on the hub alone: {rest or 'NAME'}",
             }
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from runner.base_runs import standing
 from runner.classifier import load_classifier
 from runner.devices import choose_device
 from runner.inference import evaluating
@@ -34,7 +35,7 @@ def measure_latency(store: Store, run: Run) -> Latency | None:
         return None
     best = next((checkpoint for checkpoint in checkpoints if checkpoint.is_best), checkpoints[-1])
     recipe: Recipe = recipe_from_resolved(run.recipe)
-    model, tokenizer, _ = load_classifier(store.files / best.path, recipe.model)
+    model, tokenizer, _ = load_classifier(store.files / best.path, standing(recipe.model, store))
     device = choose_device(recipe.training)
     model.to(device.type)
     dataset = get_dataset(store, run.dataset_key)

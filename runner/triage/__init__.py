@@ -8,6 +8,7 @@ dynamics   what runs said of their training examples, epoch by epoch, as risks
 embedding  vectors of an encoder that has seen no label
 heads      linear heads on them
 spans      sentences with spans, and what runs said of those that they were not trained on
+answers    prompts and answers, and how likely runs find their tokens
 voices     what heads think of the labels, and of a copy with canaries in it
 steps      what is found out, step by step
 carry_out  the steps that are missing, one after the other

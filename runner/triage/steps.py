@@ -19,6 +19,7 @@ from evals.triage.layout import data_map
 from evals.triage.neighbours import Neighbours
 from evals.triage.regions import find_regions
 from evals.triage.voices import N_NEIGHBOURS
+from runner.triage.answers import read_answers_of
 from runner.triage.context import Context
 from runner.triage.dynamics import has_dynamics, run_risks
 from runner.triage.embedding import count_tokens
@@ -184,6 +185,8 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
     log_probs = context.log_probs
     counted = count_tokens(context.sources, rows)
     said = read_sentences(context.store, rows, context.sources.runs)
+    texts = read_answers_of(context.store, rows, context.sources.runs)
+    has_tokens = texts is not None and len(texts.log_probs) > 0
     return Inputs(
         n,
         texts=rows.texts,
@@ -204,7 +207,13 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
         given_spans=said.given if said else None,
         predicted_spans=said.predicted if said else None,
         token_p_given=said.p_given if said else None,
-        token_offsets=said.offsets if said else None,
+        token_offsets=said.offsets if said else texts.offsets if texts else None,
+        prompts=texts.prompts if texts else None,
+        answers=texts.answers if texts else None,
+        answer_loss=texts.loss if texts and has_tokens else None,
+        answer_loss_alone=texts.loss_alone if texts and has_tokens else None,
+        target_log_probs=texts.log_probs if texts and has_tokens else None,
+        best_other_log_probs=texts.best_other if texts and has_tokens else None,
         found_neighbours=_stored_neighbours(context, triage_key, k=K),
     )
 

@@ -53,3 +53,14 @@ def test_lora_saves_states_not_activations(is_on_gpu: bool) -> None:
 
 def test_recomputing_keeps_one_layer() -> None:
     assert estimate(recomputes=True).activations < estimate().activations / 5
+
+
+def test_a_model_that_says_tokens_needs_room_for_what_it_says() -> None:
+    gpt2 = ModelShape(124_439_808, 124_439_808, 12, 12, 768, 3072, 12)
+    silent, speaking = (
+        training_memory(
+            gpt2, method="full", n_classes=0, batch_size=8, length=1024, is_half=True, is_on_gpu=True, vocabulary=n
+        )
+        for n in (0, 50_257)
+    )
+    assert speaking.activations - silent.activations == 8 * 1024 * 50_257 * (2 + 4 + 4)

@@ -1,6 +1,7 @@
 """Tasks that say tokens, from a file to a finished run: they learn, and the store has what they said."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.tiny import CLUES, rows
+from benchmarks.tiny import CLUES, FILLERS, rows
 from evals.dynamics import decode
 from runner.errors import ModelError
 from runner.language.model import LanguageModel
 from runner.recipe import RecipeError
+from runner.triage.after import triage_after
 from store import (
     Run,
     Store,
@@ -20,6 +22,7 @@ from store import (
     iter_dynamics,
     list_checkpoints,
     list_events,
+    list_findings,
     list_runs,
     list_scores,
     open_store,
@@ -267,3 +270,29 @@ def test_a_run_that_was_killed_ends_the_same(kit: Kit, sources: dict[str, str], 
     ended = go_on(broken, killed(kit, broken, before("training_step", 10), **changed))
     assert ended.status == "finished", ended.cause
     assert differences(everything(broken, ended), expected) == []
+
+
+def test_triage_looks_at_prompts_and_answers(kit: Kit, store: Store, tmp_path: Path) -> None:
+    """Answers of words at random are what a model that learnt the others does not expect."""
+    every, draw = rows(360, seed=6), random.Random(3)
+    records = [{"prompt": text, "completion": SWAP[label]} for text, label in every]
+    odd = range(0, 300, 20)
+    for place in odd:
+        records[place]["completion"] = " ".join(draw.choices(FILLERS, k=5))
+    records[7]["completion"] = "I'm sorry, but I can't help with that"
+    source = {}
+    for split, part in {"train": records[:300], "validation": records[300:330], "test": records[330:]}.items():
+        path = tmp_path / f"{split}.jsonl"
+        path.write_text("".join(json.dumps(record) + "\n" for record in part))
+        source[split] = str(path)
+    run = kit.train(store, **settings(kit, "instruction", source, training__epochs=10, generation__examples=0))
+    said, triage = triage_after(store, run, "quiet")
+    assert triage is not None, said
+    assert triage.status == "finished", triage.cause
+    assert "300 training examples whose targets are texts" in said
+    refused = list_findings(store, triage.key, kind="refusal")
+    assert refused[["split", "position"]].values.tolist() == [["train", 7]]
+    hard = list_findings(store, triage.key, kind="hard_target").sort_values("risk", ascending=False)
+    assert set(hard["split"]) == {"train"}  # of other splits no token was looked at
+    assert len(set(hard["position"].head(15)) & set(odd)) >= 12
+    assert len(list_findings(store, triage.key, kind="mismatched_answer")) > 0
