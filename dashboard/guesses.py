@@ -38,6 +38,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "target": ("target", "summary", "highlights", "translation", "abstract", "answer", "output"),
 }  # fmt: skip
 """What columns are often called, by field; the surest first."""
+_ABOUT = frozenset(
+    (
+        "channel", "source", "origin", "lang", "language", "locale", "country", "region", "city", "split", "fold",
+        "date", "day", "month", "year", "author", "user", "annotator", "gender", "age", "version", "device", "platform",
+    )
+)  # fmt: skip
+"""What columns are called that say where a text comes from rather than what it is."""
 _PLAIN = ("text", "label")
 """Fields that speak for no task of their own."""
 _FEW = 10
@@ -125,10 +132,25 @@ def _by_name(head: pd.DataFrame, field: Field, taken: Sequence[str]) -> str | No
 def _target_column(head: pd.DataFrame, task: Task, taken: Sequence[str]) -> str | None:
     free = [str(name) for name in head if name not in taken]
     if task.kind == "label":
-        distinct = {name: int(head[name].nunique()) for name in free}
-        repeated = {name: n for name, n in distinct.items() if 1 < n <= max(2, len(head) // 2)}
-        return min(repeated, key=lambda name: repeated[name], default=None)
+        repeated = {name: n for name in free if 1 < (n := int(head[name].nunique())) <= max(2, len(head) // 2)}
+        return min(repeated, key=lambda name: (name.strip().lower() in _ABOUT, repeated[name]), default=None)
     return next((name for name in free if looks_like(task.kind, head[name])), None)
+
+
+def rivals(rows: pd.DataFrame, columns: Columns) -> list[str]:
+    """Other columns that could be the label just as well, where none is called like one.
+
+    >>> rows = pd.DataFrame({"message": ["some words", "other words", "words"], "queue": ["a", "b", "a"]})
+    >>> rivals(rows.assign(channel=["x", "y", "x"]), {"text": "message", "label": "queue"})
+    ['channel']
+    >>> rivals(rows.assign(label=["x", "y", "x"]), {"text": "message", "label": "label"})
+    []
+    """
+    head, label = rows[:_HEAD], str(columns.get("label") or "")
+    if label.strip().lower() in _NAMES["label"]:
+        return []
+    free = [str(name) for name in head if name not in columns.values()]
+    return [name for name in free if 1 < int(head[name].nunique()) <= min(50, max(2, len(head) // 5))]
 
 
 def looks_like(kind: str, values: "pd.Series[str]") -> bool:

@@ -42,6 +42,7 @@ Care          doctor      what is broken or slow                  repair       a
               leftovers   what nothing will use again
 Command line  cli         its commands                            paths        where things are when nobody says
               quiet       libraries that talk too much            errors       what the user can mend
+              opening     a browser window on the dashboard
 """
 
 from typing import TYPE_CHECKING, Any

@@ -23,6 +23,7 @@ from dashboard.guesses import (
     guess_task,
     label_counts,
     n_empty,
+    rivals,
     target_counts,
     task_sentence,
     top_labels,
@@ -125,6 +126,9 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
     st.markdown(f"**{escape(sentence)}**")
     for text in cautions(sample.rows, task, columns, counts, max_length=max_length):
         st.markdown(f":orange[:material/warning: {escape(text)}]")
+    if task.kind == "label" and (others := rivals(sample.rows, columns)) and not task.missing(columns):
+        listed = ", ".join(f"“{short(name, 30)}”" for name in others[:3])
+        st.caption(escape(f"The label could be {listed} as well: choose the column that the model shall learn to say."))
     drops = _drop(n_empty(sample.rows, task, columns), task)
     _counts(counts, task)
     if task.missing(columns):

@@ -23,10 +23,11 @@ def empty_state(
         st.markdown(escape(text), width="content", text_alignment="center")
         if button:
             button()
+        if new_run:
+            with st.container(border=True, width="content"):
+                st.page_link("views/new_run.py", label=new_run, icon=":material/add:", width="content")
         if commands:
             st.code("\n".join(commands), language="bash", width="content")
-        if new_run:
-            st.page_link("views/new_run.py", label=new_run, icon=":material/add:", width="content")
 
 
 def store_problem(error: StoreError, path: str) -> None:

@@ -39,7 +39,7 @@ def nothing_here() -> None:
         "Triage looks at a data set and the runs that trained on it, and shows which examples hurt. Train something.",
         "runner demo                      # a small model on real English, with planted errors",
         "runner train recipes/NAME.toml   # your own; it is triaged when it has ended",
-        new_run="Or here, with a table of texts",
+        new_run="Begin here, with a table of texts",
     )
 
 

@@ -23,7 +23,7 @@ def render() -> None:
             "Jobs come from the New run page or the command line; a worker carries them out, one at a time.",
             "runner queue add train recipes/NAME.toml   # queue a training",
             "runner worker                              # carry out what is queued",
-            new_run="Or here, with a table of texts",
+            new_run="Begin here, with a table of texts",
         )
         return
 

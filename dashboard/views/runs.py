@@ -41,7 +41,7 @@ def render() -> None:
             "A run appears here the moment it starts, and its numbers as they come.",
             "runner demo                      # a small model on real English, five minutes",
             "runner train recipes/NAME.toml   # your own",
-            new_run="Or here, with a table of texts",
+            new_run="Begin here, with a table of texts",
         )
         return
     filters, sort = _controls(queries.facets(now), has_sweeps=not work_queries.sweeps(now).empty)

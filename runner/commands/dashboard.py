@@ -1,12 +1,14 @@
 """`runner dashboard`."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import click
 
 from runner.commands.options import open_reconciled, store_option
+from runner.opening import has_screen
 from runner.paths import default_store
 
 
@@ -27,11 +29,14 @@ def command(port: int, host: str, opens: bool, store_path: Path | None) -> None:
     if path.exists():
         open_reconciled(path).close()
     os.environ["ASSAY_STORE"] = str(path)
+    if opens and has_screen():
+        address = f"http://{'localhost' if host == '0.0.0.0' else host}:{port}"
+        subprocess.Popen([sys.executable, "-P", "-m", "runner.opening", address])
     arguments = [sys.executable, "-m", "streamlit", "run", str(app)]
     settings = {
         "server.port": port,
         "server.address": host,
-        "server.headless": "false" if opens else "true",
+        "server.headless": "true",  # else it asks for an e-mail address first, and advertises on the pages
         "browser.gatherUsageStats": "false",
     }
     os.execv(sys.executable, [*arguments, *(f"--{name}={value}" for name, value in settings.items())])

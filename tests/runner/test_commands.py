@@ -4,15 +4,18 @@ import json
 import os
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from runner import opening
 from runner.commands.diff import diff_runs, flatten
 from runner.commands.options import age, duration, number, size, table
 from store import (
@@ -430,6 +433,26 @@ def test_dashboard_starts_streamlit_on_the_store(runner: Runner, store: Store, m
     assert {"--server.port=9999", "--server.headless=true", "--browser.gatherUsageStats=false"} <= set(arguments)
     assert os.environ["ASSAY_STORE"] == str(store.path)
     assert get_run(store, dead.key).status == "failed", "runs without a process are found first"
+
+
+def test_a_window_is_opened_when_the_server_answers(monkeypatch: Any) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or True)
+    with HTTPServer(("localhost", 0), BaseHTTPRequestHandler) as nothing_there:
+        address = f"http://localhost:{nothing_there.server_port}"
+    assert not opening.open_when_ready(address, patience=0.3)
+
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/_stcore/health" else 404)
+            self.end_headers()
+
+    with HTTPServer(("localhost", 0), Well) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://localhost:{server.server_port}"
+        assert opening.open_when_ready(address)
+        server.shutdown()
+    assert opened == [address]
 
 
 def test_demo_recipes_are_good() -> None:
