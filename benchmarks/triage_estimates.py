@@ -12,6 +12,17 @@ REAL_NOISE = ("hausa",)
 """Sets whose errors are not planted: what is expected of them is reported and not judged."""
 
 
+def _listed(judged: Judged) -> tuple[float, float]:
+    """Of the labels that are listed as likely wrong, the share that is: where the likeliest label is the given one, and
+    where it is another; nan where there are none."""
+    audit = judged.audit
+    n = round(audit.noise.value * audit.noise.n)
+    listed = np.argsort(-audit.risk, kind="stable")[:n]
+    is_kept, is_wrong = audit.suggestions.label[listed] == judged.data.given[listed], judged.data.is_wrong[listed]
+    kept, changed = (is_wrong[each].mean() if each.any() else np.nan for each in (is_kept, ~is_kept))
+    return float(kept), float(changed)
+
+
 def estimate_figures(name: str, judged: Sequence[Judged]) -> list[Figure]:
     """Precision at k, noise rate and yield of one set, a sample a seed."""
     is_planted = name not in REAL_NOISE
@@ -42,6 +53,7 @@ def estimate_figures(name: str, judged: Sequence[Judged]) -> list[Figure]:
         relative = np.abs(expected[looks] - found[looks]) / np.maximum(found[looks], 1)
         off.append(float(relative.mean()))
         worst.append(float(relative.max()))
+    kept, changed = zip(*(_listed(each) for each in judged), strict=True)
     ends = ", ".join(f"{each.audit.noise.low:.3f} to {each.audit.noise.high:.3f}" for each in judged)
     truth = judged[0].data.is_wrong.mean()
     return [
@@ -56,6 +68,8 @@ def estimate_figures(name: str, judged: Sequence[Judged]) -> list[Figure]:
         ),
         Figure(f"{name}: average precision by canaries, all scores, off by", by_score, "", note="mean over scores"),
         Figure(f"{name}: noise rate", rates, "", note=f"truth {truth:.3f}, intervals {ends}"),
+        Figure(f"{name}: listed, and its own label the likeliest: wrong", kept, "", note="of as many as are expected"),
+        Figure(f"{name}: listed, and another label the likeliest: wrong", changed, ""),
         Figure(
             f"{name}: yield of the queue, expected off by",
             off,

@@ -10,7 +10,7 @@ from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.differences import views_words
-from dashboard.triage.proposals import Proposal, leading_kind, likely_labels, proposal, said
+from dashboard.triage.proposals import Proposal, is_unsure, leading_kind, likely_labels, proposal, said, unsure_words
 from dashboard.triage.reads import Desk
 from dashboard.triage.sentence import show_sentence
 from dashboard.triage.session import RERUN
@@ -58,6 +58,9 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
         _where(work, row, act)
         _text(desk, row, evidence, kind, offered)
         _labels(desk, row, offered, work.done.get((split, position)))
+        if is_unsure(row, kind) and int(row["given"]) < len(desk.label_names):
+            votes = [voice.predicted for voice in known.voices if voice.predicted >= 0]
+            st.caption(escape(unsure_words(votes, int(row["given"]), desk.label_names)))
         if author() is None:
             ask_author()
         else:

@@ -46,8 +46,8 @@ def proposal(
     'Accept yes (0.93)'
     >>> proposal(row, "exact_duplicate", {}, ["no", "yes"]).action.value
     'drop'
-    >>> proposal({"given": 1, "suggested": 1}, "label_error", {}, ["no", "yes"]).button
-    'Accept: it is right'
+    >>> proposal({"given": 1, "suggested": 1, "suggested_probability": 0.6}, "label_error", {}, ["no", "yes"]).button
+    'Keep yes (0.60)'
     """
     text = suggested_text(kind, evidence) if kind else None
     if text is not None:
@@ -62,7 +62,36 @@ def proposal(
         sure = f" ({number(p, 2)})" if is_known(p) and suggested == row.get("suggested") else ""
         words = f"{short(label_names[int(suggested)], 28)}{sure}"
         return Proposal(Action.RELABEL, f"Accept {words}", label=int(suggested), words=words)
+    if kind == "label_error" and is_unsure(row, kind):
+        p = row.get("suggested_probability")
+        label = short(label_names[int(row["given"])], 28) if 0 <= int(row["given"]) < len(label_names) else "it"
+        return Proposal(Action.KEEP, f"Keep {label}{f' ({number(p, 2)})' if is_known(p) else ''}")
     return Proposal(Action.KEEP, "Accept: it is right")
+
+
+def is_unsure(row: Mapping[str, Any], kind: str | None) -> bool:
+    """Whether a label is listed as likely wrong and is the likeliest all the same: of such about half are wrong
+    (`benchmarks.triage`, "listed, and its own label the likeliest"), so neither can be accepted unread.
+
+    >>> is_unsure({"given": 1, "suggested": 1}, "label_error"), is_unsure({"given": 1, "suggested": 0}, "label_error")
+    (True, False)
+    """
+    given, suggested = row.get("given"), row.get("suggested")
+    return kind == "label_error" and is_known(given) and is_known(suggested) and int(given) == int(suggested)
+
+
+def unsure_words(votes: Sequence[int], given: int, label_names: Sequence[str]) -> str:
+    """What to make of it; votes: the likeliest class of each voice.
+
+    >>> unsure_words([1, 0, 1], 0, ["no", "yes"])
+    'Listed as doubtful, and no is still the likeliest: of such labels about half are wrong. Next: yes.'
+    """
+    others = [label for label in votes if label != given]
+    following = f" Next: {label_names[likely_labels(others, given, len(label_names))[0]]}." if others else ""
+    return (
+        f"Listed as doubtful, and {label_names[given]} is still the likeliest: of such labels about half are wrong."
+        f"{following}"
+    )
 
 
 def said(action: str, label: int | None, label_names: Sequence[str]) -> str:

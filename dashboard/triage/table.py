@@ -11,7 +11,7 @@ from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.deciding import decide, redo, undo
-from dashboard.triage.proposals import said
+from dashboard.triage.proposals import is_unsure, said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import forget_review
 from dashboard.triage.worklist import Place, places_of
@@ -34,19 +34,21 @@ def bulk_decisions(
     rows: pd.DataFrame, what: str, *, label: int | None, triage_key: int, finding: str | None
 ) -> list[NewDecision]:
     """Decisions on many rows: columns split, position, given, suggested. Accepting leaves out what has no
-    suggestion; one that is the given label keeps the example.
+    suggestion; one that is the given label keeps the example, unless it is listed as wrong: that is to be read.
 
     >>> rows = pd.DataFrame({"split": "train", "position": [1, 2, 3], "given": [0, 0, 1], "suggested": [1, None, 1]})
     >>> found = bulk_decisions(rows, ACCEPT, label=None, triage_key=1, finding=None)
     >>> [(each.position, str(each.action), each.label) for each in found]
     [(1, 'relabel', 1), (3, 'keep', None)]
+    >>> len(bulk_decisions(rows, ACCEPT, label=None, triage_key=1, finding="label_error"))
+    1
     """
     found = []
     columns = (rows["split"], rows["position"], rows["given"], rows["suggested"])
     for split, position, given, suggested in zip(*columns, strict=True):
         action, new = ACTIONS[what], label
         if what == ACCEPT:
-            if pd.isna(suggested):
+            if pd.isna(suggested) or is_unsure({"given": given, "suggested": suggested}, finding):
                 continue
             new = int(suggested)
         if action is Action.RELABEL and new is not None and not pd.isna(given) and int(given) == new:
@@ -176,7 +178,9 @@ def _do(
     finding = filters.kinds[0] if filters.kinds else None
     new = bulk_decisions(rows, what, label=label, triage_key=desk.triage.key, finding=finding)
     left_out = len(rows) - len(new)
-    words = f"{count(len(new))} decided" + (f"; {count(left_out)} have no suggestion" if left_out else "") + "."
+    words = (
+        f"{count(len(new))} decided" + (f"; {count(left_out)} have no other label to accept" if left_out else "") + "."
+    )
     decide(desk, new, words)
     st.session_state["triage-bulks"] = st.session_state.get("triage-bulks", 0) + 1
     forget_review()
