@@ -80,7 +80,7 @@ class WordPieces:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
         self._tokenizer: Any = tokenizer
         self._known: dict[str, list[int]] = {}
-        self._blank = " " if _needs_blank(tokenizer) else ""
+        self._blank = " " if needs_blank(tokenizer) else ""
         self._before, self._after = _special_tokens(tokenizer)
         self._room = max(1, max_length - len(self._before) - len(self._after))
 
@@ -110,7 +110,7 @@ class WordPieces:
         return [self._known[word] for word in words]
 
 
-def _needs_blank(tokenizer: Any) -> bool:
+def needs_blank(tokenizer: Any) -> bool:
     """Whether a word within a text is told from the beginning of one by the blank before it, as in GPT-2."""
     alone, within = (tokenizer.tokenize(text) for text in ("a", " a"))
     return len(within) == 1 and within != alone

@@ -33,7 +33,7 @@ from runner.data.sources import Source, open_source, source_files
 from runner.data.splits import LEFT_OUT, assign_splits
 from runner.data.tables import SPLITS, CheckedRow, Columns, Table
 from runner.data.tags import types_of
-from runner.data.targets import Stored, TargetReader
+from runner.data.targets import LabelSetReader, Stored, TargetReader
 from runner.recipe.shapes import SHAPES
 from store.errors import DatasetNotFound
 from store.ids import dataset_fingerprint
@@ -167,7 +167,8 @@ def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Rea
         scan.ids, strata, given, data, labels.names if is_label and labels is not None else None, problems
     )
     problems.raise_if_any()
-    warnings = (*source.warnings, *unlabelled, *_dropped(scan, source.columns), *cut_warnings)
+    repeated = reader.warnings() if isinstance(reader, LabelSetReader) else ()
+    warnings = (*source.warnings, *unlabelled, *repeated, *_dropped(scan, source.columns), *cut_warnings)
     if is_label and labels is not None:
         warnings += tuple(class_warnings(strata, splits, labels.names))
     told_apart = strata if scan.digests is None else same_hashes(scan.digests).group.astype(np.int32)

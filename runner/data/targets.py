@@ -123,7 +123,15 @@ class LabelReader:
 
 class LabelSetReader(LabelReader):
     """Any number of labels a row, none included: a list, or a text with "|" between them. Stored as a JSON list of
-    their indices in order."""
+    their indices in order; a label that is named twice counts once."""
+
+    def __init__(self, columns: Columns, problems: Problems) -> None:
+        super().__init__(columns, problems)
+        self._repeated = Problems()
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the rows that were read."""
+        return self._repeated.messages()
 
     def is_missing(self, value: object) -> bool:
         return False  # no labels is an answer too
@@ -132,22 +140,17 @@ class LabelSetReader(LabelReader):
         """Rows are not told apart: 0."""
         codes = [super(LabelSetReader, self).read(row._replace(target=label), table) for label in labels_in(row.target)]
         if len(set(codes)) < len(codes) and -1 not in codes:
-            self._problems.add_row(
-                table.title,
-                f'"{self._column}" names a label twice',
-                table.place(row.number),
-                "A row has a label or has it not.",
-            )
-            return -1
+            what, place = f'"{self._column}" names a label twice', table.place(row.number)
+            self._repeated.add_row(table.title, what, place, "It is taken once.")
         return -1 if -1 in codes else 0
 
     def digest(self, value: object) -> bytes:
-        keys = sorted(str(label_key(label)) for label in labels_in(value))
+        keys = sorted({str(label_key(label)) for label in labels_in(value)})
         return blake2b(json.dumps(keys).encode(), digest_size=16).digest()
 
     def stored(self, value: object, labels: LabelIndex | None) -> Stored:
         assert labels is not None
-        return json.dumps(sorted(int(labels.positions[self._by_value[label]]) for label in labels_in(value)))
+        return json.dumps(sorted({int(labels.positions[self._by_value[label]]) for label in labels_in(value)}))
 
 
 def labels_in(value: object) -> Sequence[object]:

@@ -6,7 +6,7 @@ from torch import nn
 
 from runner.backbone import Backbone, load_backbone
 from runner.base_runs import standing
-from runner.classifier import ClassifierHead, TextClassifier
+from runner.classifier import CLASSIFIERS, ClassifierHead, TextClassifier
 from runner.errors import ModelError
 from runner.merge.adapters import combine_adapters
 from runner.merge.deltas import combine_deltas
@@ -53,8 +53,10 @@ def combine(merge: Merge, store: Store) -> Merged:
     except (RuntimeError, ValueError, KeyError) as error:
         raise ModelError(f"the models of these runs do not fit each other: {error}") from error
     labels = tuple(merge.dataset.label_names or ())  # in the order in which predictions are kept
-    head = merged_head([_head(p) for p in parents], [p.labels for p in parents], _weights(merge), labels)
-    model = TextClassifier(body, head, backbone.pooling)
+    said, order = [parent.outputs(parent.labels) for parent in parents], parents[0].outputs(labels)
+    head = merged_head([_head(p) for p in parents], said, _weights(merge), order)
+    kind = CLASSIFIERS.get(str(parents[0].run.task), TextClassifier)
+    model = kind(body, head, backbone.pooling)
     if merge.is_folded:
         fold_adapters(model)
     return Merged(model.eval(), backbone, labels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evals.tags import Scheme, scheme_tags
 from runner.errors import UserError
 from runner.files import wrong_files
 from runner.inputs import choose_checkpoint
@@ -25,7 +26,7 @@ AVERAGING: tuple[Way, ...] = ("ties", "dare-ties")
 """Ways that divide by how many agree on the sign: their weights need not sum to 1."""
 DENSITY = 0.5
 
-TASKS = ("text-classification",)
+TASKS = ("text-classification", "token-classification")
 
 # Settings of an adapter whose parts cannot be added up as peft does it.
 _NOT_ADDED = ("use_rslora", "use_dora")
@@ -51,6 +52,12 @@ class Parent:
     @property
     def is_adapter(self) -> bool:
         return self.recipe.model.method in ADAPTERS
+
+    def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """What its head says, of these labels: they themselves, or of types of spans the tags."""
+        if self.run.task == "token-classification":
+            return scheme_tags(labels, Scheme(self.recipe.model.tag_scheme))
+        return tuple(labels)
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,12 @@ def _problems_between(parents: Sequence[Parent], way: Way | None, *, fold: bool)
     bases = _grouped(parents, lambda p: _base(p.recipe))
     if len(bases) > 1:
         yield f"the runs have different bases: {_said(bases)}. Only models of one base can be merged."
+    tasks = _grouped(parents, lambda p: str(p.run.task))
+    if len(tasks) > 1:
+        yield f"the runs are of different tasks: {_said(tasks)}. Only models of one task can be merged."
+    schemes = _grouped(parents, lambda p: p.recipe.model.tag_scheme)
+    if len(schemes) > 1:
+        yield f"the runs say tags of different schemes: {_said(schemes)}. Train them with the same model.tag_scheme."
     labels = _grouped(parents, lambda p: ", ".join(sorted(p.labels)))
     if len(labels) > 1:
         yield f"the runs have different labels: {_said(labels)}. Only models of the same labels can be merged for now."

@@ -158,6 +158,7 @@ def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_by
         epoch=None,
         revision=recipe.model.revision,
         quantization=recipe.model.quantization.model_dump() if recipe.model.method == "qlora" else None,
+        settings=_settings(recipe),
     )
     CheckpointFolder(recorder, "all").save(
         STEP,
@@ -168,12 +169,18 @@ def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_by
     )
 
 
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What the outputs of the merged model are to be read by."""
+    return {"scheme": recipe.model.tag_scheme} if recipe.task == "token-classification" else {}
+
+
 def _evaluate(
     merge: Merge, merged: Merged, recipe: Recipe, device: Device, recorder: Recorder, progress: Progress
 ) -> dict[str, float | None]:
     """Scores and predictions of every split but train; `SPLIT/METRIC` → value."""
     task, store, found = TASKS[recipe.task], recorder.store, dict[str, float | None]()
-    examiner = task.examiner(merged.labels, {}, with_predictions=recipe.recording.predictions)
+    settings = _settings(recipe)
+    examiner = task.examiner(merged.labels, settings, with_predictions=recipe.recording.predictions)
     for split in ("validation", "test"):
         if not merge.dataset.n_rows.get(split):
             continue

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from evals.classification import METRICS
+from evals.metrics import METRICS
 from runner.publish.card_data import data_section, limits_section
 from runner.publish.example import Format, loading_example
 from runner.publish.facts import Facts
@@ -45,6 +45,22 @@ class Exported:
     n_compared: int
     difference: float
     """Largest difference of a probability from the run's own model."""
+    task: str = "text-classification"
+    prefix_space: bool = False
+    """As in `loading_example`."""
+
+    def example(self, folder: str) -> str:
+        """The lines that load it from a folder."""
+        return loading_example(
+            self.form,
+            folder,
+            task=self.task,
+            prefix_space=self.prefix_space,
+            max_length=self.max_length,
+            pooling=self.pooling,
+            base=self.base,
+            revision=self.revision,
+        )
 
 
 def card_text(facts: Facts, exported: Exported) -> str:
@@ -67,29 +83,21 @@ def _what(facts: Facts) -> str:
     labels = ", ".join(inline(label) for label in facts.labels[:20])
     more = f" and {len(facts.labels) - 20:,} more" if len(facts.labels) > 20 else ""
     made = "merged" if is_merge(facts) else "fine-tuned"
-    return (
-        f"A text classifier, {made} from {inline(base_name(facts.recipe.model))} by {_version()}. It knows "
-        f"{len(facts.labels):,} labels: {labels}{more}."
-        if facts.labels
-        else f"A text classifier, {made} from {inline(base_name(facts.recipe.model))} by {_version()}."
-    )
+    is_tagger = facts.run.task == "token-classification"
+    what, known = ("tagger of words", "types of spans") if is_tagger else ("text classifier", "labels")
+    said = f"A {what}, {made} from {inline(base_name(facts.recipe.model))} by {_version()}."
+    return f"{said} It knows {len(facts.labels):,} {known}: {labels}{more}." if facts.labels else said
 
 
 def _use(exported: Exported) -> str:
-    code = loading_example(
-        exported.form,
-        FOLDER,
-        max_length=exported.max_length,
-        pooling=exported.pooling,
-        base=exported.base,
-        revision=exported.revision,
-    )
+    code = exported.example(FOLDER)
+    auto = "Token" if exported.task == "token-classification" else "Sequence"
     needs = ["torch", "transformers", *(["peft"] if exported.form == "adapter" else [])]
     lines = [f"Needs {', '.join(needs)}; not Assay."]
     if exported.form != "transformers":
         lines.append('A name on the hub becomes a folder with `huggingface_hub.snapshot_download("NAME")`.')
     if exported.reason:
-        lines.append(f"It is no `AutoModelForSequenceClassification`: {inline(exported.reason)}.")
+        lines.append(f"It is no `AutoModelFor{auto}Classification`: {inline(exported.reason)}.")
     checked = (
         f"These lines were run on {exported.n_compared:,} texts when the folder was written: no probability differs by "
         f"more than {at_most(exported.difference)} from the run's own model."

@@ -3,27 +3,30 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from runner.checkpoints import DiskFull
 from runner.classifier import CheckpointInfo
 from runner.errors import ModelError
 from runner.files import folder_bytes, is_disk_full
+from runner.inputs import given_words
 from runner.predict import Predictor, load_predictor
 from runner.publish.card import Exported, card_text
-from runner.publish.example import Format, loading_example
+from runner.publish.example import Format
 from runner.publish.facts import card_facts
 from runner.publish.formats import write_adapter, write_parts, write_transformers
 from runner.publish.forms import NotExpressible, find_form
 from runner.publish.plan import Plan, base_name, check_target, public_base
 from runner.training_state import FOLDER as TRAINING
-from store import get_dataset, iter_texts, read_targets
+from runner.word_encoding import encode_words, needs_blank
+from store import get_dataset, iter_inputs, iter_texts, read_values
 
 N_COMPARED = 64
 """Stored examples that both models are asked about."""
@@ -89,16 +92,18 @@ def _forms(plan: Plan) -> Sequence[Format]:
     return ("transformers", "parts") if plan.wanted == "auto" else (plan.wanted,)
 
 
-def _write(plan: Plan, folder: Path, form: Format, texts: Sequence[str], reason: str | None) -> Exported:
+def _write(plan: Plan, folder: Path, form: Format, texts: Sequence[Any], reason: str | None) -> Exported:
     predictor = load_predictor(plan.store, plan.run, step=plan.checkpoint.step, device="cpu")
-    expected, _ = predictor.predict(texts)
+    expected = _expected(predictor, texts)
     info = _info(predictor, plan)
+    prefix_space = info.task == "token-classification" and needs_blank(predictor.tokenizer)
     folder.mkdir()
     note = None
     if form == "transformers":
         write_transformers(folder, predictor.model, predictor.tokenizer, info)
         body: Any = predictor.model.backbone
-        note = find_form(body.config.model_type, info.pooling).note
+        if info.task != "token-classification":
+            note = find_form(body.config.model_type, info.pooling).note
     elif form == "parts":
         write_parts(folder, predictor.model, predictor.tokenizer, info, base_name(plan.recipe.model))
     else:
@@ -106,16 +111,7 @@ def _write(plan: Plan, folder: Path, form: Format, texts: Sequence[str], reason:
     base, revision = public_base(info.base), info.revision
     if form == "adapter":  # the name for others may not be the one that it has here
         base = base or info.base
-    found = _answers(
-        loading_example(form, folder, max_length=info.max_length, pooling=info.pooling, base=base, revision=revision),
-        texts,
-        predictor.batch_size,
-        here=(str(base), plan.recipe.model.base),
-    )
-    difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCE:
-        raise _Differs(f"its probabilities differ by up to {difference:.2g} from the run's own model")
-    return Exported(
+    exported = Exported(
         form=form,
         reason=reason,
         note=note,
@@ -124,8 +120,27 @@ def _write(plan: Plan, folder: Path, form: Format, texts: Sequence[str], reason:
         base=base,
         revision=revision,
         n_compared=len(texts),
-        difference=difference,
+        difference=0.0,
+        task=info.task,
+        prefix_space=prefix_space,
     )
+    found = _answers(
+        exported.example(str(folder)), texts, predictor.batch_size, here=(str(base), plan.recipe.model.base)
+    )
+    if found.shape != expected.shape or not (np.isnan(found) == np.isnan(expected)).all():
+        raise _Differs("it answers for other words than the run's own model")
+    difference = float(np.nanmax(np.abs(found - expected)))
+    if not difference <= TOLERANCE:
+        raise _Differs(f"its probabilities differ by up to {difference:.2g} from the run's own model")
+    return replace(exported, difference=difference)
+
+
+def _expected(predictor: Predictor, texts: Sequence[Any]) -> NDArray[np.float64]:
+    """Probabilities (n, k) of the run's own model, of texts or of all words of sentences (nan: no token answers)."""
+    if predictor.info.task != "token-classification":
+        return predictor.predict(texts)[0]
+    split = encode_words(texts, predictor.tokenizer, predictor.max_length)
+    return torch.from_numpy(predictor.outputs(split)).double().softmax(1).numpy()
 
 
 def _info(predictor: Predictor, plan: Plan) -> CheckpointInfo:
@@ -141,10 +156,11 @@ def _info(predictor: Predictor, plan: Plan) -> CheckpointInfo:
         step=plan.checkpoint.step,
         epoch=plan.checkpoint.epoch,
         revision=model.revision,
+        settings=predictor.info.settings,
     )
 
 
-def _answers(code: str, texts: Sequence[str], batch_size: int, here: tuple[str, str]) -> NDArray[np.float64]:
+def _answers(code: str, texts: Sequence[Any], batch_size: int, here: tuple[str, str]) -> NDArray[np.float64]:
     """Probabilities (n, k) that the lines of the README give. `here`: a base's public name, and its name on this host.
 
     A base that comes as a package has a public name, under which it need not be there.
@@ -156,6 +172,8 @@ def _answers(code: str, texts: Sequence[str], batch_size: int, here: tuple[str, 
         code = code.replace(repr(public), repr(model_location(local, None)))
     names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)  # our own lines, with the folder filled in
+    if texts and not isinstance(texts[0], str):
+        return _of_words(names["predict"], texts)
     pieces = [
         names["predict"](list(texts[first : first + batch_size])).double().numpy()
         for first in range(0, len(texts), batch_size)
@@ -163,12 +181,29 @@ def _answers(code: str, texts: Sequence[str], batch_size: int, here: tuple[str, 
     return np.concatenate(pieces)
 
 
-def _texts(plan: Plan) -> list[str]:
-    """Stored examples, from the split that the model was not trained on where there is one; else some of our own."""
+def _of_words(predict: Callable[[Sequence[str]], Mapping[int, Any]], sentences: Sequence[Any]) -> NDArray[np.float64]:
+    """Probabilities (n_words, k) of all words; nan for those without an answer."""
+    rows = []
+    for words in sentences:
+        answers = {word: p.double().numpy() for word, p in predict(list(words)).items()}
+        k = len(next(iter(answers.values()), np.zeros(1)))
+        rows += [answers.get(word, np.full(k, np.nan)) for word in range(len(words))]
+    return np.stack(rows)
+
+
+def _texts(plan: Plan) -> list[Any]:
+    """Stored examples, from the split that the model was not trained on where there is one; else some of our own.
+
+    Of a tagger lists of words.
+    """
+    is_tagger = plan.run.task == "token-classification"
     if plan.run.dataset_key is None:
-        return list(_SOME_TEXTS)
+        return [text.split() for text in _SOME_TEXTS] if is_tagger else list(_SOME_TEXTS)
     dataset = get_dataset(plan.store, plan.run.dataset_key)
     split = next((name for name in ("test", "validation", "train") if dataset.n_rows.get(name)), None)
+    if is_tagger:
+        rows = [] if split is None else next(iter_inputs(plan.store, dataset, split, N_COMPARED), [])
+        return [row["tokens"] for row in rows] or [text.split() for text in _SOME_TEXTS]
     stored: list[str] = [] if split is None else next(iter_texts(plan.store, dataset, split, N_COMPARED), [])
     return [text for text in stored if text.strip()] or list(_SOME_TEXTS)
 
@@ -182,10 +217,10 @@ def _write_extras(plan: Plan, folder: Path) -> None:
         names = dataset.label_names or ()
         for i, split in enumerate(name for name, n in dataset.n_rows.items() if n):
             name = split if split in ("train", "validation", "test") else f"split-{i}"  # no path from data
-            targets = iter(read_targets(plan.store, dataset, split))
+            targets = iter(read_values(plan.store, dataset, split))
             with (folder / "data" / f"{name}.jsonl").open("w", encoding="utf-8", errors="replace") as file:
-                for batch in iter_texts(plan.store, dataset, split):
-                    for text in batch:
-                        target = int(next(targets))
-                        label = names[target] if 0 <= target < len(names) else None
-                        file.write(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n")
+                for batch in iter_inputs(plan.store, dataset, split):
+                    for inputs in batch:
+                        given = given_words(next(targets), names)
+                        field = "spans" if plan.run.task == "token-classification" else "label"
+                        file.write(json.dumps({**inputs, field: given}, ensure_ascii=False) + "\n")

@@ -1,13 +1,17 @@
 """What the store knows of a run for its model card. Loads no torch; what was not recorded is None or empty."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evals.classification import class_table, confusion_matrix
+from evals.entities import count_entities, entity_table
+from evals.tags import Span
 from runner.publish.plan import Plan
 from runner.recipe import Recipe
 from store import (
@@ -24,7 +28,9 @@ from store import (
     list_scores,
     list_version_changes,
     read_predictions,
+    read_responses,
     read_targets,
+    read_values,
 )
 
 _TABLE_SPLITS = ("test", "validation")
@@ -113,9 +119,17 @@ def _balance(store: Store, dataset: Dataset | None) -> pd.DataFrame:
     columns: dict[str, Any] = {"label": list(dataset.label_names)}
     for split, n in dataset.n_rows.items():
         if n:
-            targets = read_targets(store, dataset, split)
-            columns[split] = np.bincount(targets[targets >= 0], minlength=len(dataset.label_names))
+            columns[split] = np.bincount(_labels(store, dataset, split), minlength=len(dataset.label_names))
     return pd.DataFrame(columns)
+
+
+def _labels(store: Store, dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """The label of each row that has one; of spans the type of each."""
+    values = read_values(store, dataset, split)
+    if any(isinstance(value, str) and value.startswith("[[") for value in values):
+        return np.array([span[2] for value in values for span in json.loads(value)], dtype=np.int64)
+    targets = read_targets(store, dataset, split)
+    return targets[targets >= 0]
 
 
 def _classes(store: Store, run: Run, dataset: Dataset | None, step: int) -> ClassScores | None:
@@ -125,12 +139,28 @@ def _classes(store: Store, run: Run, dataset: Dataset | None, step: int) -> Clas
         evaluation = get_evaluation(store, run.key, split, step)
         if evaluation is None:
             continue
+        if run.task == "token-classification":
+            if said := read_responses(store, evaluation):
+                return ClassScores(split, _entities(store, dataset, split, said))
+            continue
         predicted = read_predictions(store, evaluation).predicted
         if len(predicted):
             targets = read_targets(store, dataset, split)
             confusion = confusion_matrix(targets, predicted, len(dataset.label_names))
             return ClassScores(split, class_table(confusion, dataset.label_names))
     return None
+
+
+def _entities(store: Store, dataset: Dataset, split: str, said: Mapping[int, Any]) -> pd.DataFrame:
+    """`evals.entities.entity_table` of an evaluation, with its types as labels."""
+    names = dataset.label_names or ()
+
+    def spans(items: list[list[Any]]) -> list[Span]:
+        return [Span(int(start), int(end), names[int(at)]) for start, end, at, *_ in items]
+
+    given = [spans(json.loads(value)) for value in read_values(store, dataset, split)]
+    counts = count_entities(given, [spans(said[at]["spans"]) for at in range(len(given))], names)
+    return entity_table(counts).rename(columns={"type": "label"})
 
 
 def _slices(store: Store, triage_key: int | None) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The ways to write a text classifier for others.
 
-transformers   config.json, model.safetensors, tokenizer files: what AutoModelForSequenceClassification loads
+transformers   config.json, model.safetensors, tokenizer files: what AutoModelForSequenceClassification loads, or
+               AutoModelForTokenClassification
 parts          backbone/, head.safetensors, tokenizer/, assay.json: an Assay checkpoint that brings its base along
 adapter        adapter/ in its place of backbone/, where others can load the base by its name
 """
@@ -10,9 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.tags import Scheme, scheme_tags
 from runner.adapters import fold
 from runner.classifier import CheckpointInfo, TextClassifier
-from runner.publish.forms import as_sequence_classifier
+from runner.publish.forms import as_sequence_classifier, as_token_classifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,9 +25,18 @@ def write_transformers(
 ) -> None:
     """Raises NotExpressible where no class of transformers says the same. Folds adapters into the model's backbone."""
     fold_adapters(model)
-    whole: Any = as_sequence_classifier(model, info.labels)
+    whole: Any = (
+        as_token_classifier(model, tags_of_model(info))
+        if info.task == "token-classification"
+        else as_sequence_classifier(model, info.labels)
+    )
     whole.save_pretrained(folder)
     _save_tokenizer(folder, tokenizer, info)
+
+
+def tags_of_model(info: CheckpointInfo) -> tuple[str, ...]:
+    """What the outputs of a tagger are, in their order."""
+    return scheme_tags(info.labels, Scheme(info.settings.get("scheme", "BIO")))
 
 
 def write_parts(

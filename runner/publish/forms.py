@@ -101,6 +101,34 @@ def as_sequence_classifier(model: TextClassifier, labels: tuple[str, ...]) -> nn
     return classifier
 
 
+def as_token_classifier(model: TextClassifier, tags: tuple[str, ...]) -> nn.Module:
+    """The same tagger as transformers' own class, in float32 on the CPU. Its backbone holds no adapters any more.
+
+    Raises NotExpressible.
+    """
+    from transformers import AutoModelForTokenClassification
+
+    body: Any = model.backbone
+    config = copy.deepcopy(body.config)
+    config.num_labels = len(tags)
+    config.id2label, config.label2id = dict(enumerate(tags)), {tag: i for i, tag in enumerate(tags)}
+    config.name_or_path = ""
+    try:
+        whole: Any = AutoModelForTokenClassification.from_config(config).float()
+    except ValueError as error:
+        raise NotExpressible(f"transformers has no tagger for {config.model_type}") from error
+    layer = getattr(whole, "classifier", None)
+    if not isinstance(layer, nn.Linear) or layer.bias is None or layer.in_features != model.head.linear.in_features:
+        raise NotExpressible(f"transformers' tagger for {config.model_type} is no single linear layer")
+    missing, unexpected = getattr(whole, whole.base_model_prefix).load_state_dict(body.state_dict(), strict=False)
+    if unexpected or missing:
+        raise NotExpressible(f"the weights do not fit {type(whole).__name__}: {[*missing, *unexpected][:3]}")
+    with torch.no_grad():
+        _set(layer, folded_head(model.head))
+    tagger: nn.Module = whole.eval()
+    return tagger
+
+
 # the forms -----------------------------------------------------------------------------------------------------------
 
 

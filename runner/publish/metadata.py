@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from evals.classification import METRICS
+from evals.metrics import METRICS
 from runner.publish.example import Format
 from runner.publish.facts import Facts
 from runner.publish.markdown import clean
@@ -88,7 +88,7 @@ def front_matter(facts: Facts, form: Format) -> str:
         language=list(card.language) if card and card.language else None,
         **licence,
         library_name="transformers" if form == "transformers" else "peft" if form == "adapter" else None,
-        pipeline_tag="text-classification",
+        pipeline_tag=str(facts.run.task),
         base_model=base,
         base_model_relation=relation if base else None,
         datasets=[hub_data] if hub_data else None,
@@ -142,8 +142,8 @@ def _results(facts: Facts) -> list[Any]:
         known, settings = _KNOWN_METRICS.get(metric, (metric, {}))
         results.append(
             EvalResult(
-                task_type="text-classification",
-                task_name="Text classification",
+                task_type=str(facts.run.task),
+                task_name=str(facts.run.task).replace("-", " ").capitalize(),
                 dataset_type=kind,
                 dataset_name=name,
                 dataset_split=clean(row["split"]),

@@ -12,7 +12,7 @@ from runner.recipe import Recipe, RecipeError, recipe_from_resolved
 from runner.recipe.methods import ADAPTERS
 from store import Checkpoint, Run, Store
 
-TASKS = ("text-classification",)
+TASKS = ("text-classification", "token-classification")
 """Tasks whose models can be exported."""
 
 FORMATS = ("auto", "transformers", "parts", "adapter")
