@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner.data.cleaning import Cleaner, cleaner_of
 from runner.data.problems import Problems, did_you_mean, quoted
 from runner.data.scan import input_advice, is_nothing, read_input
 from runner.data.sources import FileForm, open_file
@@ -89,7 +90,8 @@ def open_texts(
             raise UserError(f"--split {split} is of a stored dataset, and {file} is a file: name one of the two.")
         data: Any = (run.recipe or {}).get("data") or {}
         inputs = _named_columns(shape, data.get("columns") or {}, text_column, pair_column)
-        return _of_file(file, shape, inputs, encoding or data.get("encoding") or "utf-8")
+        cleaner = cleaner_of(None if run.dataset_key is None else get_dataset(store, run.dataset_key))
+        return _of_file(file, shape, inputs, encoding or data.get("encoding") or "utf-8", cleaner)
     if text_column is not None or pair_column is not None or encoding is not None:
         raise UserError("--text-column and --encoding are for a file; a stored dataset knows its texts.")
     if file is not None:
@@ -148,12 +150,13 @@ def _named_columns(
     return {name: column for name, column in found.items() if column is not None}
 
 
-def _of_file(file: str, shape: Shape, inputs: Mapping[str, str], encoding: str) -> Texts:
+def _of_file(file: str, shape: Shape, inputs: Mapping[str, str], encoding: str, cleaner: Cleaner) -> Texts:
+    """As the run's own texts were, they are cleaned."""
     problems = Problems()
     columns = Columns(inputs, next(iter(inputs.values())), shape)
     tagged = columns if shape.kind == "spans" else None
     if file == STDIN:
-        return Texts("stdin", partial(_file_rows, _stdin(tuple(inputs), encoding), inputs), is_labelled=False)
+        return Texts("stdin", partial(_file_rows, _stdin(tuple(inputs), encoding), inputs, cleaner), is_labelled=False)
     table = open_file(file, FileForm(encoding, tagged, needs_tags=False), problems, "FILE")
     for name, column in inputs.items() if table is not None else ():
         n = table.columns.count(column) if table is not None else 0
@@ -168,10 +171,10 @@ def _of_file(file: str, shape: Shape, inputs: Mapping[str, str], encoding: str) 
         )
     problems.raise_if_any()
     assert table is not None, "else there was a problem"
-    return Texts(table.title, partial(_file_rows, table, inputs), is_labelled=False)
+    return Texts(table.title, partial(_file_rows, table, inputs, cleaner), is_labelled=False)
 
 
-def _file_rows(table: Table, inputs: Mapping[str, str], problems: Problems) -> Iterator[InputRow]:
+def _file_rows(table: Table, inputs: Mapping[str, str], cleaner: Cleaner, problems: Problems) -> Iterator[InputRow]:
     n = 0
     for number, values in table.rows(tuple(inputs.values()), problems):
         n += 1
@@ -184,7 +187,7 @@ def _file_rows(table: Table, inputs: Mapping[str, str], problems: Problems) -> I
             advice = input_advice(name).replace("Unicode text", "text")
             problems.add_row(table.title, f'"{inputs[name]}" {fault}', table.place(number), advice)
         if not faults:
-            yield InputRow(number, {name: value for name, (value, _) in read.items()}, None)
+            yield InputRow(number, cleaner.inputs({name: value for name, (value, _) in read.items()}), None)
     if n == 0 and not problems:
         problems.add(f"{table.title} has no rows.")
 

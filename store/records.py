@@ -43,6 +43,14 @@ class Dataset:
     parent_key: int | None
     created_at: float
 
+    @property
+    def cleaning(self) -> str | None:
+        """What was done to its texts before they were stored, in words; None for nothing."""
+        steps = self.source.get("clean")
+        if not isinstance(steps, Mapping) or not steps:
+            return None
+        return ", ".join(name if value is True else f"{name} {value}" for name, value in steps.items())
+
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 

@@ -28,6 +28,8 @@ def render(source: Source, run: Run) -> None:
         return
     dataset = queries.dataset(source.path, run.dataset_key)
     st.markdown(f"###### {escape(str(dataset))}")
+    if dataset.cleaning is not None:
+        st.caption(f"Its texts were cleaned before they were stored: {escape(dataset.cleaning)}.")
     profiles = queries.profiles(source, run.dataset_key)
     if not profiles:
         st.info(

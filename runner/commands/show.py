@@ -98,6 +98,7 @@ def describe(store: "Store", run: "Run") -> str:
     cost = get_cost(store, run.key)
     facts = [
         ("task", run.task),
+        ("data", _data(store, run)),
         ("model", f"{run.base_model} · {run.method}" if run.method else run.base_model),
         ("base run", _base_run(run)),
         ("merged", _merged(run)),
@@ -179,3 +180,13 @@ def _merged(run: "Run") -> str | None:
 
 def _count(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def _data(store: "Store", run: "Run") -> str | None:
+    """The dataset version, and what was done to its texts before they were stored."""
+    from store import get_dataset
+
+    if run.dataset_key is None:
+        return None
+    dataset = get_dataset(store, run.dataset_key)
+    return f"{dataset}{f', cleaned: {dataset.cleaning}' if dataset.cleaning else ''}"

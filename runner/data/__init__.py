@@ -6,6 +6,7 @@ labels      names and their indices     splits       seeded, stratified cuts
 cautions    what a person should know   problems     what must be put right, all at once
 tables      one readable table          targets      what its target column holds
 tags        tags of words, as spans     words        lists of words and tags     column_files  CoNLL
+cleaning    what is done to texts before they are stored
 readers     which reads which target                            answers      texts as targets, and chats
 """
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.data.cautions import class_warnings, duplicate_warnings
+from runner.data.cleaning import Cleaner
 from runner.data.labels import LabelCounts, LabelIndex, index_labels
 from runner.data.problems import DataError, Problems, listed
 from runner.data.readers import target_reader
@@ -77,7 +78,7 @@ def prepare_data(
         source.name,
         _rows_again(read, recipe.data.on_empty, progress),
         label_names=read.label_names,
-        source=_source_record(source, recipe, extras),
+        source=_source_record(read, recipe),
         fingerprint=read.fingerprint,
     )
     return PreparedData(dataset, read.warnings, reused=False)
@@ -111,6 +112,7 @@ class _Read(NamedTuple):
     """What the first reading found and decided; n rows in the order of the tables."""
 
     source: Source
+    cleaner: Cleaner
     stamps: Sequence[tuple[int, int] | None]
     scan: Scan
     reader: TargetReader
@@ -130,9 +132,14 @@ class _Read(NamedTuple):
         """Of the dataset that this is."""
         targets = self.strata if self.scan.digests is None else self.scan.digests
         masks = {split: self.splits == index for index, split in enumerate(SPLITS)}
-        return dataset_fingerprint(
+        content = dataset_fingerprint(
             self.label_names, {s: (self.scan.ids[mask], targets[mask]) for s, mask in masks.items() if mask.any()}
         )
+        if not self.cleaner.steps:
+            return content
+        # Other steps make another version, also where these texts come out the same.
+        steps = json.dumps([content, self.cleaner.steps], sort_keys=True)
+        return blake2b(steps.encode(), digest_size=16).hexdigest()
 
     @property
     def extras(self) -> str | None:
@@ -151,11 +158,12 @@ class _Read(NamedTuple):
 def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Read:
     """The first reading. Raises DataError."""
     data = recipe.data
+    cleaner = Cleaner(data.clean)
     problems = Problems()
     source = open_source(data, recipe.task, problems)
     stamps = [table.stamp() for table in source.tables]
     reader = target_reader(source, data, problems)
-    scan = scan_tables(source.tables, source.columns, reader, data.on_empty, problems, progress)
+    scan = scan_tables(source.tables, source.columns, reader, data.on_empty, problems, cleaner, progress)
     scan, unlabelled = _without_unlabelled(scan, source)
     labels = None if scan.labels is None else _label_index(source, scan, scan.labels, data, problems)
     problems.raise_if_any()
@@ -173,7 +181,7 @@ def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Rea
         warnings += tuple(class_warnings(strata, splits, labels.names))
     told_apart = strata if scan.digests is None else same_hashes(scan.digests).group.astype(np.int32)
     warnings += tuple(duplicate_warnings(scan.ids, told_apart, splits))
-    return _Read(source, stamps, scan, reader, labels, strata, splits, warnings)
+    return _Read(source, cleaner, stamps, scan, reader, labels, strata, splits, warnings)
 
 
 def _stored(store: "Store", selector: str, recipe: "Recipe") -> PreparedData:
@@ -191,6 +199,7 @@ def _stored(store: "Store", selector: str, recipe: "Recipe") -> PreparedData:
             ("data.max_examples", data.max_examples),
             ("data.labels", data.labels),
             ("data.name", data.name),
+            ("data.clean", Cleaner(data.clean).steps or None),
         )
         if given is not None
     ]
@@ -305,7 +314,7 @@ def _rows_again(read: _Read, on_empty: str, progress: Callable[[str, int], None]
         if table.stamp() != stamp:
             raise _changed(table.title)
         problems = Problems()
-        rows = checked_rows(table, source.columns, reader, on_empty, problems, dropped=[])
+        rows = checked_rows(table, source.columns, reader, on_empty, problems, dropped=[], cleaner=read.cleaner)
         # `decided` comes second: zip must not take its next item when the rows of this table have ended
         for row, (number, split, stratum) in zip(rows, islice(decided, n_rows), strict=False):
             if row.number != number:
@@ -336,9 +345,10 @@ def _changed(title: str) -> DataError:
     return DataError([f"{title} changed while it was being read; nothing was stored. Try again when it is complete."])
 
 
-def _source_record(source: Source, recipe: "Recipe", extras: str | None) -> dict[str, object]:
+def _source_record(read: _Read, recipe: "Recipe") -> dict[str, object]:
     """What the store keeps about where the rows came from."""
-    settings = recipe.data.model_dump(mode="json", exclude={"name", "columns"})
+    settings = recipe.data.model_dump(mode="json", exclude={"name", "columns", "clean"})
+    source, extras = read.source, read.extras
     named = source.columns
     columns = {**named.inputs, named.target_field: named.target or None, "id": named.id}
     try:
@@ -346,6 +356,7 @@ def _source_record(source: Source, recipe: "Recipe", extras: str | None) -> dict
             **settings,
             "task": recipe.task,
             "columns": columns,
+            **({"clean": read.cleaner.steps} if read.cleaner.steps else {}),
             **({"extras": extras} if extras else {}),
             "tables": source.record(),
         }

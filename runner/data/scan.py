@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.data.answers import chat_fault, chat_in
+from runner.data.cleaning import Cleaner
 from runner.data.labels import LabelCounts
 from runner.data.problems import Problems
 from runner.data.tables import CheckedRow, Columns, Row, Table
@@ -56,9 +57,15 @@ class Scan:
 
 
 def checked_rows(
-    table: Table, columns: Columns, reader: TargetReader, on_empty: str, problems: Problems, dropped: list[int]
+    table: Table,
+    columns: Columns,
+    reader: TargetReader,
+    on_empty: str,
+    problems: Problems,
+    dropped: list[int],
+    cleaner: Cleaner,
 ) -> Iterator[CheckedRow]:
-    """The rows of a table that have inputs and a target; the others become problems, or numbers in `dropped`."""
+    """The rows of a table that have inputs and a target, cleaned; others become problems, or numbers in `dropped`."""
     drop = on_empty == "drop"
     advice = 'Fill it in, remove the rows, or set data.on_empty = "drop".'
     names, places = tuple(columns.inputs), {column: place for place, column in enumerate(columns.wanted)}
@@ -82,8 +89,18 @@ def checked_rows(
         faults = [(name, fault) for name, (_, fault) in zip(names, read, strict=True) if fault]
         for name, fault in faults:
             problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, input_advice(name))
-        if not faults:
-            yield CheckedRow(number, {name: value for name, (value, _) in zip(names, read, strict=True)}, target, extra)
+        if faults:
+            continue
+        cleaned = cleaner.inputs({name: value for name, (value, _) in zip(names, read, strict=True)})
+        bare = [name for name, value in cleaned.items() if isinstance(value, str) and is_empty(value)]
+        if bare and drop:
+            dropped.append(number)
+            continue
+        for name in bare:
+            what = f'no {NOUNS[name]} is left in "{columns.inputs[name]}" by data.clean'
+            problems.add_row(table.title, what, place, advice)
+        if not bare:
+            yield CheckedRow(number, cleaned, target, extra)
 
 
 def what_rows_have(columns: Columns) -> str:
@@ -110,6 +127,7 @@ def scan_tables(
     reader: TargetReader,
     on_empty: str,
     problems: Problems,
+    cleaner: Cleaner,
     progress: Progress | None = None,
 ) -> Scan:
     """Read all tables once. Faults of rows become problems; the arrays hold the rows without."""
@@ -120,7 +138,7 @@ def scan_tables(
     for index, table in enumerate(tables):
         dropped: list[int] = []
         n_before, n_problems = len(numbers), len(problems)
-        for row in checked_rows(table, columns, reader, on_empty, problems, dropped):
+        for row in checked_rows(table, columns, reader, on_empty, problems, dropped, cleaner):
             ids += example_id(row.inputs)
             stratum = reader.read(row, table)
             keys.append(stratum)

@@ -96,6 +96,9 @@ def limits_section(facts: Facts) -> str:
 
 def _measured(facts: Facts) -> Iterator[str]:
     yield f"Texts longer than {facts.recipe.model.max_length:,} tokens are cut off."
+    if facts.dataset is not None and facts.dataset.cleaning is not None:
+        done = f"Texts were cleaned before training ({inline(facts.dataset.cleaning)})"
+        yield f"{done}: what the model is asked has to be cleaned in the same way."
     yield "The results below are of one training run; other seeds give other numbers."
     if facts.triage is None:
         yield "The training data: faults were not looked for."

@@ -7,7 +7,7 @@ fields   the schema and the list of fields    errors   what a person reads
 tables   nested tables                        types    kinds of values
 spaces   what [sweep.space] says              sweep_rules  rules of [sweep]      objectives  what a sweep can look for
 methods  the tables of single methods         method_rules  and what goes together in them
-language  the tables of tasks that say tokens
+language  the tables of tasks that say tokens     cleaning  the table of steps over texts
 frozen   as JSON, for the queue               shapes   which columns each task reads
 outline  these as plain values
 """

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from runner.recipe.cleaning import Clean
 from runner.recipe.language import Generation, Instruction, MaskedLm, Seq2Seq
 from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
 from runner.recipe.types import (
@@ -197,6 +198,7 @@ class Data(Table):
         description="`strict` refuses tags that break the rules of their scheme (BIO, BIOES or BILOU), `lenient` reads "
         "them as the CoNLL evaluation does, IOB1 and tags without a prefix too.",
     )
+    clean: Clean = Field(default=Clean(), description="What is done to the texts before they are stored.")
     encoding: Text = Field(default="utf-8", description="Encoding of text files.")
     on_empty: Literal["error", "drop"] = Field(
         default="error", description="What to do with a row without text or label."
