@@ -20,10 +20,23 @@ from runner.quantization import dequantize, full_weight, is_quantized
 from runner.recipe import Model, RecipeError
 from runner.recipe.methods import LAYER_TYPES, NOT_SERVED, PROMPT_TYPES
 from runner.shared import Shared
-from store import Run, Store, get_dataset, get_evaluation, iter_texts, list_checkpoints, list_metrics, read_predictions
+from store import (
+    Run,
+    Store,
+    get_dataset,
+    get_evaluation,
+    get_run,
+    iter_texts,
+    list_checkpoints,
+    list_metrics,
+    read_predictions,
+)
 from tests.runner.conftest import Kit
 from tests.runner.sameness import differences, everything
+from tests.runner.test_commands import Runner, runner
 from tests.runner.test_resume import STEPS, before, go_on, killed
+
+__all__ = ["runner"]  # the fixture
 
 LORA: dict[str, dict[str, Any]] = {
     "dora": {"model__lora.use_dora": True},
@@ -305,3 +318,46 @@ def test_attention_is_computed_as_asked(kit: Kit, attention: str) -> None:
     model = backbones(attention)
     assert model.config._attn_implementation == attention
     assert torch.allclose(hidden(model), hidden(backbones("auto")), atol=1e-4)
+
+
+# for others ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_four_bits_becomes_a_model_for_others(kit: Kit, store: Store, runner: Runner, tmp_path: Path) -> None:
+    run = kit.train(store, model__method="qlora", training__epochs=1, recording__embeddings=False)
+    said = runner(store, "merge", run.id, "--fold", "--quiet", "--json")
+    assert said.code == 0, said.err
+    folded = get_run(store, said.json["id"])
+    assert (folded.method, folded.status) == ("full", "finished")
+    before_, after = (get_evaluation(store, each.key, "test") for each in (run, folded))
+    assert before_ is not None
+    assert after is not None
+    ours, theirs = read_predictions(store, before_), read_predictions(store, after)
+    assert np.allclose(ours.p_given, theirs.p_given, atol=2e-3)
+    said = runner(store, "export", run.id, str(tmp_path / "out"))
+    assert said.code == 0, said.err
+    assert "quant" not in (tmp_path / "out" / "backbone" / "config.json").read_text()
+    said = runner(store, "export", run.id, str(tmp_path / "adapter"), "--format", "adapter")
+    assert said.code == 2
+    assert "was trained on a base of 4 bits, and belongs on one" in said.err
+
+
+def test_what_has_no_weights_of_its_own_is_not_handed_out(
+    kit: Kit, store: Store, runner: Runner, tmp_path: Path
+) -> None:
+    eight = kit.train(store, model__method="qlora", training__epochs=1, **{"model__quantization.bits": 8})
+    said = runner(store, "export", eight.id, str(tmp_path / "out"))
+    assert said.code == 2
+    assert "has a base of 8 bits" in said.err
+    assert "--fold` makes a model of full weights" in said.err
+    prompts = kit.train(
+        store, training__epochs=1, model__method="peft", model__peft={"type": "P_TUNING", "num_virtual_tokens": 3}
+    )
+    assert prompts.status == "finished", prompts.cause
+    said = runner(store, "export", prompts.id, str(tmp_path / "out"))
+    assert said.code == 2
+    assert "no weights that it could be folded into" in said.err
+    said = runner(store, "merge", prompts.id, eight.id, "--by", "cat")
+    assert said.code == 2
+    assert "only LoRA adapters can be combined" in said.err
+    assert list(tmp_path.glob("out*")) == []
