@@ -158,9 +158,14 @@ def _unfreeze_top(model: nn.Module, n_layers: int) -> None:
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """(trainable, total) parameters."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    """(trainable, total) parameters; of weights in few bits, how many numbers they stand for."""
+    sizes = [(_numbers(p), p.requires_grad) for p in model.parameters()]
     return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
+
+
+def _numbers(parameter: Any) -> int:
+    packed = getattr(parameter, "quant_state", None)  # of 4 bits: two in a byte
+    return int(parameter.numel() if packed is None else torch.Size(packed.shape).numel())
 
 
 def save_model(folder: Path, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from runner.adapters import fold, load_adapter, save_adapter, takes_from_base
 from runner.backbone import load_backbone
-from runner.classifier import load_classifier, trained_body
+from runner.classifier import count_parameters, load_classifier, trained_body
 from runner.errors import ModelError
 from runner.predict import load_predictor
 from runner.quantization import dequantize, full_weight, is_quantized
@@ -233,6 +233,7 @@ def test_few_bits_are_fewer_bytes_and_evaluating_changes_none(kit: Kit) -> None:
     assert all(p.shape[0] * 2 == model.get_submodule(name.removesuffix(".weight")).in_features
                * model.get_submodule(name.removesuffix(".weight")).out_features
                for name, p in packed.items())  # fmt: skip
+    assert count_parameters(model)[1] == count_parameters(load_backbone(spec(kit, "full")).model)[1]
     hidden(model.eval())
     assert all(torch.equal(packed[name], p) for name, p in model.named_parameters() if name in packed)
     assert {p.dtype for p in dequantize(model).parameters()} == {torch.float32}
