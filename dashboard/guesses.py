@@ -91,7 +91,11 @@ def _evidence(head: pd.DataFrame, task: Task) -> int:
     """How many columns are called like fields that speak for this task; 0 where one that it needs is not there."""
     found = {field.name: _by_name(head, field, ()) for field in task.fields}
     target = task.target
-    if task.missing(found) or (target and not looks_like(task.kind, head[str(found[target.name])])):
+    if task.missing(found):
+        return 0
+    if task.alone(found):
+        return 1
+    if target and not looks_like(task.kind, head[str(found[target.name])]):
         return 0
     named = {name: column for name, column in found.items() if column is not None}
     if len(set(named.values())) < len(named):  # two fields would read the same column
@@ -109,6 +113,8 @@ def guess_columns(rows: pd.DataFrame, task: Task = CLASSIFICATION) -> dict[str, 
     head, found = rows[:_HEAD], dict[str, str | None]()
     for field in task.fields:
         found[field.name] = _by_name(head, field, [column for column in found.values() if column])
+    if task.alone(found):
+        return {name: column if column == task.alone(found) else None for name, column in found.items()}
     target = task.target
     if target and found[target.name] and not looks_like(task.kind, head[str(found[target.name])]):
         found[target.name] = None
@@ -264,7 +270,7 @@ def task_sentence(rows: pd.DataFrame, *, is_whole: bool, task: Task, columns: Co
     lacking, target = task.missing(columns), task.target
     if lacking and lacking[0] != target:
         return f"{n}, but no column of {lacking[0].noun}s: choose one."
-    if target is None:
+    if target is None or task.alone(columns):
         return f"{n}: {task.words}."
     if lacking or (task.kind == "label" and counts.empty):
         what = "says what each text is" if task.kind == "label" else f"has the {target.noun}"

@@ -18,6 +18,8 @@ class Field:
     default: str | None = None
     is_target: bool = False
     is_optional: bool = False
+    stands_alone: bool = False
+    """It holds inputs and target: where it has a column, no other is read."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,20 @@ class Task:
         """The others, the one that a person reads first in front."""
         return tuple(field for field in self.fields if not field.is_target)
 
+    def alone(self, columns: Mapping[str, str | None]) -> str | None:
+        """The column that all is in, where there is one."""
+        return next(
+            (columns[field.name] for field in self.fields if field.stands_alone and columns.get(field.name)), None
+        )
+
     def missing(self, columns: Mapping[str, str | None]) -> list[Field]:
         """Fields that it needs and that have no column; of inputs that may each be left out at least one.
 
         >>> [field.name for field in CLASSIFICATION.missing({"text": "tweet"})]
         ['label']
         """
+        if self.alone(columns):
+            return []
         lacking = [field for field in self.fields if not field.is_optional and not columns.get(field.name)]
         if not any(columns.get(field.name) for field in self.inputs):
             lacking = [self.inputs[0], *(field for field in lacking if field != self.inputs[0])]
@@ -71,7 +81,8 @@ class Task:
         >>> CLASSIFICATION.to_write({"text": "tweet", "label": "label", "other": "x"})
         {'text': 'tweet'}
         """
-        named = {field.name: columns.get(field.name) for field in self.fields}
+        fields = [field for field in self.fields if field.stands_alone] if self.alone(columns) else self.fields
+        named = {field.name: columns.get(field.name) for field in fields}
         usual = {field.name: field.default for field in self.fields}
         return {name: column for name, column in named.items() if column and column != usual[name]}
 
@@ -88,7 +99,8 @@ CLASSIFICATION = Task(
 def tasks_of(answer: Sequence[Mapping[str, Any]]) -> tuple[Task, ...]:
     """What `runner recipe tasks --json` says.
 
-    >>> field = {"name": "text", "noun": "text", "default": None, "is_target": False, "is_optional": False}
+    >>> field = {"name": "text", "noun": "text", "default": None}
+    >>> field |= {"is_target": False, "is_optional": False, "stands_alone": False}
     >>> tasks_of([{"name": "masked-lm", "kind": "none", "methods": ["full"], "fields": [field]}])[0].target is None
     True
     """

@@ -10,13 +10,16 @@ from runner.recipe.methods import METHOD_DEFAULTS
 from runner.recipe.models import Columns
 from runner.recipe.shapes import NOUNS, SHAPES, Shape
 
+_ALONE = ("messages",)  # a chat holds what is asked and what is answered
+
 
 def outline(only: Collection[str] | None = None) -> list[dict[str, Any]]:
     """One table a task, in the order in which they are shown: name, kind (of its target), methods that can train it
     with no more said than their name, and fields.
 
     A field has name (in `data.columns`), noun (what a person calls it), default (the column where a recipe names none;
-    None: it must be named), is_target, and is_optional. only: the names of the tasks wanted; None: all.
+    None: it must be named), is_target, is_optional, and stands_alone (goes with no other column). only: the names of
+    the tasks wanted; None: all.
 
     >>> regression, = outline(["regression"])
     >>> regression["kind"], [field["name"] for field in regression["fields"] if not field["is_optional"]]
@@ -35,6 +38,7 @@ def outline(only: Collection[str] | None = None) -> list[dict[str, Any]]:
                     "default": defaults.get(field),
                     "is_target": field == shape.target,
                     "is_optional": field in shape.optional,
+                    "stands_alone": field in _ALONE,
                 }
                 for field in shape.fields
             ],

@@ -228,6 +228,24 @@ def test_every_task_of_the_runner_is_guessed_from_a_table_of_its_own() -> None:
             assert check_recipe(recipe).problems == (), recipe
 
 
+def test_a_chat_needs_no_other_column() -> None:
+    rows = pd.DataFrame({"messages": ['[{"role": "user", "content": "hi"}]'] * 3, "id": ["1", "2", "3"]})
+    task = guess_task(rows, list_tasks())
+    assert task.name == "instruction"
+    columns = guess_columns(rows, task)
+    assert {name: column for name, column in columns.items() if column} == {"messages": "messages"}
+    assert not task.missing(columns)
+    assert sentence(rows, task, messages="messages") == "3 rows: instruction."
+    recipe = recipe_text(Form("a", "/d/rows.jsonl", columns, task, base="gpt2", method="lora"))
+    assert check_recipe(recipe).problems == (), recipe
+    prompts = pd.DataFrame(
+        {"prompt": ["what is it, then?", "and now what?"], "answer": ["it is a long answer", "and another one"]}
+    )
+    task = guess_task(prompts, list_tasks())
+    assert task.name == "instruction"
+    assert guess_columns(prompts, task) == {"prompt": "prompt", "messages": None, "completion": "answer"}
+
+
 def test_a_task_that_no_page_knows_by_name() -> None:
     words, tags = Field("words_of_it", "words"), Field("marks", "marks", is_target=True)
     task = Task("marking", "marks of a new kind", (words, tags), ("full",))

@@ -404,7 +404,6 @@ def test_from_a_csv_to_a_proof_without_leaving_the_browser(
 
     with serving(path) as address:
         page.goto(f"{address}/new_run")
-        page.get_by_text("Upload", exact=True).click()
         settled(page)
         page.locator('input[type="file"]').set_input_files(tmp_path / "moods.csv")
         page.get_by_text("240 rows, 2 labels in “mood”: text classification.").wait_for()
