@@ -15,10 +15,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.source import Source
-from dashboard.spans import kinds_table
+from dashboard.spans import kinds_table, marked
 from evals.classification import confusion_matrix
 from evals.curves import downsample, smooth
 from evals.dynamics import decode
+from evals.entities import count_entities, entity_table
 from store import (
     Answers,
     Checkpoint,
@@ -289,6 +290,19 @@ def span_table(path: str, evaluation: Evaluation, dataset_key: int) -> pd.DataFr
     table = kinds_table(given, said, dataset.label_names or ())
     least = [said[at].get("least", [0, float("nan")])[1] for at in table["position"]]
     return table.assign(loss=losses[table["position"].to_numpy(dtype=np.int64)], least=least)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def type_table(path: str, evaluation: Evaluation, dataset_key: int) -> pd.DataFrame:
+    """`entity_table` of an evaluation."""
+    with reading(path) as store:
+        dataset = get_dataset(store, dataset_key)
+        names = dataset.label_names or ()
+        targets = [json.loads(target) for target in read_values(store, dataset, evaluation.split)]
+        said = read_responses(store, evaluation)
+    given = [[each.span for each in marked(target, names)] for target in targets]
+    predicted = [[each.span for each in marked(said[at]["spans"], names)] for at in range(len(given))]
+    return entity_table(count_entities(given, predicted, names))
 
 
 @st.cache_data(show_spinner=False, max_entries=128)

@@ -9,9 +9,9 @@ from dashboard.formats import UNKNOWN, escape, percent
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.drawing import draw_selectable
 from dashboard.parts.evaluation_choice import evaluation_choice
-from dashboard.responses import CLASS_TASKS
+from dashboard.responses import CLASS_TASKS, SPAN_TASK
 from dashboard.source import Source
-from dashboard.tabs import examples, value_quality
+from dashboard.tabs import examples, span_quality, value_quality
 from evals.classification import class_table
 from store import Run
 
@@ -22,7 +22,8 @@ def render(source: Source, run: Run) -> None:
     if chosen is None or run.dataset_key is None:
         return
     if run.task not in CLASS_TASKS:
-        value_quality.render(source, chosen, run.dataset_key)
+        is_of_spans = run.task == SPAN_TASK and queries.responses(source.path, chosen, (0,))
+        (span_quality if is_of_spans else value_quality).render(source, chosen, run.dataset_key)
         return
     dataset = queries.dataset(source.path, run.dataset_key)
     names = dataset.label_names or ()

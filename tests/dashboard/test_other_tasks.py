@@ -255,6 +255,14 @@ def test_examples_mark_spans(show: Show, spans: str) -> None:
     assert "No sentence fits" in words(app)
 
 
+def test_quality_has_each_type_and_each_kind(show: Show, spans: str) -> None:
+    types, kinds = (table.value for table in show("run", run=spans, tab="Classes").dataframe)
+    assert types[["type", "n", "n_predicted", "recall"]].values.tolist() == [["LOC", 1, 2, 0.0], ["PER", 1, 1, 1.0]]
+    assert kinds[["kind", "sentences"]].values.tolist() == [
+        ["wrong tag", 0], ["span shift", 1], ["missed", 0], ["ghost", 1]
+    ]  # fmt: skip
+
+
 def test_the_card_of_a_sentence_says_what_the_run_said(show: Show, spans: str) -> None:
     store = open_store(Path(os.environ["ASSAY_STORE"]))
     dataset = get_dataset(store, "people@1")
