@@ -111,7 +111,8 @@ def what_rows_have(columns: Columns) -> str:
     'a text or a label'
     """
     named = dict.fromkeys((*columns.inputs, columns.target_field))
-    return " or ".join(f"a {NOUNS[name]}" for name in named if name and name != "labels")
+    nouns = [NOUNS[name] for name in named if name and name != "labels"]
+    return " or ".join(f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in nouns)
 
 
 def _readable_rows(table: Table, columns: Columns, problems: Problems) -> Iterator[Row]:

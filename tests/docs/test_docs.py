@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from evals.triage.findings import DETECTORS
+from tests.docs.stand_ins import ENVIRONMENT, write_data, write_models
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -41,13 +42,6 @@ NOT_RUN = {
 }
 
 
-DATA = (
-    "BANKING77=data/banking77 TWEETEVAL=data/tweeteval NCBI_DISEASE=data/ncbi_disease NLUPP=data/nlupp "
-    "NER_BASE=builtin:minilm"
-)
-"""What recipes take from the environment: stand-ins for the data, and a model that needs no hub."""
-
-
 def blocks(page: Path, kind: str) -> list[str]:
     """The fenced blocks of one kind, in order."""
     return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -63,7 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("reader")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     (folder / "docs").symlink_to(ROOT / "docs")
-    write_stand_ins(folder / "data")
+    write_data(folder / "data")
+    write_models(folder / "models")
     tutorial = ROOT / "docs/tutorial.md"
     (folder / "mood.csv").write_text(blocks(tutorial, "csv")[0])
     (folder / "mood.toml").write_text(blocks(tutorial, "toml")[0])
@@ -73,24 +68,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert result.returncode == 0, result.stderr
     assert "flipped" in result.stdout
     return folder
-
-
-def write_stand_ins(data: Path) -> None:
-    """Sixty rows each, in the format of banking77, TweetEval, the NCBI disease corpus and NLU++."""
-    rows = {"banking77": ("text,category", ["card_arrival", "top_up", "lost_card"]),
-            "tweeteval/sentiment": ("text,label", ["negative", "neutral", "positive"])}  # fmt: skip
-    for name, (header, labels) in rows.items():
-        (data / name).mkdir(parents=True)
-        for file in ("train.csv", "test.csv", "val.csv"):
-            lines = [f"{file} {labels[i % 3].replace('_', ' ')} number {i},{labels[i % 3]}" for i in range(60)]
-            (data / name / file).write_text("\n".join([header, *lines]) + "\n")
-    (data / "ncbi_disease").mkdir()
-    for file in ("train", "devel", "test"):
-        sentences = [f"{file}\tO\n{i}\tO\nataxia\tB-Disease\ntype\tI-Disease\n" for i in range(60)]
-        (data / "ncbi_disease" / f"{file}.tsv").write_text("\n".join(sentences))
-    (data / "nlupp").mkdir()
-    turns = [{"text": f"number {i}", "intents": ["pin", "card"][: i % 3]} for i in range(60)]
-    (data / "nlupp" / "banking.jsonl").write_text("".join(json.dumps(turn) + "\n" for turn in turns))
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -133,20 +110,33 @@ def test_every_python_example_in_the_docs_works(folder: Path) -> None:
 
 def test_every_recipe_is_named_in_the_docs_and_good(folder: Path) -> None:
     recipes = sorted((ROOT / "recipes").glob("**/*.toml"))
-    assert len(recipes) >= 8
+    assert len(recipes) >= 15
     text = (ROOT / "docs/recipes.md").read_text()
     for recipe in recipes:
         assert f"recipes/{recipe.name}" in text
-        result = run(f"{DATA} runner recipe check recipes/{recipe.name}", folder)
+        result = run(f"{ENVIRONMENT} runner recipe check recipes/{recipe.name}", folder)
         assert result.returncode == 0, result.stderr
 
 
 def test_every_recipe_runs_a_few_steps(folder: Path) -> None:
-    for recipe in sorted((ROOT / "recipes").glob("*.toml")):
-        small = "--set training.max_steps=2 --set model.max_length=16 --set triage.after_training=false"
-        small += " --quiet --store recipes.db"
-        result = run(f"{DATA} runner train recipes/{recipe.name} {small}", folder)
-        assert result.returncode == 0, f"{recipe.name}: {result.stderr[-800:]}"
+    """All in one process, which loads torch once."""
+    (folder / "all_recipes.py").write_text(
+        """
+import sys
+from runner.cli import main
+
+small = ["--set", "training.max_steps=2", "--set", "model.max_length=16", "--set", "triage.after_training=false"]
+for recipe in sys.argv[1:]:
+    print(recipe, flush=True)
+    main(["train", recipe, *small, "--quiet", "--store", "recipes.db"], standalone_mode=False)
+"""
+    )
+    names = " ".join(f"recipes/{path.name}" for path in sorted((ROOT / "recipes").glob("*.toml")))
+    result = run(f"{ENVIRONMENT} python all_recipes.py {names}", folder)
+    assert result.returncode == 0, f"{result.stdout[-300:]}\n{result.stderr[-1500:]}"
+    assert result.stdout.split() == names.split()
+    listed = json.loads(run("runner ls --json --store recipes.db", folder).stdout)
+    assert [row["status"] for row in listed] == ["finished"] * len(names.split())
 
 
 def test_the_reference_is_fresh() -> None:
