@@ -123,12 +123,13 @@ def test_every_recipe_runs_a_few_steps(folder: Path) -> None:
     (folder / "all_recipes.py").write_text(
         """
 import sys
-from runner.cli import main
+from runner.cli import run
 
 small = ["--set", "training.max_steps=2", "--set", "model.max_length=16", "--set", "triage.after_training=false"]
 for recipe in sys.argv[1:]:
     print(recipe, flush=True)
-    main(["train", recipe, *small, "--quiet", "--store", "recipes.db"], standalone_mode=False)
+    if run(["train", recipe, *small, "--quiet", "--store", "recipes.db"]).code != 0:
+        sys.exit(recipe)
 """
     )
     names = " ".join(f"recipes/{path.name}" for path in sorted((ROOT / "recipes").glob("*.toml")))
