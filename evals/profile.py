@@ -85,6 +85,9 @@ def tokens_per_word(n_tokens: int, n_words: int) -> float | None:
     """Fertility: how many tokens a word becomes on average; 1 is a tokenizer that knows each word. None without words.
 
     As in Rust et al. 2021, How Good is Your Tokenizer? (arXiv:2012.15613), with words as blanks separate them.
+
+    >>> tokens_per_word(6, 4), tokens_per_word(0, 0)
+    (1.5, None)
     """
     return n_tokens / n_words if n_words else None
 

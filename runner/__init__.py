@@ -12,7 +12,7 @@ A run         train       one fine-tune from top to bottom        experiment   w
 Data quality  crossval    a model's opinion, fold by fold         triage       what hurts in a data set
 Models        backbone    finding and loading                     classifier   pooling, head, methods; loading it again
               builtin     those that are Python packages          location     where models and data come from
-              base_runs   a base that is another run's model
+              base_runs   a base that is another run's model  loading    any run's model
               hub         whether it is there                     footprint    the memory that a recipe will take
               parameters  which are trained together              adapters     LoRA and what else peft has
               quantization  a base in few bits                    compiling    torch.compile

@@ -1,7 +1,7 @@
 """What a model's outputs say of rows, by task: as JSON, as cells of a table, and as targets of a new dataset."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,12 @@ from evals.tags import Scheme, scheme_tags
 from runner.classifier import CheckpointInfo
 from runner.encoding import EncodedSplit, encode_texts, pieces_of
 from runner.inputs import InputRow
+from runner.language.dialogues import dialogue_of, encode_prompts
+from runner.language.documents import encode_documents
+from runner.language.pairs import encode_pairs
+from runner.recipe.language import Instruction, Seq2Seq
 from runner.recipe.shapes import SHAPES
+from runner.tasks.language import nats_of
 from runner.tasks.task import OutputsBroken
 from runner.tasks.token_classification import read_tags, spans_with_p
 from runner.word_encoding import encode_words
@@ -46,7 +51,7 @@ class Answers(Protocol):
     def encode(self, inputs: Sequence[Mapping[str, Any]], tokenizer: Any, max_length: int) -> EncodedSplit:
         """Rows as tokens."""
 
-    def read(self, outputs: NDArray[np.float32], split: EncodedSplit, rows: Sequence[InputRow]) -> list[Answer]:
+    def read(self, outputs: Any, split: EncodedSplit, rows: Sequence[InputRow]) -> list[Answer]:
         """An answer for each row. Raises OutputsBroken where the outputs are no numbers."""
 
     def cells(self, answer: Answer) -> list[Any]:
@@ -218,12 +223,80 @@ class SpanAnswers:
         return json.dumps([[span["start"], span["end"], self._types[span["type"]]] for span in answer["spans"]])
 
 
-ANSWERS: Mapping[str, type[ClassAnswers | LabelSetAnswers | NumberAnswers | SpanAnswers]] = {
+class WrittenAnswers:
+    """text: what the model writes."""
+
+    empty: Mapping[str, Any] = {"text": None}
+    columns = ("answer",)
+    label_names: tuple[str, ...] | None = None
+
+    def __init__(self, info: CheckpointInfo, top_k: int | None) -> None:
+        self._info, self.inputs = info, inputs_of(info.task)
+
+    def encode(self, inputs: Sequence[Mapping[str, Any]], tokenizer: Any, max_length: int) -> EncodedSplit:
+        if self._info.task == "seq2seq":
+            texts = [each["text"] for each in inputs]
+            nothing = [""] * len(texts)
+            return encode_pairs([(texts, nothing)], tokenizer, Seq2Seq(**self._info.settings), max_length, len(texts))
+        dialogues = [dialogue_of(each, "") for each in inputs]
+        return encode_prompts(dialogues, tokenizer, Instruction(**self._info.settings), max_length)
+
+    def read(self, outputs: Any, split: EncodedSplit, rows: Sequence[InputRow]) -> list[Answer]:
+        return [{"text": text} for text in outputs.answers]
+
+    def cells(self, answer: Answer) -> list[Any]:
+        return [answer["text"]]
+
+    def counted(self, answer: Answer) -> Iterator[str]:
+        return iter(())
+
+    def target(self, answer: Answer) -> str:
+        return json.dumps(answer["text"], ensure_ascii=False)
+
+
+class LikelihoodAnswers:
+    """loss: nats a token; perplexity; tokens: how many were judged."""
+
+    empty: Mapping[str, Any] = {"loss": None, "perplexity": None, "tokens": None}
+    columns = ("loss", "perplexity", "tokens")
+    label_names: tuple[str, ...] | None = None
+
+    def __init__(self, info: CheckpointInfo, top_k: int | None) -> None:
+        self._foretells, self.inputs = info.task == "causal-lm", inputs_of(info.task)
+
+    def encode(self, inputs: Sequence[Mapping[str, Any]], tokenizer: Any, max_length: int) -> EncodedSplit:
+        return encode_documents([[each["text"] for each in inputs]], tokenizer, foretells=self._foretells, ends=False)
+
+    def read(self, outputs: Any, split: EncodedSplit, rows: Sequence[InputRow]) -> list[Answer]:
+        nats, counts = nats_of(outputs, split.offsets)
+        return [self._answer(*each) for each in zip(nats.tolist(), counts.tolist(), strict=True)]
+
+    def _answer(self, nats: float, n_tokens: int) -> Answer:
+        if not n_tokens:
+            return {**self.empty, "tokens": 0}
+        loss = nats / n_tokens
+        return {"loss": float(f"{loss:.6g}"), "perplexity": float(f"{np.exp(loss):.6g}"), "tokens": n_tokens}
+
+    def cells(self, answer: Answer) -> list[Any]:
+        return list(answer.values())
+
+    def counted(self, answer: Answer) -> Iterator[str]:
+        return iter(())
+
+    def target(self, answer: Answer) -> float:
+        return float("nan") if answer["loss"] is None else float(answer["loss"])
+
+
+ANSWERS: Mapping[str, Callable[[CheckpointInfo, int | None], Answers]] = {
     "text-classification": ClassAnswers,
     "pair-classification": ClassAnswers,
     "multi-label-classification": LabelSetAnswers,
     "regression": NumberAnswers,
     "token-classification": SpanAnswers,
+    "causal-lm": LikelihoodAnswers,
+    "masked-lm": LikelihoodAnswers,
+    "instruction": WrittenAnswers,
+    "seq2seq": WrittenAnswers,
 }
 """Task → how it answers."""
 

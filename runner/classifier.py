@@ -231,25 +231,32 @@ def load_classifier(
     folder: Path, spec: "Model | None" = None
 ) -> tuple[TextClassifier, "PreTrainedTokenizerBase", CheckpointInfo]:
     """Rebuild a classifier from its checkpoint folder alone (and its base, for head and lora), ready to predict."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
     info = read_info(folder)
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    if (folder / "backbone").is_dir():
-        body: nn.Module = AutoModel.from_pretrained(folder / "backbone", use_safetensors=True)
-        if isinstance(getattr(body, "pooler", None), nn.Module):
-            body.pooler = None  # type: ignore[assignment]  # modules may hold None in place of a submodule
-    else:
-        body = _load_base(folder, info, spec)
-        if (folder / "adapter").is_dir():
-            from peft import PeftModel
-
-            body = PeftModel.from_pretrained(body, folder / "adapter")
-    config: Any = body.config
-    head = ClassifierHead(int(config.hidden_size), n_outputs(folder), 0.0)
+    body = load_body(folder, info, spec)
+    head = ClassifierHead(int(body.config.hidden_size), n_outputs(folder), 0.0)
     model = CLASSIFIERS.get(info.task, TextClassifier)(body, head, info.pooling)
     load_weights(folder, model)
     return model.eval(), tokenizer, info
+
+
+def load_body(folder: Path, info: CheckpointInfo, spec: "Model | None", auto_class: str = "AutoModel") -> Any:
+    """The backbone of a checkpoint with its adapters, by an auto class of transformers."""
+    import transformers
+
+    if (folder / "backbone").is_dir():
+        body: Any = getattr(transformers, auto_class).from_pretrained(folder / "backbone", use_safetensors=True)
+        if isinstance(getattr(body, "pooler", None), nn.Module):
+            body.pooler = None
+        return body
+    body = _load_base(folder, info, spec, auto_class)
+    if (folder / "adapter").is_dir():
+        from peft import PeftModel
+
+        body = PeftModel.from_pretrained(body, folder / "adapter")
+    return body
 
 
 def n_outputs(folder: Path) -> int:
@@ -260,7 +267,7 @@ def n_outputs(folder: Path) -> int:
         return int(file.get_slice("linear.bias").get_shape()[0])
 
 
-def _load_base(folder: Path, info: CheckpointInfo, spec: "Model | None") -> nn.Module:
+def _load_base(folder: Path, info: CheckpointInfo, spec: "Model | None", auto_class: str) -> nn.Module:
     """The frozen model under a head or an adapter. `spec` says more of it than its name, such as a revision."""
     from runner.backbone import load_backbone
     from runner.recipe import Model, Quantization
@@ -278,5 +285,5 @@ def _load_base(folder: Path, info: CheckpointInfo, spec: "Model | None") -> nn.M
         method, few_bits = "qlora", Quantization(**info.quantization)
     # How attention is computed is no part of what was learnt, and another machine may not have that way.
     update = {"method": method, "quantization": few_bits, "attention": "auto"}
-    body: nn.Module = load_backbone(spec.model_copy(update=update)).model
+    body: nn.Module = load_backbone(spec.model_copy(update=update), auto_class).model
     return body

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner.data.answers import chat_in
 from runner.data.cleaning import Cleaner, cleaner_of
 from runner.data.problems import Problems, did_you_mean, quoted
 from runner.data.scan import input_advice, is_nothing, read_input
@@ -31,6 +32,10 @@ ANSWERED = (
     "multi-label-classification",
     "regression",
     "token-classification",
+    "causal-lm",
+    "masked-lm",
+    "instruction",
+    "seq2seq",
 )
 """Tasks whose runs answer (`runner.answers`)."""
 
@@ -142,6 +147,9 @@ def _named_columns(
 ) -> dict[str, str]:
     """Field → column of what the model gets."""
     found = {name: written.get(name) or (None if name in shape.optional else name) for name in shape.inputs}
+    if "messages" in shape.inputs:  # chats, or prompts
+        field = "messages" if found["messages"] else "prompt"
+        return {field: text_column or found[field] or field}
     found[shape.inputs[0]] = text_column or found[shape.inputs[0]]
     if pair_column is not None:
         if "text_pair" not in shape.inputs:
@@ -181,7 +189,10 @@ def _file_rows(table: Table, inputs: Mapping[str, str], cleaner: Cleaner, proble
         if any(map(is_nothing, values)):
             yield InputRow(number, None, None)
             continue
-        read = {name: read_input(name, value) for name, value in zip(inputs, values, strict=True)}
+        read = {
+            name: _asked(value) if name == "messages" else read_input(name, value)
+            for name, value in zip(inputs, values, strict=True)
+        }
         faults = [(name, fault) for name, (_, fault) in read.items() if fault]
         for name, fault in faults:
             advice = input_advice(name).replace("Unicode text", "text")
@@ -190,6 +201,14 @@ def _file_rows(table: Table, inputs: Mapping[str, str], cleaner: Cleaner, proble
             yield InputRow(number, cleaner.inputs({name: value for name, (value, _) in read.items()}), None)
     if n == 0 and not problems:
         problems.add(f"{table.title} has no rows.")
+
+
+def _asked(value: object) -> tuple[Any, str | None]:
+    """A chat to be answered: up to the user's last turn."""
+    chat = chat_in(value)
+    if chat and chat[-1].get("role") == "user":
+        chat = [*chat, {"role": "assistant", "content": "-"}]
+    return read_input("messages", chat or value)
 
 
 def _stdin(names: tuple[str, ...], encoding: str) -> Table:
@@ -241,9 +260,13 @@ def given_words(target: Any, names: Sequence[str]) -> Any:
     ('b', ['a', 'b'], 2.5, None)
     >>> given_words("[[0, 2, 1]]", ["a", "b"])
     [{'start': 0, 'end': 2, 'type': 'b'}]
+    >>> given_words('"Paris"', [])
+    'Paris'
     """
     if isinstance(target, str):
         items = json.loads(target)
+        if isinstance(items, str):
+            return items
         if any(isinstance(item, list) for item in items):
             return [{"start": start, "end": end, "type": names[at]} for start, end, at in items]
         return [names[at] for at in items]

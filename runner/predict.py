@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runner.answer_files import AnswerWriter
 from runner.answers import ANSWERS, Answer, Answers
 from runner.base_runs import standing
-from runner.classifier import CheckpointInfo, TextClassifier, load_classifier
+from runner.classifier import CheckpointInfo, TextModel
 from runner.data.problems import Problems
 from runner.devices import Device, choose_device
 from runner.encoding import EncodedSplit, encode_texts
@@ -23,8 +23,10 @@ from runner.errors import ModelError
 from runner.files import wrong_files
 from runner.inference import Passing
 from runner.inputs import InputRow, Texts, choose_checkpoint
+from runner.loading import load_model
 from runner.progress import Progress
 from runner.recipe import Recipe, recipe_from_resolved
+from runner.recipe.language import Generation
 from runner.tasks import TASKS
 from runner.tasks.task import OutputsBroken
 from store import Checkpoint, Run, Store
@@ -49,7 +51,7 @@ class Predicted(NamedTuple):
 class Predictor:
     """A model ready to answer."""
 
-    model: TextClassifier
+    model: TextModel
     tokenizer: Any
     info: CheckpointInfo
     answers: Answers
@@ -58,6 +60,8 @@ class Predictor:
     checkpoint: Checkpoint
     title: str
     """How messages name the run."""
+    generation: Generation
+    """How answers are written, of tasks whose answers are texts."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,7 +73,7 @@ class Predictor:
 
     def outputs(self, split: EncodedSplit) -> NDArray[np.float32]:
         """What the model says of a split, as its task has it."""
-        passing = Passing(self.tokenizer, self.max_length, self.batch_size, self.device.dtype)
+        passing = Passing(self.tokenizer, self.max_length, self.batch_size, self.device.dtype, self.generation)
         found: NDArray[np.float32] = TASKS[self.info.task].outputs(self.model, split, passing)
         return found
 
@@ -115,7 +119,7 @@ def load_predictor(
         )
     recipe = _recipe(run)
     chosen = choose_device(recipe.training.model_copy(update={"device": device or "auto", "precision": "auto"}))
-    model, tokenizer, info = load_classifier(folder, standing(recipe.model, store))
+    model, tokenizer, info = load_model(folder, standing(recipe.model, store))
     return Predictor(
         model.to(chosen.type),
         tokenizer,
@@ -125,6 +129,7 @@ def load_predictor(
         batch_size or recipe.evaluation.batch_size,
         checkpoint,
         title,
+        recipe.generation,
     )
 
 

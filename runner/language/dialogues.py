@@ -159,6 +159,26 @@ def encode_dialogues(
     return rows.as_split()
 
 
+def encode_prompts(
+    dialogues: Sequence[Dialogue], tokenizer: "PreTrainedTokenizerBase", spec: Instruction, max_length: int
+) -> EncodedSplit:
+    """What stands before the answers, as it is put to a model that is to write them; each keeps its last
+    `max_length` - 1 tokens, so that there is room for one (`n_truncated`)."""
+    template, rows = Template(tokenizer, spec), _Rows()
+    opening, _ = tokens_around(tokenizer)
+    for dialogue in dialogues:
+        *before, _answer = template.stretches(dialogue)
+        is_chat = not isinstance(dialogue.before, str) or template.ends_itself
+        ids: list[int] = [] if is_chat else list(opening)
+        for own in plain_tokens(tokenizer, [part.text for part in before]):
+            ids += own
+        kept = ids[-(max_length - 1) :]
+        rows.add(kept, [False] * len(kept), len(kept), max_length, tokenizer)
+        rows.n_cut += len(kept) < len(ids)
+        rows.references.append("")
+    return rows.as_split()
+
+
 class _Rows:
     """Tokens end to end, as they come."""
 
@@ -169,7 +189,7 @@ class _Rows:
         self._lengths: list[int] = []
         self._n_before: list[int] = []
         self._n_bytes: list[int] = []
-        self._n_cut = 0
+        self.n_cut = 0
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -177,7 +197,7 @@ class _Rows:
     def add(
         self, ids: list[int], counts: list[bool], n_before: int, room: int, tokenizer: "PreTrainedTokenizerBase"
     ) -> None:
-        self._n_cut += len(ids) > room and any(counts)
+        self.n_cut += len(ids) > room and any(counts)
         kept = np.array(ids[:room] or [tokenizer.pad_token_id], dtype=np.int32)
         targets = np.full(len(kept), NO_TARGET, dtype=np.int32)
         learnt = np.flatnonzero(counts[:room])
@@ -194,7 +214,7 @@ class _Rows:
             np.concatenate(self._ids),
             offsets,
             np.array(self._n_bytes, dtype=np.int64),
-            self._n_cut,
+            self.n_cut,
             targets=np.concatenate(self._targets),
             n_before=np.array(self._n_before, dtype=np.int64),
             references=tuple(self.references),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from runner.checkpoints import DiskFull
-from runner.classifier import CheckpointInfo
+from runner.classifier import CheckpointInfo, TextClassifier
 from runner.errors import ModelError
 from runner.files import folder_bytes, is_disk_full
 from runner.inputs import given_words
@@ -94,20 +94,22 @@ def _forms(plan: Plan) -> Sequence[Format]:
 
 def _write(plan: Plan, folder: Path, form: Format, texts: Sequence[Any], reason: str | None) -> Exported:
     predictor = load_predictor(plan.store, plan.run, step=plan.checkpoint.step, device="cpu")
+    model = predictor.model
+    assert isinstance(model, TextClassifier), "of other tasks no export is planned"
     expected = _expected(predictor, texts)
     info = _info(predictor, plan)
     prefix_space = info.task == "token-classification" and needs_blank(predictor.tokenizer)
     folder.mkdir()
     note = None
     if form == "transformers":
-        write_transformers(folder, predictor.model, predictor.tokenizer, info)
-        body: Any = predictor.model.backbone
+        write_transformers(folder, model, predictor.tokenizer, info)
+        body: Any = model.backbone
         if info.task != "token-classification":
             note = find_form(body.config.model_type, info.pooling).note
     elif form == "parts":
-        write_parts(folder, predictor.model, predictor.tokenizer, info, base_name(plan.recipe.model))
+        write_parts(folder, model, predictor.tokenizer, info, base_name(plan.recipe.model))
     else:
-        write_adapter(folder, predictor.model, predictor.tokenizer, info, base_name(plan.recipe.model))
+        write_adapter(folder, model, predictor.tokenizer, info, base_name(plan.recipe.model))
     base, revision = public_base(info.base), info.revision
     if form == "adapter":  # the name for others may not be the one that it has here
         base = base or info.base

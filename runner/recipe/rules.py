@@ -146,7 +146,7 @@ def _data_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
         names = {name: columns.get(name, None if name in ("text_pair", "messages") else name) for name in shape.fields}
         if names.get("messages") is not None:
             for name in ("prompt", "completion"):
-                if columns.get(name) is not None:
+                if columns.get(name, name) != name:  # the default stands in resolved recipes
                     hint = f"leave {name} out, or leave messages out"
                     yield Problem(("data", "columns", name), columns[name], "cannot go with messages", hint)
                 names[name] = None

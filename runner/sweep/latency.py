@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from runner.base_runs import standing
-from runner.classifier import load_classifier
 from runner.devices import choose_device
 from runner.inference import evaluating
+from runner.language.model import LanguageModel
+from runner.loading import load_model
 from runner.recipe import recipe_from_resolved
 from runner.sweep.engine import Latency
 from store import Run, Store, get_dataset, iter_texts, list_checkpoints
@@ -24,7 +25,7 @@ medians in 1 - 2 / 2**6 = 97 % of cases (the interval of the sign test)."""
 
 
 def measure_latency(store: Store, run: Run) -> Latency | None:
-    """Milliseconds from a text to its class, one text at a time, over validation texts, tokens included.
+    """Milliseconds from a text to what the model says of it, one at a time, over validation texts, tokens included.
 
     The median of the rounds' medians, with their range. Measured with the run's best checkpoint on the device that its
     recipe names, with the threads that this process has. None where the run keeps no checkpoint, or has no recipe or
@@ -35,7 +36,7 @@ def measure_latency(store: Store, run: Run) -> Latency | None:
         return None
     best = next((checkpoint for checkpoint in checkpoints if checkpoint.is_best), checkpoints[-1])
     recipe: Recipe = recipe_from_resolved(run.recipe)
-    model, tokenizer, _ = load_classifier(store.files / best.path, standing(recipe.model, store))
+    model, tokenizer, _ = load_model(store.files / best.path, standing(recipe.model, store))
     device = choose_device(recipe.training)
     model.to(device.type)
     dataset = get_dataset(store, run.dataset_key)
@@ -44,8 +45,12 @@ def measure_latency(store: Store, run: Run) -> Latency | None:
     def seconds_of(text: str, where: torch.device) -> float:
         began = time.perf_counter()
         tokens = tokenizer([text], truncation=True, max_length=recipe.model.max_length, return_tensors="pt")
-        logits = model(tokens["input_ids"].to(where), tokens["attention_mask"].to(where))
-        logits.argmax(dim=1).item()  # waits for the device
+        ids, mask = tokens["input_ids"].to(where), tokens["attention_mask"].to(where)
+        if isinstance(model, LanguageModel):
+            logits = model({"input_ids": ids, "attention_mask": mask, "targets": ids})
+        else:
+            logits = model(ids, mask)
+        logits.sum().item()  # waits for the device
         return time.perf_counter() - began
 
     medians: list[float] = []

@@ -53,7 +53,10 @@ class Answers:
         return TokenLoss(has_dynamics=experiment.loaded.recipe.recording.dynamics)
 
     def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
-        return {}
+        """How prompts are put to the model: the table of the recipe that says it."""
+        recipe = experiment.loaded.recipe
+        table = recipe.instruction if recipe.task == "instruction" else recipe.seq2seq
+        return table.model_dump()
 
     def target_tokens(self, model: TextModel, split: EncodedSplit, passing: Passing) -> TargetTokens:
         """What the model says of each target token of a split."""
@@ -62,7 +65,7 @@ class Answers:
     def examiner(
         self, label_names: tuple[str, ...], settings: Mapping[str, Any], *, with_predictions: bool
     ) -> "AnswerExaminer":
-        return AnswerExaminer(with_predictions)
+        return AnswerExaminer(settings, with_predictions)
 
 
 class Instruction(Answers):
@@ -176,10 +179,8 @@ def _written(model: TextModel, prompts: Sequence[Sequence[int]], passing: Passin
 class AnswerExaminer:
     """How likely the right answers are, and how like them what the model wrote is."""
 
-    settings: Mapping[str, Any] = {}
-
-    def __init__(self, with_predictions: bool) -> None:
-        self._with_predictions = with_predictions
+    def __init__(self, settings: Mapping[str, Any], with_predictions: bool) -> None:
+        self.settings, self._with_predictions = settings, with_predictions
 
     def examine(self, name: str, outputs: Said, split: EncodedSplit) -> Examination:
         answers = split.answers

@@ -34,6 +34,7 @@ def test_all_modules_are_found() -> None:
             "multilabel",
             "paired",
             "paired_classes",
+            "profile",
             "ranking",
             "regression",
             "resampling",

@@ -105,7 +105,7 @@ def test_method_head_is_the_same_head_trained_by_hand(kit: Kit, store: Store) ->
 
 
 def test_length_grouping_pads_less_and_still_shows_every_example(kit: Kit, store: Store) -> None:
-    import runner.train as module
+    import runner.tasks.pooled as module
 
     widths: dict[bool, int] = {}
     original = module.TokenCollator

@@ -256,7 +256,7 @@ def test_delete_run_removes_what_is_its_own_and_nothing_else(store: Store) -> No
     )
     owned = [table for table, rule in rules.items() if rule == "CASCADE"]
     mentioning = [table for table, rule in rules.items() if rule == "SET NULL"]
-    assert (len(owned), sorted(mentioning)) == (14, ["jobs", "trials"])
+    assert (len(owned), sorted(mentioning)) == (15, ["jobs", "trials"])
     size = run_size(store, runs[0])
     assert size.on_disk == 5
     assert size.in_store >= 30 + 2 * 45

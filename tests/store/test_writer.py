@@ -214,7 +214,7 @@ def test_a_lock_in_the_middle_of_sorting_out_loses_nothing(store: Store, monkeyp
             for number in range(6):
                 recorder.event("note", f"e{number}")
                 recorder.event("note", "bad \ud800" if number == 3 else "good")
-        with pytest.raises(RowsLost, match="1 rows"):
+        with pytest.raises(RowsLost, match="1 row of"):
             recorder.finish()
     messages = list_events(store, recorder.run.key)["message"].tolist()
     assert [m for m in messages if m.startswith("e")] == [f"e{number}" for number in range(6)]
@@ -257,7 +257,7 @@ def test_a_run_deleted_under_the_recorder(store: Store) -> None:
         for step in range(1_000):
             recorder.log({"a": 1.0}, step)
         recorder.flush()
-    with pytest.raises(RowsLost, match="2000 rows"):
+    with pytest.raises(RowsLost, match="2,000 rows"):
         recorder.finish()
     other.finish()
     assert store.db.execute("SELECT count(*) FROM metrics").fetchone() == (0,)
