@@ -26,17 +26,7 @@ from store import Checkpoint, Dataset, Run, Store, get_dataset, iter_inputs, lis
 
 OUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
 STDIN = "-"
-ANSWERED = (
-    "text-classification",
-    "pair-classification",
-    "multi-label-classification",
-    "regression",
-    "token-classification",
-    "causal-lm",
-    "masked-lm",
-    "instruction",
-    "seq2seq",
-)
+ANSWERED = tuple(SHAPES)
 """Tasks whose runs answer (`runner.answers`)."""
 
 

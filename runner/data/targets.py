@@ -16,6 +16,7 @@ import numpy as np
 from runner.data.labels import MAX_LABELS, LabelCounts, LabelIndex, NotALabel, label_key
 from runner.data.problems import Problems, listed
 from runner.data.tables import CheckedRow, Columns, Table
+from runner.data.words import json_list
 
 Stored = int | float | str
 """A target as the store holds it: a label's index, a number, or JSON."""
@@ -162,14 +163,8 @@ def labels_in(value: object) -> Sequence[object]:
     if is_empty(value):
         return []
     if isinstance(value, str):
-        if value.lstrip().startswith("["):
-            try:
-                parsed = json.loads(value)
-            except ValueError:
-                parsed = None
-            if isinstance(parsed, list):
-                return parsed
-        return [part.strip() for part in value.split("|")]
+        listed = json_list(value)
+        return [part.strip() for part in value.split("|")] if listed is None else listed
     return list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
 
 

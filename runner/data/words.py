@@ -13,17 +13,26 @@ def words_in(value: object) -> list[object] | None:
     (['in', 'New York'], ['in', 'Paris'], ['in', 'Paris'], None)
     """
     if isinstance(value, str):
-        if value.lstrip().startswith("["):
-            try:
-                parsed = json.loads(value)
-            except ValueError:
-                parsed = None
-            if isinstance(parsed, list):
-                return parsed
-        return list(value.split())
+        listed = json_list(value)
+        return list(value.split()) if listed is None else listed
     if isinstance(value, np.ndarray):
         return list(value.tolist())
     return list(value) if isinstance(value, list | tuple) else None
+
+
+def json_list(text: str) -> list[object] | None:
+    """The list that a text is as JSON; None for any other text.
+
+    >>> json_list('["a|b"]'), json_list("[sic]"), json_list("a")
+    (['a|b'], None, None)
+    """
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, list) else None
 
 
 def is_empty_list(value: object) -> bool:

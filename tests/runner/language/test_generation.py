@@ -13,7 +13,7 @@ def test_a_batch_writes_what_each_prompt_alone_does(make: Make) -> None:
     assert together == [write_answers(model, [prompt], backbone.tokenizer, spec)[0] for prompt in prompts]
     assert len(set(together)) > 1
     assert all(together)
-    assert not model.backbone.training or model.training
+    assert not model.training
 
 
 def test_nothing_is_written_past_the_last_place(make: Make) -> None:
