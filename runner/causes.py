@@ -8,14 +8,6 @@ _SMALLER = "try a smaller training.batch_size with more training.gradient_accumu
 _HOST_MEMORY = "DefaultCPUAllocator"  # torch says so where it cannot have memory of the host
 
 
-class Interrupted(BaseException):
-    """Somebody asked the process to end (Ctrl-C, SIGTERM)."""
-
-
-class Pruned(Interrupted):
-    """What steers the run asked it to end at a rung."""
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether there was no memory left, on the device or on the host."""
     on_host = isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _HOST_MEMORY in str(error))

@@ -7,10 +7,16 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from runner.causes import Interrupted
-
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 _SAID = b"ending: what was recorded is being written\n"
+
+
+class Interrupted(BaseException):
+    """Somebody asked the process to end (Ctrl-C, SIGTERM)."""
+
+
+class Pruned(Interrupted):
+    """What steers the run asked it to end at a rung."""
 
 
 class Interrupts:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from evals.alerts import Alert, AlertKind
 from runner.alerts import Alerts, LossWatch, record_alert
-from runner.causes import Interrupted
 from runner.flight import FlightRecorder, Number
+from runner.interrupts import Interrupted
 from runner.watchdog import Watchdog
 from store import FlightKind, Recorder, list_metrics, list_scores
 from store.runs import run_files

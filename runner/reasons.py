@@ -17,10 +17,13 @@ def take(interruption: BaseException) -> str:
     >>> say("its job was cancelled")
     >>> take(KeyboardInterrupt("Ctrl-C")), take(KeyboardInterrupt("Ctrl-C"))
     ('its job was cancelled', 'interrupted (Ctrl-C)')
+    >>> take(KeyboardInterrupt())
+    'interrupted'
     """
     global _said
     reason, _said = _said, None
-    return reason or f"interrupted ({interruption})"
+    how = f" ({interruption})" if str(interruption) else ""
+    return reason or f"interrupted{how}"
 
 
 def forget() -> None:

@@ -5,13 +5,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner.causes import Interrupted
 from runner.checkpoints import tidy_finished
 from runner.data.problems import DataError
 from runner.devices import choose_device
 from runner.distributed import Group, join
 from runner.experiment import Experiment, new_run, prepare
-from runner.interrupts import held_interrupts
+from runner.interrupts import Interrupted, held_interrupts
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.train import Start, carry_out, train_recorded

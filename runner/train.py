@@ -16,7 +16,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from runner import reasons
 from runner.arguments import training_arguments
 from runner.callback import AssayCallback, is_broken
-from runner.causes import Interrupted, Pruned, cause_of
+from runner.causes import cause_of
 from runner.checkpoints import CheckpointFolder, FollowedCheckpoints, Intact, tidy_finished
 from runner.classifier import count_parameters, save_model
 from runner.console import ConsoleCapture
@@ -36,7 +36,7 @@ from runner.experiment import (
     prepare,
 )
 from runner.inference import Passing, Vectors, cached_features, embed_split, predict_features
-from runner.interrupts import Interrupts, held_interrupts
+from runner.interrupts import Interrupted, Interrupts, Pruned, held_interrupts
 from runner.monitor import Monitor
 from runner.pauses import heeding
 from runner.progress import Progress

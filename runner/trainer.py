@@ -17,7 +17,6 @@ from transformers import TrainerControl, TrainingArguments
 
 from evals.metrics import METRICS
 from runner import pauses
-from runner.causes import Interrupted, Pruned
 from runner.checkpoints import CheckpointFolder, DiskFull, Intact
 from runner.classifier import TextModel, load_weights
 from runner.control import Control, Report, rung_steps
@@ -26,6 +25,7 @@ from runner.distributed import Group, ShareLoader, Shares, merged_words, step_si
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
 from runner.errors import TrainingDiverged
+from runner.interrupts import Interrupted, Pruned
 from runner.micro_batches import MicroBatches
 from runner.monitor import Monitor
 from runner.order import TrainingOrder

@@ -43,8 +43,7 @@ def command(
     from runner.quiet import quiet_libraries
 
     quiet_libraries()
-    from runner.causes import Interrupted
-    from runner.interrupts import held_interrupts
+    from runner.interrupts import Interrupted, held_interrupts
     from runner.publish.export import export
 
     try:

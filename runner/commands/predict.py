@@ -69,8 +69,7 @@ def command(
 
     quiet_libraries()
     from runner.answer_files import writers
-    from runner.causes import Interrupted
-    from runner.interrupts import held_interrupts
+    from runner.interrupts import Interrupted, held_interrupts
     from runner.predict import load_predictor, write_predictions
 
     made = None

@@ -4,10 +4,10 @@ import traceback
 
 from runner import reasons
 from runner.beating import beating
-from runner.causes import Interrupted, cause_of
+from runner.causes import cause_of
 from runner.crossval.fold import Bench, FoldResult, train_fold
 from runner.crossval.plan import Plan
-from runner.interrupts import Interrupts, held_interrupts
+from runner.interrupts import Interrupted, Interrupts, held_interrupts
 from runner.progress import Progress, format_seconds
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared

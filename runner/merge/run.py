@@ -14,14 +14,14 @@ from typing import Any
 import torch
 
 from runner import reasons
-from runner.causes import Interrupted, cause_of
+from runner.causes import cause_of
 from runner.checkpoints import CheckpointFolder, require_room
 from runner.classifier import CheckpointInfo, count_parameters, save_model
 from runner.console import ConsoleCapture
 from runner.cost import CostMeter
 from runner.devices import Device, choose_device
 from runner.inference import Passing
-from runner.interrupts import held_interrupts
+from runner.interrupts import Interrupted, held_interrupts
 from runner.merge.combine import Merged, combine
 from runner.merge.plan import Merge
 from runner.progress import Progress

@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from runner import pauses
+from runner import pauses, reasons
 from runner.errors import UserError
+from runner.interrupts import Interrupted, held_interrupts
 from runner.queue.attending import INTERRUPTED, Outcome, attend, enter_folder, say
 from runner.queue.devices import show_only
 from runner.queue.kinds import KINDS
@@ -75,7 +76,10 @@ class _Process:
 
         def work() -> Outcome:
             nonlocal ended
-            ended = self._work(job, task, mail)
+            try:
+                ended = self._work(job, task, mail)
+            except (Interrupted, KeyboardInterrupt) as interruption:  # on the way to the trial
+                ended = replace(ended, cause=reasons.take(interruption))
             return Outcome({"finished": 0, "pruned": 0, "killed": INTERRUPTED}.get(ended.status, 1), ended.cause)
 
         outcome, obeyed = attend(self._store, job, work, watch=mail.why_end)
@@ -98,13 +102,13 @@ class _Process:
             return Ended(task.trial, "failed", str(error), task.run_id, can_retry=False)
         if task.mode == "train" and job.run_key is not None:  # it was paused on its way
             task = replace(task, mode="resume", run_id=get_run(self._store, job.run_key).id)
-        from runner.quiet import quiet_libraries
-        from runner.shared import Shared
-        from runner.sweep.worker import carry_out
+        from runner.sweep.worker import carry_out, load_libraries
 
         if self._shared is None:
-            quiet_libraries()
-            self._shared = Shared()
+            with held_interrupts() as interrupts:
+                self._shared = load_libraries()
+                with interrupts.let_through():  # what came meanwhile
+                    pass
         return carry_out(task, self._store, self._shared, mail)
 
     def _with_memory(self, ended: Ended) -> Ended:

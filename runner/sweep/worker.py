@@ -151,8 +151,9 @@ class _AtRungs:
 def carry_out(task: Task, store: "Store", shared: "Shared", driver: Answering) -> Ended:
     """Run a trial to its end, whatever that is."""
     from runner import reasons
-    from runner.causes import Interrupted, cause_of
+    from runner.causes import cause_of
     from runner.errors import UserError
+    from runner.interrupts import Interrupted
     from store import StoreError
 
     run: Run | None = None
@@ -198,18 +199,25 @@ def _run(task: Task, store: "Store", shared: "Shared", driver: Answering) -> "Ru
     return train(loaded, store, progress, command=task.command, dataset=dataset, control=control, shared=shared)
 
 
+def load_libraries() -> "Shared":
+    """What trials need, before the first: an interrupt inside an import would leave half a module to the next ones."""
+    from runner.quiet import quiet_libraries
+
+    quiet_libraries()
+    from runner import resume, train  # noqa: F401 - they load torch and transformers
+    from runner.shared import Shared
+
+    return Shared()
+
+
 def main() -> None:
     descriptor, path = int(sys.argv[1]), sys.argv[2]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
     signal.signal(signal.SIGTERM, _end)
     line = Line(Connection(descriptor))
-    from runner.quiet import quiet_libraries
     from store import open_store
 
-    quiet_libraries()
-    from runner.shared import Shared
-
-    shared = Shared()
+    shared = load_libraries()
     store = open_store(path, create=False)
     with contextlib.suppress(_Ending):
         while (task := line.next_task()) is not None:

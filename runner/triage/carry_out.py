@@ -5,8 +5,8 @@ import traceback
 
 from runner import reasons
 from runner.beating import beating
-from runner.causes import Interrupted, cause_of
-from runner.interrupts import Interrupts, held_interrupts
+from runner.causes import cause_of
+from runner.interrupts import Interrupted, Interrupts, held_interrupts
 from runner.progress import Progress, format_seconds
 from runner.triage.context import Context
 from runner.triage.identity import Identity

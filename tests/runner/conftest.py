@@ -15,14 +15,16 @@ from tests.runner.data.recipes import write_csv
 
 @pytest.fixture(scope="session", autouse=True)
 def _calm() -> None:
-    """Two shared cores: one thread, asleep while it waits."""
+    """Two shared cores: one thread, asleep while it waits; how many add up a sum also decides its last bits."""
     import gc
+    import os
 
     import torch
 
     from runner.quiet import quiet_libraries
 
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # in processes that tests start too
     quiet_libraries()
     gc.freeze()  # the Trainer collects garbage at every start; what was imported is none
 

@@ -161,7 +161,7 @@ def test_the_examples_behind_a_step_are_those_of_the_dataset(kit: Kit, store: St
 
 
 def test_an_interrupt_leaves_nothing(kit: Kit, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.causes import Interrupted
+    from runner.interrupts import Interrupted
 
     original = train_module.RecordingTrainer.compute_loss
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.causes import Interrupted
-from runner.interrupts import held_interrupts
+from runner.interrupts import Interrupted, held_interrupts
 from store import Store, get_cost, get_run, list_dynamics, list_evaluations, list_runs, open_store
 from tests.runner.conftest import Kit
 from tests.runner.processes import Process

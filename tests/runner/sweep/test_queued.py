@@ -12,6 +12,8 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from runner import reasons
+from runner.shared import Shared
 from runner.sweep.engine import Answer, Asked, Ended, Lost, Placed, Stop, Task, pack, unpack
 from runner.sweep.leased import Mail, _Process
 from runner.sweep.queued import QueueEngine
@@ -364,6 +366,30 @@ def test_memory_that_ran_out_ends_the_process(store: Store) -> None:
     assert not process._with_memory(full).was_alone
     other = Ended(1, "failed", "the data are gone", None)
     assert process._with_memory(other) is other
+
+
+def test_an_interrupt_waits_until_libraries_are_loaded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_worker(store, "cpu")
+    engine, (task, *_) = engine_of(store, [])
+    engine.start(task)
+    job, loaded = taken(store), []
+
+    def load() -> Shared:
+        reasons.say("its sweep was stopped: Ctrl-C")
+        os.kill(os.getpid(), signal.SIGINT)
+        loaded.append(Shared())
+        return loaded[0]
+
+    monkeypatch.setattr("runner.sweep.worker.load_libraries", load)
+    process = _Process(store, (US.pid, US.process_started_at))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process.carry_out(job)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert process._shared is loaded[0], "the next trial finds them whole"
+    assert engine.next_event(5) == Ended(task.trial, "killed", "its sweep was stopped: Ctrl-C", None)
 
 
 def test_a_stop_takes_back_what_waits_and_tells_what_runs(store: Store) -> None:
