@@ -16,4 +16,5 @@ recipe_form   from a form to a recipe and back         guesses          what a t
 tasks         which columns each task reads
 data_files    the first rows of a file                 uploads          files that came through the browser
 responses     what no class says, in words             spans            sentences with their spans marked
+rankings      documents of queries in their order
 """

@@ -30,6 +30,10 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "labels": ("labels", "label", "emotions", "categories", "classes", "topics", "intents", "genres", "tags"),
     "score": ("score", "similarity", "similarity_score", "relevance", "value", "target", "label"),
+    "query": ("query", "question", "claim", "search"),
+    "document": ("document", "passage", "doc", "answer", "paragraph", "candidate", "source", "evidence"),
+    "relevance": ("relevance", "relevant", "is_relevant", "rel", "grade", "judgement", "qrel"),
+    "query_id": ("query_id", "qid", "question_id", "query-id"),
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags", "labels"),
     "prompt": ("prompt", "instruction", "question", "input"),
@@ -51,6 +55,8 @@ _FEW = 10
 """A label of fewer rows than this can hardly be learnt, or measured in a split of a tenth."""
 _HEAD = 5000
 """Rows that are looked at to guess."""
+_GRADES = 12
+"""Different values of relevance that are shown one by one."""
 _LONG = 12
 """Characters of a text that somebody wrote, on average: labels are shorter, or come again and again."""
 
@@ -171,6 +177,8 @@ def looks_like(kind: str, values: "pd.Series[str]") -> bool:
     if held.empty:
         return False
     is_list = held.str.startswith("[")
+    if kind == "relevance":
+        return bool(_relevance(held).ge(0).all())
     if kind == "number":
         return bool(pd.to_numeric(held, errors="coerce").notna().all())
     if kind == "labels":
@@ -180,6 +188,12 @@ def looks_like(kind: str, values: "pd.Series[str]") -> bool:
     if kind == "text":
         return bool(held.str.len().mean() >= _LONG and held.nunique() > len(held) / 2)
     return True
+
+
+def _relevance(values: "pd.Series[str]") -> "pd.Series[float]":
+    """Numbers, true as 1 and false as 0; nan for anything else."""
+    said = values.str.strip().str.lower().replace({"true": "1", "false": "0"})
+    return pd.to_numeric(said, errors="coerce")
 
 
 def _are_whole(values: "pd.Series[str]") -> bool:
@@ -232,7 +246,10 @@ def target_counts(values: "pd.Series[str]", kind: str) -> pd.DataFrame:
     elif kind == "spans":
         tags = (tag for text in values for tag in label_set(text))
         values = pd.Series([tag[2:] for tag in tags if tag[:2] in ("B-", "S-", "U-")], dtype=str)
-    elif kind == "number":
+    elif kind == "relevance" and (known := _relevance(values).dropna()).nunique() <= _GRADES:
+        counts = known.value_counts().sort_index()
+        return pd.DataFrame({"label": [f"{grade:g}" for grade in counts.index], "n": counts.to_numpy()})
+    elif kind in ("number", "relevance"):
         return _ranges(pd.to_numeric(values, errors="coerce").dropna().to_numpy(dtype=np.float64))
     elif kind != "label":
         return pd.DataFrame({"label": pd.Series(dtype=str), "n": pd.Series(dtype=int)})
@@ -269,7 +286,9 @@ def task_sentence(rows: pd.DataFrame, *, is_whole: bool, task: Task, columns: Co
     n = f"{count(len(rows))} rows" if is_whole else f"More than {count(len(rows))} rows"
     lacking, target = task.missing(columns), task.target
     if lacking and lacking[0] != target:
-        return f"{n}, but no column of {lacking[0].noun}s: choose one."
+        noun = lacking[0].noun
+        nouns = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+        return f"{n}, but no column of {nouns}: choose one."
     if target is None or task.alone(columns):
         return f"{n}: {task.words}."
     if lacking or (task.kind == "label" and counts.empty):
@@ -327,6 +346,11 @@ def cautions(rows: pd.DataFrame, task: Task, columns: Columns, counts: pd.DataFr
 
 
 def _of_target(values: "pd.Series[str]", kind: str, counts: pd.DataFrame) -> list[str]:
+    if kind == "relevance":
+        known = _relevance(values[values.str.strip() != ""])
+        n_odd = int((~(known >= 0)).sum())
+        said = [f"{count(n_odd)} values are no numbers from 0 up."] if n_odd else []
+        return [*said, *(["All have the same relevance: nothing can be told apart."] if known.nunique() == 1 else [])]
     if kind == "number":
         held = values[values.str.strip() != ""]
         odd = held[pd.to_numeric(held, errors="coerce").isna()]

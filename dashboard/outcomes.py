@@ -1,6 +1,6 @@
-"""What a run said of a split where classes do not say it, sets of labels or numbers, beside what is given; cached.
+"""What a run said of a split where classes do not say it, sets of labels, numbers or orders, beside what is given.
 
-An evaluation never changes, and neither does what is made of it here.
+Cached: an evaluation never changes, and neither does what is made of it here.
 """
 
 import json
@@ -13,7 +13,17 @@ import pandas as pd
 import streamlit as st
 
 from evals.paired import mean_differences
-from store import Evaluation, get_dataset, list_predictions, read_answers, read_responses, read_values, reading
+from evals.ranking import RANKING_METRICS, query_table
+from store import (
+    Evaluation,
+    get_dataset,
+    list_predictions,
+    read_answers,
+    read_queries,
+    read_responses,
+    read_values,
+    reading,
+)
 
 Numbers = npt.NDArray[np.float64]
 
@@ -46,6 +56,22 @@ class Values(NamedTuple):
         return {"mae": np.abs(error), "mse": error**2, "loss": self.loss}
 
 
+class Ranked(NamedTuple):
+    """query (n,) a number for each query; given (n,) relevance; score (n,) what the model expects; logit (n,) by which
+    it orders; loss (n,). nan = none."""
+
+    query: npt.NDArray[np.int64]
+    given: Numbers
+    score: Numbers
+    logit: Numbers
+    loss: Numbers
+
+    def measures(self) -> dict[str, Numbers]:
+        """Scores of each query whose means are metrics of the split; nan where none of its documents is relevant."""
+        table = query_table(self.query, self.given, self.logit)
+        return {name: table[name].to_numpy(dtype=np.float64) for name in RANKING_METRICS}
+
+
 class Others(NamedTuple):
     """What is neither: its loss is all that can be compared. loss: (n,)."""
 
@@ -56,7 +82,7 @@ class Others(NamedTuple):
         return {"loss": self.loss}
 
 
-Outcome = Sets | Values | Others
+Outcome = Sets | Values | Ranked | Others
 
 
 @st.cache_data(show_spinner="Reading what the run said …", max_entries=16)
@@ -67,6 +93,8 @@ def outcome(path: str, evaluation: Evaluation, dataset_key: int) -> Outcome:
         targets = read_values(store, dataset, evaluation.split)
         said = read_responses(store, evaluation)
         loss = read_answers(store, evaluation).loss.astype(np.float64)
+        is_ranked = any("logit" in each for each in said.values() if isinstance(each, Mapping))
+        asked = read_queries(store, dataset, evaluation.split) if is_ranked else []
     first = next(iter(said.values()), None)
     n = min(len(targets), len(loss))
     if isinstance(first, Mapping) and "labels" in first:
@@ -74,6 +102,12 @@ def outcome(path: str, evaluation: Evaluation, dataset_key: int) -> Outcome:
     if isinstance(first, int | float):
         given = np.array([np.nan if target is None else float(target) for target in targets[:n]])
         return Values(given, np.array([float(said.get(at, np.nan)) for at in range(n)]), loss[:n])
+    if is_ranked:
+        query = np.unique(asked[:n], return_inverse=True)[1].astype(np.int64)
+        given = np.array([np.nan if target is None else float(target) for target in targets[:n]])
+        of = [said.get(at, {}) for at in range(n)]
+        score, logit = (np.array([each.get(name, np.nan) for each in of]) for name in ("score", "logit"))
+        return Ranked(query, given, score, logit, loss[:n])
     return Others(loss[:n])
 
 

@@ -9,6 +9,7 @@ from dashboard.formats import UNKNOWN
 CLASS_TASKS = (None, "text-classification", "pair-classification")
 """Tasks whose predictions are classes; None is a script of somebody's own."""
 SPAN_TASK = "token-classification"
+RANK_TASK = "rerank"
 
 
 def target_words(target: Any, names: Sequence[str]) -> str:
@@ -38,8 +39,8 @@ def response_words(response: Any, names: Sequence[str]) -> str:
     'love 91%'
     >>> response_words(3.4567, []), response_words(None, [])
     ('3.457', '–')
-    >>> response_words({"text": "Paris"}, [])
-    'Paris'
+    >>> response_words({"text": "Paris"}, []), response_words({"score": 0.91, "logit": 2.31}, [])
+    ('Paris', '0.91')
     """
     if isinstance(response, dict) and "text" in response:
         return str(response["text"])
@@ -48,6 +49,8 @@ def response_words(response: Any, names: Sequence[str]) -> str:
         shares = [response["p"].get(str(at)) for at in response["labels"]]
         said = [name if p is None else f"{name} {p:.0%}" for name, p in zip(named, shares, strict=True)]
         return ", ".join(said) or "no label"
+    if isinstance(response, dict) and "score" in response:
+        return f"{response['score']:.4g}"
     return f"{response:.4g}" if isinstance(response, int | float) else UNKNOWN
 
 

@@ -71,6 +71,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric("mrr", "Mean reciprocal rank", "fraction", True, _UNIT),
             Metric("ndcg", "nDCG", "fraction", True, _UNIT),
             Metric("map", "Mean average precision over queries", "fraction", True, _UNIT),
+            Metric("recall", "Recall", "fraction", True, _UNIT),
+            Metric("hit", "Hits", "fraction", True, _UNIT),
             Metric("perplexity", "Perplexity", "equally likely tokens", False, (1.0, inf)),
             Metric("bits_per_byte", "Bits per byte", "bits", False, _POSITIVE),
             Metric("token_f1", "Token F1", "fraction", True, _UNIT),
@@ -82,9 +84,9 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
-"""Every metric, by name; for `mrr`, `ndcg` and `map` also as `NAME@K`, see `find_metric`."""
+"""Every metric, by name; for those of `CUT_OFF` also as `NAME@K`, see `find_metric`."""
 
-CUT_OFF = ("mrr", "ndcg", "map")
+CUT_OFF = ("mrr", "ndcg", "map", "recall", "hit")
 """The metrics of rankings, which may look at the first K places only."""
 
 _CLASSES = ("accuracy", "macro_f1", "weighted_f1", "loss", "ece")
@@ -104,7 +106,7 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "micro_f1", "macro_f1", "weighted_f1", "macro_ap", "exact_match", "hamming_loss", "loss",
         ),
         "regression": ("spearman", "pearson", "r2", "mae", "rmse", "mse", "loss"),
-        "rerank": ("ndcg@10", "mrr@10", "map", "mrr", "ndcg", "loss"),
+        "rerank": ("ndcg@10", "mrr@10", "map", "recall@10", "hit@1", "loss"),
         "causal-lm": _LANGUAGE,
         "masked-lm": ("loss", "perplexity"),
         "instruction": (*_LANGUAGE, *_ANSWERS, *_GENERATED),
@@ -139,3 +141,15 @@ def find_metric(name: str) -> Metric | None:
         found = METRICS[base]
         return replace(found, name=short, title=f"{found.title}@{places}")
     return None
+
+
+def get_metric(name: str) -> Metric:
+    """As `find_metric`. KeyError for a metric that the table lacks.
+
+    >>> get_metric("validation/ndcg@10").higher_is_better
+    True
+    """
+    found = find_metric(name)
+    if found is None:
+        raise KeyError(name)
+    return found

@@ -25,7 +25,7 @@ from evals.intervals import (
     percentile_interval,
     resample_counts,
 )
-from evals.metrics import METRICS
+from evals.metrics import get_metric
 
 ALPHA = 0.05
 POWER = 0.8
@@ -257,7 +257,7 @@ def mean_differences(scores: Mapping[str, tuple[Floats, Floats]]) -> pd.DataFram
 def _with_holm(rows: Sequence[Difference]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(Difference._fields))
     table.insert(table.columns.get_loc("n"), "p_holm", holm(table["p"]))  # type: ignore[arg-type]  # unique name: int
-    table["higher_is_better"] = [METRICS[row.metric].higher_is_better for row in rows]
+    table["higher_is_better"] = [get_metric(row.metric).higher_is_better for row in rows]
     return table
 
 

@@ -5,7 +5,8 @@ Shapes, one row a candidate: queries (n,) whole numbers, the rows of a query nee
 A nan score is ranked below all others.
 
 Reciprocal rank: 1 / place of the first relevant candidate. Average precision: the mean over the relevant candidates of
-the share of relevant ones down to each. DCG = Σ gain / log2(1 + place); nDCG divides by the DCG of the best order.
+the share of relevant ones down to each. Recall: relevant ones within the cut-off / relevant ones. Hit: whether one is.
+DCG = Σ gain / log2(1 + place); nDCG divides by the DCG of the best order.
 With a cut-off k only the first k places count, and AP is divided by min(k, relevant ones). Sources: Voorhees, The
 TREC-8 Question Answering Track Report (1999); Järvelin & Kekäläinen, Cumulated Gain-Based Evaluation of IR Techniques
 (2002), with the gain itself as gain.
@@ -31,7 +32,7 @@ from evals.resampling import resampled_sums
 
 Numbers = npt.NDArray[np.float64]
 
-RANKING_METRICS = ("ndcg@10", "mrr@10", "map", "mrr", "ndcg")
+RANKING_METRICS = ("ndcg@10", "mrr@10", "map", "recall@10", "hit@1")
 
 
 def score_ranking(
@@ -43,7 +44,8 @@ def score_ranking(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> tuple[Score, ...]:
-    """Each metric, `mrr`, `ndcg` or `map` or one of these with `@K`, as the mean over queries; `n` counts queries.
+    """Each metric, `mrr`, `ndcg`, `map`, `recall` or `hit` or one of these with `@K`, as the mean over queries; `n`
+    counts queries.
 
     >>> scores = score_ranking(np.array([7, 7, 9, 9]), np.array([0, 1, 1, 0]), np.array([0.9, 0.4, 0.5, 0.5]), n_boot=0)
     >>> [(score.metric, round(score.value, 3), score.n) for score in scores][:2]
@@ -81,6 +83,27 @@ def query_table(
         base, _, cut = name.partition("@")
         columns[name] = np.where(places.n_relevant > 0, _MEASURES[base](places, float(cut or np.inf)), np.nan)
     return pd.DataFrame(columns)
+
+
+def places_of(queries: Ints, scores: Floats) -> Numbers:
+    """Place (n,) of each candidate among those of its query, 1 = the highest score; equal scores share the first of
+    their places; nan where there is no score.
+
+    >>> places_of(np.array([7, 9, 7, 7, 9]), np.array([0.1, np.nan, 0.5, 0.1, 0.3])).tolist()
+    [2.0, nan, 1.0, 2.0, 1.0]
+    """
+    query, unscored = np.unique(queries, return_inverse=True)[1], np.isnan(scores)
+    lowest = np.where(unscored, -np.inf, scores)
+    order = np.lexsort((unscored, -lowest, query))
+    query, lowest, rows = query[order], lowest[order], np.arange(len(order))
+    is_first, is_other = np.ones((2, len(order)), dtype=bool)
+    is_first[1:] = query[1:] != query[:-1]
+    is_other[1:] = is_first[1:] | (lowest[1:] != lowest[:-1])
+    starts, ties = (np.maximum.accumulate(np.where(each, rows, 0)) for each in (is_first, is_other))
+    places = np.full(len(order), np.nan)
+    places[order] = ties - starts + 1
+    places[unscored] = np.nan
+    return places
 
 
 class _Placed(NamedTuple):
@@ -142,8 +165,10 @@ def _sum(places: _Placed, values: Numbers) -> Numbers:
     return np.bincount(places.query, weights=values, minlength=len(places.n_candidates)).astype(np.float64, copy=False)
 
 
-def _reciprocal_rank(places: _Placed, cut: float) -> Numbers:
-    """The first relevant one is in the first group that has one; each place in it has its probability.
+def _first_relevant(places: _Placed, cut: float) -> Numbers:
+    """The probability (n,) of each place within the cut-off to have the first relevant one of its query.
+
+    It is in the first group that has one, where each place has its probability.
 
     Of m tied candidates with r relevant ones the first relevant one is at place j with probability C(m - j, r - 1) /
     C(m, r).
@@ -151,8 +176,20 @@ def _reciprocal_rank(places: _Placed, cut: float) -> Numbers:
     m, r, j = places.group_size, places.group_relevant, places.place_in_group
     possible = (places.relevant_before == 0) & (r > 0) & (j <= m - r + 1) & (places.place <= cut)
     m, r, j = (np.where(possible, each, 1.0) for each in (m, r, j))
-    chance = np.exp(_log_choose(m - j, r - 1) - _log_choose(m, r))
-    return _sum(places, np.where(possible, chance / places.place, 0.0))
+    return np.where(possible, np.exp(_log_choose(m - j, r - 1) - _log_choose(m, r)), 0.0)
+
+
+def _reciprocal_rank(places: _Placed, cut: float) -> Numbers:
+    return _sum(places, _first_relevant(places, cut) / places.place)
+
+
+def _hit(places: _Placed, cut: float) -> Numbers:
+    return np.minimum(_sum(places, _first_relevant(places, cut)), 1.0)  # probabilities that add up to 1 + 1e-16
+
+
+def _recall(places: _Placed, cut: float) -> Numbers:
+    found = np.where(places.place <= cut, places.group_relevant / places.group_size, 0.0)
+    return np.minimum(_sum(places, found) / np.maximum(places.n_relevant, 1), 1.0)
 
 
 def _average_precision(places: _Placed, cut: float) -> Numbers:
@@ -170,7 +207,7 @@ def _ndcg(places: _Placed, cut: float) -> Numbers:
     return _sum(places, places.group_gain * discount) / np.where(best > 0, best, 1.0)
 
 
-_MEASURES = {"mrr": _reciprocal_rank, "map": _average_precision, "ndcg": _ndcg}
+_MEASURES = {"mrr": _reciprocal_rank, "map": _average_precision, "ndcg": _ndcg, "recall": _recall, "hit": _hit}
 
 
 def _log_choose(n: Numbers, k: Numbers) -> Numbers:
@@ -189,6 +226,8 @@ def _check(queries: Ints, relevance: Ints | Floats, scores: Floats, names: Seque
         problems.append(f"relevance holds {np.nanmin(relevance)}; allowed: 0 and above, and nan (not judged)")
     unknown = [name for name in names if name.partition("@")[0] not in _MEASURES or find_metric(name) is None]
     if unknown:
-        problems.append(f"metrics {', '.join(unknown)} are not known; there are mrr, ndcg and map, with or without @K")
+        problems.append(
+            f"metrics {', '.join(unknown)} are not known; there are {', '.join(_MEASURES)}, with or without @K"
+        )
     if problems:
         raise ValueError("; ".join(problems))

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from evals.metrics import METRICS
+from evals.metrics import get_metric
 from evals.paired import ALPHA, Flips
 
 Answer = Literal["better", "not better", "not separable yet"]
@@ -73,7 +73,7 @@ def headline(
     93 fixed, 50 broken, McNemar p = .0004.
     """
     found = verdict(row, name_a=name_a, name_b=name_b)
-    metric = METRICS[row["metric"]]
+    metric = get_metric(row["metric"])
     scale = 100 if metric.unit == "fraction" else 1
     digits = 1 if metric.unit == "fraction" else 3
     low, high = (f"{scale * row[end]:.{digits}f}" for end in ("low", "high"))
@@ -113,5 +113,5 @@ def _about(count: int) -> str:
 
 def _amount(metric: str, value: float) -> str:
     """A signed amount in the unit people say: points for fractions."""
-    unit = METRICS[metric].unit
+    unit = get_metric(metric).unit
     return f"{100 * value:+.1f} points" if unit == "fraction" else f"{value:+.3f} {unit}"

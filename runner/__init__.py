@@ -23,6 +23,7 @@ Data          encoding    texts → token ids → batches             order     
               micro_batches  smaller, when memory runs out
 Passes        inference   a split through a model                 predict      what a run's model says of texts
               answers     outputs as answers, by task             answer_files files and datasets of them
+              ranks       answers put in order, query by query
               dynamics    logits caught in training               devices      where, in which number format
               language    models that say tokens, and texts for them
 Metrics       metrics      modules for `evaluate`, ours and the hub's

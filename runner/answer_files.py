@@ -119,7 +119,8 @@ class ParquetWriter:
         import pyarrow.parquet as pq
 
         self._answers, self._is_labelled = answers, is_labelled
-        numbers = {"row": pa.int64(), "probability": pa.float64(), "score": pa.float64()}
+        numbers = {"row": pa.int64(), "rank": pa.int64()}
+        numbers |= dict.fromkeys(("probability", "score", "logit"), pa.float64())
         names = ["row", "text", *(["given"] if is_labelled else []), *answers.columns]
         kinds = [pa.float64() if name.startswith(("p:", "p ")) else numbers.get(name, pa.string()) for name in names]
         self._schema = pa.schema(list(zip(names, kinds, strict=True)))

@@ -180,6 +180,35 @@ class NumberAnswers(_OfTexts):
         return float(answer["score"])
 
 
+class RankAnswers(_OfTexts):
+    """score: relevance; logit, by which documents are put in order; rank: its place among the documents of its query,
+    1 = first (set when all of them are known)."""
+
+    empty: Mapping[str, Any] = {"score": None, "logit": None, "rank": None}
+    columns = ("score", "logit", "rank")
+
+    @property
+    def label_names(self) -> None:
+        return None
+
+    def read(self, outputs: NDArray[np.float32], split: EncodedSplit, rows: Sequence[InputRow]) -> list[Answer]:
+        logits = _finite(outputs)[:, 0]
+        said = torch.from_numpy(logits).double().sigmoid().numpy() * self._settings["most"]
+        return [
+            {"score": float(f"{score:.6g}"), "logit": float(f"{logit:.6g}"), "rank": None}
+            for score, logit in zip(said.tolist(), logits.tolist(), strict=True)
+        ]
+
+    def cells(self, answer: Answer) -> list[Any]:
+        return [answer["score"], answer["logit"], answer["rank"]]
+
+    def counted(self, answer: Answer) -> Iterator[str]:
+        return iter(())
+
+    def target(self, answer: Answer) -> float:
+        return float(answer["score"])
+
+
 class SpanAnswers:
     """spans: start and end (first word, word after the last), type, text, probability."""
 
@@ -292,6 +321,7 @@ ANSWERS: Mapping[str, Callable[[CheckpointInfo, int | None], Answers]] = {
     "pair-classification": ClassAnswers,
     "multi-label-classification": LabelSetAnswers,
     "regression": NumberAnswers,
+    "rerank": RankAnswers,
     "token-classification": SpanAnswers,
     "causal-lm": LikelihoodAnswers,
     "masked-lm": LikelihoodAnswers,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainingArguments
 
-from evals.metrics import METRICS
+from evals.metrics import get_metric
 from runner.devices import Device
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def training_arguments(recipe: "Recipe", device: Device, folder: Path, *, saves:
         restore_callback_states_from_checkpoint=True,  # the patience of early stopping
         load_best_model_at_end=saves,
         metric_for_best_model=metric,
-        greater_is_better=METRICS[metric.split("/")[1]].higher_is_better,
+        greater_is_better=get_metric(metric).higher_is_better,
         disable_tqdm=True,
         report_to=[],
         remove_unused_columns=False,

@@ -92,6 +92,8 @@ class EncodedSplit:
     """What is to be said of each text by a model that reads and writes apart."""
     references: tuple[str, ...] = ()
     """Those answers as text, of the first examples."""
+    groups: NDArray[np.int64] | None = None
+    """(n,) equal for examples that are judged together; None where each is judged by itself."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -139,7 +141,9 @@ def encode_texts(
 
 def pieces_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
     """The texts of an example, in the order in which a model reads them; of words or chats one text."""
-    return tuple(inputs[name] for name in ("text", "text_pair") if name in inputs) or (readable_text(inputs),)
+    return tuple(inputs[name] for name in ("text", "text_pair", "query", "document") if name in inputs) or (
+        readable_text(inputs),
+    )
 
 
 def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
@@ -155,7 +159,8 @@ def take_rows(split: EncodedSplit, rows: NDArray[np.int64]) -> EncodedSplit:
     if targets is not None:
         targets = np.concatenate([np.zeros(0, dtype=np.int32), *(targets[span] for span in spans)])
     words = None if split.words is None else split.words.take(rows)
-    return EncodedSplit(ids, offsets, split.labels[rows], 0, types, targets, words)
+    groups = None if split.groups is None else split.groups[rows]
+    return EncodedSplit(ids, offsets, split.labels[rows], 0, types, targets, words, groups=groups)
 
 
 def first_tokens(split: EncodedSplit, n: int) -> EncodedSplit:

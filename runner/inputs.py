@@ -22,7 +22,7 @@ from runner.data.tables import Columns, Row, Table, readable_text
 from runner.data.text_files import json_objects
 from runner.errors import UserError
 from runner.recipe.shapes import SHAPES, Shape
-from store import Checkpoint, Dataset, Run, Store, get_dataset, iter_inputs, list_checkpoints, read_values
+from store import Checkpoint, Dataset, Run, Store, get_dataset, iter_inputs, list_checkpoints, read_queries, read_values
 
 OUT_SUFFIXES = (".jsonl", ".csv", ".parquet")
 STDIN = "-"
@@ -39,6 +39,8 @@ class InputRow(NamedTuple):
     """Field of `data.columns` → what the model gets; None where there is nothing: then there is no answer either."""
     given: Any
     """The target in the store, by name; None where the row comes from a file."""
+    group: str | None = None
+    """What is equal for rows of one query, where it is not the query itself."""
 
     @property
     def text(self) -> str | None:
@@ -84,9 +86,11 @@ def open_texts(
         if split is not None:
             raise UserError(f"--split {split} is of a stored dataset, and {file} is a file: name one of the two.")
         data: Any = (run.recipe or {}).get("data") or {}
-        inputs = _named_columns(shape, data.get("columns") or {}, text_column, pair_column)
+        written = data.get("columns") or {}
+        inputs = _named_columns(shape, written, text_column, pair_column)
         cleaner = cleaner_of(None if run.dataset_key is None else get_dataset(store, run.dataset_key))
-        return _of_file(file, shape, inputs, encoding or data.get("encoding") or "utf-8", cleaner)
+        group = written.get(shape.group) if shape.group else None
+        return _of_file(file, shape, inputs, encoding or data.get("encoding") or "utf-8", cleaner, group)
     if text_column is not None or pair_column is not None or encoding is not None:
         raise UserError("--text-column and --encoding are for a file; a stored dataset knows its texts.")
     if file is not None:
@@ -142,19 +146,22 @@ def _named_columns(
         return {field: text_column or found[field] or field}
     found[shape.inputs[0]] = text_column or found[shape.inputs[0]]
     if pair_column is not None:
-        if "text_pair" not in shape.inputs:
+        if len(shape.inputs) < 2 or shape.kind == "text":
             raise UserError(f"--pair-column {pair_column}: this run reads one text.")
-        found["text_pair"] = pair_column
+        found[shape.inputs[1]] = pair_column
     return {name: column for name, column in found.items() if column is not None}
 
 
-def _of_file(file: str, shape: Shape, inputs: Mapping[str, str], encoding: str, cleaner: Cleaner) -> Texts:
-    """As the run's own texts were, they are cleaned."""
+def _of_file(
+    file: str, shape: Shape, inputs: Mapping[str, str], encoding: str, cleaner: Cleaner, group: str | None
+) -> Texts:
+    """As the run's own texts were, they are cleaned. `group`: a column of it tells queries apart, if it is there."""
     problems = Problems()
     columns = Columns(inputs, next(iter(inputs.values())), shape)
     tagged = columns if shape.kind == "spans" else None
     if file == STDIN:
-        return Texts("stdin", partial(_file_rows, _stdin(tuple(inputs), encoding), inputs, cleaner), is_labelled=False)
+        read = partial(_file_rows, _stdin(tuple(inputs), encoding), inputs, cleaner, group)
+        return Texts("stdin", read, is_labelled=False)
     table = open_file(file, FileForm(encoding, tagged, needs_tags=False), problems, "FILE")
     for name, column in inputs.items() if table is not None else ():
         n = table.columns.count(column) if table is not None else 0
@@ -162,20 +169,25 @@ def _of_file(file: str, shape: Shape, inputs: Mapping[str, str], encoding: str, 
             continue
         how_many = f"{n} columns named" if n else "no column"
         near = did_you_mean(column, table.columns)
-        option = "--pair-column" if name == "text_pair" else "--text-column"
+        option = "--text-column" if name == next(iter(inputs)) else "--pair-column"
         problems.add(
             f'{table.title} has {how_many} "{column}". It has: {quoted(table.columns)}.{near} '
             f"Name the column of the texts with {option}."
         )
     problems.raise_if_any()
     assert table is not None, "else there was a problem"
-    return Texts(table.title, partial(_file_rows, table, inputs, cleaner), is_labelled=False)
+    has_group = group is not None and table.columns.count(group) == 1
+    read = partial(_file_rows, table, inputs, cleaner, group if has_group else None)
+    return Texts(table.title, read, is_labelled=False)
 
 
-def _file_rows(table: Table, inputs: Mapping[str, str], cleaner: Cleaner, problems: Problems) -> Iterator[InputRow]:
+def _file_rows(
+    table: Table, inputs: Mapping[str, str], cleaner: Cleaner, group: str | None, problems: Problems
+) -> Iterator[InputRow]:
     n = 0
-    for number, values in table.rows(tuple(inputs.values()), problems):
+    for number, row in table.rows((*inputs.values(), *([group] if group else [])), problems):
         n += 1
+        values, own = row[: len(inputs)], row[len(inputs) :]
         if any(map(is_nothing, values)):
             yield InputRow(number, None, None)
             continue
@@ -188,7 +200,8 @@ def _file_rows(table: Table, inputs: Mapping[str, str], cleaner: Cleaner, proble
             advice = input_advice(name).replace("Unicode text", "text")
             problems.add_row(table.title, f'"{inputs[name]}" {fault}', table.place(number), advice)
         if not faults:
-            yield InputRow(number, cleaner.inputs({name: value for name, (value, _) in read.items()}), None)
+            query = str(own[0]) if own and not is_nothing(own[0]) else None
+            yield InputRow(number, cleaner.inputs({name: value for name, (value, _) in read.items()}), None, query)
     if n == 0 and not problems:
         problems.add(f"{table.title} has no rows.")
 
@@ -231,15 +244,20 @@ def _of_split(store: Store, dataset: Dataset, split: str | None, shape: Shape) -
     needed = [name for name in shape.inputs if name not in shape.optional]
     if not set(needed) <= set(first) <= set(shape.inputs):
         raise UserError(f"dataset {dataset} has {' and '.join(first)}, and this run reads {' and '.join(needed)}.")
-    return Texts(f"{dataset} [{split}]", partial(_split_rows, store, dataset, split), is_labelled=True)
+    read = partial(_split_rows, store, dataset, split, has_groups=bool(shape.group))
+    return Texts(f"{dataset} [{split}]", read, is_labelled=True)
 
 
-def _split_rows(store: Store, dataset: Dataset, split: str, problems: Problems) -> Iterator[InputRow]:
+def _split_rows(
+    store: Store, dataset: Dataset, split: str, problems: Problems, *, has_groups: bool
+) -> Iterator[InputRow]:
     names, targets = dataset.label_names or (), iter(read_values(store, dataset, split))
+    queries = read_queries(store, dataset, split) if has_groups else []
     position = 0
     for batch in iter_inputs(store, dataset, split):
         for inputs in batch:
-            yield InputRow(position, inputs, given_words(next(targets), names))
+            query = queries[position] if has_groups else None
+            yield InputRow(position, inputs, given_words(next(targets), names), query)
             position += 1
 
 

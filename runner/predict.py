@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from runner.answer_files import AnswerWriter
-from runner.answers import ANSWERS, Answer, Answers
+from runner.answers import ANSWERS, Answer, Answers, RankAnswers
 from runner.base_runs import standing
 from runner.classifier import CheckpointInfo, TextModel
 from runner.data.problems import Problems
@@ -25,6 +25,7 @@ from runner.inference import Passing
 from runner.inputs import InputRow, Texts, choose_checkpoint
 from runner.loading import load_model
 from runner.progress import Progress
+from runner.ranks import Ranks
 from runner.recipe import Recipe, recipe_from_resolved
 from runner.recipe.language import Generation
 from runner.tasks import TASKS
@@ -139,6 +140,7 @@ def write_predictions(predictor: Predictor, texts: Texts, writer: AnswerWriter, 
     Raises DataError when a row cannot be read: every such row is named.
     """
     answers = predictor.answers
+    ranks = Ranks(writer) if isinstance(answers, RankAnswers) else None
     counts = dict.fromkeys(answers.label_names or (), 0)
     n_rows = n_without_text = n_truncated = 0
     problems = Problems()
@@ -153,9 +155,11 @@ def write_predictions(predictor: Predictor, texts: Texts, writer: AnswerWriter, 
             if row.inputs is not None:
                 for name in answers.counted(answer):
                     counts[name] += 1
-            writer.write(row, answer)
+            (ranks or writer).write(row, answer)
         progress.reading(f"predicting {texts.title}", n_rows)
     problems.raise_if_any()
+    if ranks is not None:
+        ranks.finish()
     return Predicted(n_rows, n_without_text, counts, n_truncated)
 
 

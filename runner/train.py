@@ -50,7 +50,8 @@ from store import Dataset, Recorder, Run, RunCost, Status, Store, get_run, list_
 from store.runs import run_files
 
 SHARED_EVALUATION = (
-    "text-classification", "pair-classification", "multi-label-classification", "regression", "token-classification"
+    "text-classification", "pair-classification", "multi-label-classification", "regression", "rerank",
+    "token-classification",
 )  # fmt: skip
 """Tasks whose evaluations several processes share; of the others each evaluates all, and one records it."""
 

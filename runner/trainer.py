@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerControl, TrainingArguments
 
-from evals.metrics import METRICS
+from evals.metrics import get_metric
 from runner import pauses
 from runner.checkpoints import CheckpointFolder, DiskFull, Intact
 from runner.classifier import TextModel, load_weights
@@ -295,7 +295,7 @@ class RecordingTrainer(ResumableTrainer):
             self.untrained_value = value
         if value is None or step == 0:
             return
-        is_higher_better = METRICS[self._select.split("/")[1]].higher_is_better
+        is_higher_better = get_metric(self._select).higher_is_better
         if self.best_value is None or (value > self.best_value if is_higher_better else value < self.best_value):
             self.best_value, self.best_step = value, step
             self._recorder.best(step)

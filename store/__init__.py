@@ -33,7 +33,8 @@ profiles     a dataset version as a tokenizer sees it
 facets       examples by their metadata      patterns regular expressions, in time
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
-labelled     names of labels in SQL          target_tokens  how likely a run finds what it learns
+labelled     names of labels in SQL          queries rows of one query
+target_tokens  how likely a run finds what it learns
 """
 
 from store.alerts import list_alerts
@@ -165,6 +166,7 @@ from store.opinions import (
 )
 from store.patches import PatchReport, apply_patch, export_patch
 from store.profiles import Profile, list_profiles, record_profile
+from store.queries import read_queries
 from store.queue_filters import QueueFilter
 from store.recorder import Recorder
 from store.records import (
@@ -418,6 +420,7 @@ __all__ = [
     "read_opinion",
     "read_pairs",
     "read_predictions",
+    "read_queries",
     "read_reports",
     "read_responses",
     "read_rows",

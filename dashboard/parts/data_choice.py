@@ -219,7 +219,11 @@ def _kept(rows: pd.DataFrame, path: str, task: Task, columns: Columns) -> tuple[
 def _counts(counts: pd.DataFrame, task: Task) -> None:
     if len(counts) > 1:
         shown = top_labels(counts).assign(label=lambda frame: [short(name, 40) for name in frame["label"]])
-        title = f"Rows by {task.target.noun}" if task.kind == "number" and task.target else "Rows of each label"
+        title = (
+            f"Rows by {task.target.noun}"
+            if task.kind in ("number", "relevance") and task.target
+            else "Rows of each label"
+        )
         draw(count_chart, shown, key="new-labels", title=title)
 
 
@@ -262,7 +266,7 @@ def _stored_rows(path: str, dataset_key: int, kind: str) -> tuple[pd.DataFrame, 
         dataset = read_dataset(store, dataset_key)
         split = "train" if "train" in dataset.n_rows else next(iter(dataset.n_rows))
         rows = read_rows(store, dataset, split, limit=PREVIEW_ROWS)
-        if kind in ("labels", "number"):
+        if kind in ("labels", "number") or (kind == "relevance" and dataset.label_names is None):
             every = read_rows(store, dataset, split, limit=MOST_COUNTED)["label"].map(lambda each: str(each or ""))
             counts = target_counts(every, kind)
         else:

@@ -1,7 +1,7 @@
 """A table of examples; any row opens the example."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -17,8 +17,16 @@ def open_example(example_id: str) -> None:
     st.query_params["example"] = example_id
 
 
-def example_list(frame: pd.DataFrame, columns: Mapping[str, Any], *, key: str) -> None:
-    """Rows of examples with columns example_id, text and those of `columns` (name → Streamlit column config)."""
+def example_list(
+    frame: pd.DataFrame,
+    columns: Mapping[str, Any],
+    *,
+    key: str,
+    ahead: Sequence[str] = (),
+    height: int | Literal["content"] = "content",
+) -> None:
+    """Rows of examples with columns example_id, text and those of `columns` (name → Streamlit column config), of which
+    those named in `ahead` stand before the text."""
     require(frame, "example_list", "example_id", "text", *columns)
     ids = frame["example_id"].tolist()
     # A fresh widget for every opened example: its card can then be opened again by the same row.
@@ -32,13 +40,13 @@ def example_list(frame: pd.DataFrame, columns: Mapping[str, Any], *, key: str) -
 
     shown = frame.assign(text=[short(text, 300) for text in frame["text"]])
     st.dataframe(
-        shown[["text", *columns]],
+        shown[[*ahead, "text", *(name for name in columns if name not in ahead)]],
         column_config={
             "text": st.column_config.TextColumn("text", width=500, help="Choose a row to see all of it."),
             **columns,
         },
         hide_index=True,
-        height="content",
+        height=height,
         placeholder=UNKNOWN,
         on_select=clicked,
         selection_mode=["single-row", "single-cell"],

@@ -13,6 +13,7 @@ from dashboard.pairing import correct_jointly
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import tabs
 from dashboard.parts.verdict_panel import best_evaluation, differences_table
+from dashboard.responses import RANK_TASK
 from dashboard.rows import mappings
 from dashboard.sentences import metric_title
 from dashboard.source import Source
@@ -41,7 +42,8 @@ def values_panel(source: Source, runs: Sequence[Run], names: Sequence[str], b: i
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         split = tabs("Split", splits, key="split", write=escape)
-        st.caption("At each run's best checkpoint, paired example by example.", width="content")
+        unit = "query by query" if runs[0].task == RANK_TASK else "example by example"
+        st.caption(f"At each run's best checkpoint, paired {unit}.", width="content")
         how = st.container(width="content")
     found = {i: best_evaluation(source, run, split) for i, run in enumerate(runs) if why_no_values(runs, i) is None}
     ends = {i: evaluation for i, evaluation in found.items() if evaluation is not None}

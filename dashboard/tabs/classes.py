@@ -9,9 +9,9 @@ from dashboard.formats import UNKNOWN, escape, percent
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.drawing import draw_selectable
 from dashboard.parts.evaluation_choice import evaluation_choice
-from dashboard.responses import CLASS_TASKS, SPAN_TASK
+from dashboard.responses import CLASS_TASKS, RANK_TASK, SPAN_TASK
 from dashboard.source import Source
-from dashboard.tabs import examples, span_quality, value_quality
+from dashboard.tabs import examples, ranked_quality, span_quality, value_quality
 from evals.classification import class_table
 from store import Run
 
@@ -20,6 +20,9 @@ def render(source: Source, run: Run) -> None:
     """Matrix beside table; choosing a cell or a class shows its examples below."""
     chosen = evaluation_choice(source, run)
     if chosen is None or run.dataset_key is None:
+        return
+    if run.task == RANK_TASK:
+        ranked_quality.render(source, chosen, run.dataset_key)
         return
     if run.task not in CLASS_TASKS:
         is_of_spans = run.task == SPAN_TASK and queries.responses(source.path, chosen, (0,))

@@ -12,9 +12,9 @@ from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import page_offset, pager, select
 from dashboard.parts.evaluation_choice import evaluation_choice
 from dashboard.parts.example_list import PER_PAGE, example_list, probability
-from dashboard.responses import CLASS_TASKS, SPAN_TASK
+from dashboard.responses import CLASS_TASKS, RANK_TASK, SPAN_TASK
 from dashboard.source import Source
-from dashboard.tabs import span_examples, value_examples
+from dashboard.tabs import ranked_examples, span_examples, value_examples
 from store import Evaluation, Run
 
 ORDERS = {
@@ -32,6 +32,9 @@ def render(source: Source, run: Run) -> None:
         return
     if run.task == SPAN_TASK and queries.responses(source.path, chosen, (0,)):
         span_examples.render(source, run, chosen, run.dataset_key)
+        return
+    if run.task == RANK_TASK:
+        ranked_examples.render(source, run, chosen, run.dataset_key)
         return
     names = queries.dataset(source.path, run.dataset_key).label_names or ()
     if run.task not in CLASS_TASKS:

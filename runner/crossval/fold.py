@@ -19,6 +19,7 @@ from runner.interrupts import Interrupts
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared
+from runner.tasks.objective import two_classes
 from runner.train import frozen_features
 from store import Dataset, RunCost, Store
 
@@ -91,4 +92,6 @@ def _predict(
     found = torch.from_numpy(logits)
     if not found.isfinite().all():
         raise TrainingDiverged("the model's outputs for the examples that it had not seen are no numbers")
+    if found.shape[1] == 1:  # a score of relevance
+        found = two_classes(found)
     return np.asarray(functional.log_softmax(found, dim=1).numpy())

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.data.assignment import assign_splits
 from runner.data.cautions import class_warnings, duplicate_warnings
 from runner.data.cleaning import Cleaner
+from runner.data.groups import crossing_warnings
 from runner.data.labels import LabelCounts, LabelIndex, index_labels
 from runner.data.problems import DataError, Problems, listed
 from runner.data.readers import target_reader
+from runner.data.relevance import BINARY, RelevanceReader, all_the_same, query_warnings, unanswered
 from runner.data.scan import (
     PROGRESS_ROWS,
     Scan,
@@ -31,7 +34,7 @@ from runner.data.scan import (
     what_rows_have,
 )
 from runner.data.sources import Source, open_source, source_files
-from runner.data.splits import LEFT_OUT, assign_splits
+from runner.data.splits import LEFT_OUT
 from runner.data.tables import SPLITS, CheckedRow, Columns, Table
 from runner.data.tags import types_of
 from runner.data.targets import LabelSetReader, Stored, TargetReader
@@ -171,9 +174,12 @@ def _read(recipe: "Recipe", progress: Callable[[str, int], None] | None) -> _Rea
     is_label = labels is not None and source.columns.shape.kind == "label"
     strata = labels.positions[scan.keys] if is_label and labels is not None else scan.keys
     given = _given_splits(scan, source)
-    splits, cut_warnings = assign_splits(
-        scan.ids, strata, given, data, labels.names if is_label and labels is not None else None, problems
-    )
+    names = labels.names if is_label and labels is not None else None
+    splits, cut_warnings = assign_splits(scan.ids, strata, given, data, names, problems, groups=scan.groups)
+    if scan.groups is not None:
+        cut_warnings += tuple(crossing_warnings(scan.groups, splits, str(source.columns.together)))
+    if isinstance(reader, RelevanceReader) and not problems:
+        cut_warnings += _of_queries(scan, reader.values, splits, source.columns.target, problems)
     problems.raise_if_any()
     repeated = reader.warnings() if isinstance(reader, LabelSetReader) else ()
     warnings = (*source.warnings, *unlabelled, *repeated, *_dropped(scan, source.columns), *cut_warnings)
@@ -262,8 +268,8 @@ def _label_index(source: Source, scan: Scan, found: LabelCounts, data: "Data", p
         problems,
         column=columns.target,
         field=f"data.columns.{columns.shape.target}",
-        declared=declared,
-        class_names=None if is_of_tags else class_names,
+        declared=declared if columns.shape.kind != "relevance" else BINARY,
+        class_names=class_names if columns.shape.kind in ("label", "labels") else None,
         train_complete="train" in found.counts,
     )
     if is_of_tags and "train" in found.counts and not problems and not found.counts["train"].sum():
@@ -282,6 +288,20 @@ def _label_index(source: Source, scan: Scan, found: LabelCounts, data: "Data", p
                 f'"{columns.target}" the right column?'
             )
     return labels
+
+
+def _of_queries(
+    scan: Scan, values: NDArray[np.float64], splits: NDArray[np.int8], column: str, problems: Problems
+) -> tuple[str, ...]:
+    """What a person should know of relevance (n,) by query; what cannot be trained on becomes a problem."""
+    assert scan.groups is not None, "rows of a query stay together"
+    query = same_hashes(scan.groups).group
+    for problem in (
+        all_the_same(values[splits == SPLITS.index("train")], column), unanswered(query, values, splits)
+    ):  # fmt: skip
+        if problem:
+            problems.add(problem)
+    return tuple(query_warnings(query, values, splits))
 
 
 def _given_splits(scan: Scan, source: Source) -> NDArray[np.int8]:
@@ -358,6 +378,7 @@ def _source_record(read: _Read, recipe: "Recipe") -> dict[str, object]:
             "columns": columns,
             **({"clean": read.cleaner.steps} if read.cleaner.steps else {}),
             **({"extras": extras} if extras else {}),
+            **({"query_id": named.query_id} if named.query_id else {}),
             "tables": source.record(),
         }
     except OSError as error:  # it was there a moment ago

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from runner.data.answers import AnswerReader, NothingReader
 from runner.data.problems import Problems
+from runner.data.relevance import RelevanceReader
 from runner.data.sources import Source
 from runner.data.tags import TagReader
 from runner.data.targets import LabelReader, LabelSetReader, NumberReader, TargetReader
@@ -24,6 +25,8 @@ def target_reader(source: Source, data: "Data", problems: Problems) -> TargetRea
             return LabelSetReader(columns, problems)
         case "number":
             return NumberReader(columns, problems)
+        case "relevance":
+            return RelevanceReader(columns, problems)
         case "text":
             return AnswerReader(columns, problems)
         case "none":

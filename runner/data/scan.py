@@ -15,7 +15,7 @@ from runner.data.answers import chat_fault, chat_in
 from runner.data.cleaning import Cleaner
 from runner.data.labels import LabelCounts
 from runner.data.problems import Problems
-from runner.data.tables import CheckedRow, Columns, Row, Table
+from runner.data.tables import CheckedRow, Columns, Row, Table, readable_text
 from runner.data.targets import TargetReader, is_empty
 from runner.data.words import is_empty_list, words_in
 from runner.recipe.shapes import NOUNS
@@ -28,7 +28,8 @@ PROGRESS_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Scan:
-    """What the first reading kept of `n` usable rows, in the order of the tables: 36 bytes a row, 52 with extras."""
+    """What the first reading kept of `n` usable rows, in the order of the tables: 36 bytes a row, 16 more each with
+    extras, digests of targets and groups."""
 
     ids: NDArray[np.uint8]
     """(n, 16): example ids."""
@@ -42,6 +43,8 @@ class Scan:
     """(n, 16): hashes of what is kept beside text and label; (n, 0) where nothing is."""
     digests: NDArray[np.uint8] | None
     """(n, 16): hashes of the targets; None where strata say them."""
+    groups: NDArray[np.uint8] | None
+    """(n, 16): hashes of what is equal for rows that stay together; None where each stands for itself."""
     labels: LabelCounts | None
     n_dropped: Mapping[str, int]
     """Table title → rows left out because they have no text or no label."""
@@ -70,20 +73,25 @@ def checked_rows(
     advice = 'Fill it in, remove the rows, or set data.on_empty = "drop".'
     names, places = tuple(columns.inputs), {column: place for place, column in enumerate(columns.wanted)}
     of_inputs, of_extra = [places[each] for each in columns.inputs.values()], [places[each] for each in columns.extra]
+    together, field = columns.together, "data.split.group" if columns.group else "data.columns.query_id"
+    grouping = next((name for name, column in columns.inputs.items() if column == together), None)
     for number, values in _readable_rows(table, columns, problems):
         inputs, extra = [values[place] for place in of_inputs], tuple(values[place] for place in of_extra)
         target = values[places[columns.target]] if columns.target else None
         empty = [name for name, value in zip(names, inputs, strict=True) if is_nothing(value)]
         if reader.is_missing(target) and columns.target_field not in empty:
             empty.append(columns.target_field)
-        if empty and drop:
+        is_alone = together is not None and grouping is None and is_empty(values[places[together]])
+        if (empty or is_alone) and drop:
             dropped.append(number)
             continue
         place = table.place(number)
         for name in empty:
             column = columns.fields[f"data.columns.{name}"]
             problems.add_row(table.title, f'no {NOUNS[name]} in "{column}"', place, advice)
-        if empty:
+        if is_alone:
+            problems.add_row(table.title, f'no value in "{together}" ({field})', place, advice)
+        if empty or is_alone:
             continue
         read = [read_input(name, value) for name, value in zip(names, inputs, strict=True)]
         faults = [(name, fault) for name, (_, fault) in zip(names, read, strict=True) if fault]
@@ -99,8 +107,12 @@ def checked_rows(
         for name in bare:
             what = f'no {NOUNS[name]} is left in "{columns.inputs[name]}" by data.clean'
             problems.add_row(table.title, what, place, advice)
-        if not bare:
-            yield CheckedRow(number, cleaned, target, extra)
+        if bare:
+            continue
+        group = None
+        if together is not None:  # by the text as it is stored, where it is an input
+            group = readable_text({together: cleaned[grouping]}) if grouping else str(values[places[together]])
+        yield CheckedRow(number, cleaned, target, extra, group)
 
 
 def what_rows_have(columns: Columns) -> str:
@@ -133,7 +145,7 @@ def scan_tables(
 ) -> Scan:
     """Read all tables once. Faults of rows become problems; the arrays hold the rows without."""
     ids, keys, origins, numbers, extras = bytearray(), array("i"), array("i"), array("q"), bytearray()
-    digests = bytearray()
+    digests, groups = bytearray(), bytearray()
     own_ids = _OwnIds() if columns.id else None
     n_dropped: dict[str, int] = {}
     for index, table in enumerate(tables):
@@ -149,6 +161,8 @@ def scan_tables(
             numbers.append(row.number)
             if row.extra:
                 extras += blake2b(json.dumps([plain(value) for value in row.extra]).encode(), digest_size=16).digest()
+            if row.group is not None:
+                groups += blake2b(row.group.encode("utf-8", "surrogatepass"), digest_size=16).digest()
             if own_ids is not None:
                 own_ids.add(row.extra[0], table, row.number, problems)
             if progress and len(numbers) % PROGRESS_ROWS == 0:
@@ -172,6 +186,7 @@ def scan_tables(
         numbers=number_array,
         extras=np.frombuffer(extras, dtype=np.uint8).reshape(len(numbers), 16 if columns.extra else 0),
         digests=np.frombuffer(digests, dtype=np.uint8).reshape(-1, 16) if digests else None,
+        groups=np.frombuffer(groups, dtype=np.uint8).reshape(-1, 16) if columns.together else None,
         labels=reader.label_counts(list(dict.fromkeys(table.split for table in tables))),
         n_dropped=n_dropped,
         hidden=np.zeros(len(numbers), dtype=np.bool_),

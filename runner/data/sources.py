@@ -88,7 +88,8 @@ def columns_of(data: "Data", shape: Shape) -> Columns:
     target = named.get(shape.target, "")
     if "messages" in inputs:
         inputs, target = {"messages": inputs["messages"]}, inputs["messages"]
-    return Columns(inputs, target, shape, data.columns.id, tuple(data.metadata))
+    query_id = named[shape.group] if shape.group else None
+    return Columns(inputs, target, shape, data.columns.id, tuple(data.metadata), query_id, data.split.group)
 
 
 class FileForm(NamedTuple):

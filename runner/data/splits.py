@@ -6,69 +6,18 @@ corrected, and keeps copies of one text next to each other, which all but rules 
 split comes back in a held-out one.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.data.problems import Problems, listed
 from runner.data.tables import SPLITS, Split
-
-if TYPE_CHECKING:
-    from runner.recipe.models import Data
 
 Labels = NDArray[np.int32]
 
 TRAIN = SPLITS.index("train")
 LEFT_OUT = -1  # in arrays of splits: the row is in none
-
-
-def assign_splits(
-    ids: NDArray[np.uint8],
-    targets: NDArray[np.int32],
-    given: NDArray[np.int8],
-    data: "Data",
-    label_names: Sequence[str] | None,
-    problems: Problems,
-) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    """The final split of every row, (n,) indices into `SPLITS` or -1 for a row left out, and warnings.
-
-    `given` has the splits that the source came with. Those it lacks are cut from train, and train is then thinned
-    out to `data.max_examples`. `targets` (n,) are what is cut evenly; `label_names` of None: all 0.
-    """
-    splits, warnings = given.copy(), []
-    train = np.flatnonzero(given == TRAIN)
-    fractions: dict[Split, float] = {"validation": data.split.validation, "test": data.split.test}
-    shares = {split: share for split, share in fractions.items() if not (given == SPLITS.index(split)).any()}
-    if sum(shares.values()) >= 1:
-        named = " + ".join(f"{split} {share:g}" for split, share in shares.items())
-        problems.add(f"data.split: {named} leaves nothing to train on. Their sum must be below 1.")
-        return splits, ()
-    if shares:
-        cut = stratified_cut(ids[train], targets[train], shares, data.split.seed)
-        if not cut.part.any():
-            problems.add(
-                f"train has {len(train):,} examples"
-                + (f" of {len(label_names)} labels" if label_names is not None else "")
-                + f": too few to split off {' and '.join(shares)}, which takes "
-                f"{'a label with ' if label_names is not None else ''}at least {len(shares) + 1}. "
-                f"Add examples, or name files for the splits in data.source."
-            )
-        if cut.too_small and label_names is not None:
-            counts = np.bincount(targets[train])
-            small = listed([f'"{label_names[label]}" ({counts[label]})' for label in cut.too_small])
-            warnings.append(
-                f"Labels with too few examples to be split stay in train as a whole, so {' and '.join(shares)} say "
-                f"nothing about them: {small}."
-            )
-        for part, split in enumerate(shares, start=1):
-            splits[train[cut.part == part]] = SPLITS.index(split)
-    if data.max_examples is not None:
-        train = np.flatnonzero(splits == TRAIN)
-        kept = stratified_subset(ids[train], targets[train], data.max_examples, data.split.seed)
-        splits[train[~kept]] = LEFT_OUT
-    return splits, tuple(warnings)
 
 
 class Cut(NamedTuple):
@@ -150,12 +99,12 @@ def _shuffled_by_label(
     ids: NDArray[np.uint8], labels: Labels, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers grouped by label, in seeded order within each, and where each label's group starts."""
-    order = np.lexsort((_seeded_keys(ids, seed), labels)).astype(np.int64, copy=False)
+    order = np.lexsort((seeded_keys(ids, seed), labels)).astype(np.int64, copy=False)
     starts = np.concatenate([[0], np.cumsum(np.bincount(labels))[:-1]]).astype(np.int64)
     return order, starts
 
 
-def _seeded_keys(ids: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
+def seeded_keys(ids: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     """(n,) keys that order rows: the first 8 bytes of the ids, mixed with the seed by splitmix64's finaliser.
 
     splitmix64: Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. Ids are hashes

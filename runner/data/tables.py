@@ -26,17 +26,27 @@ class Columns:
     shape: Shape
     id: str | None = None
     metadata: tuple[str, ...] = ()
+    query_id: str | None = None
+    """Column that tells queries apart, where it is not the query."""
+    group: str | None = None
+    """Column whose rows of one value stay in one split, where the recipe names one."""
 
     @property
     def extra(self) -> tuple[str, ...]:
         """What is kept beside inputs and target: the id first, where there is one."""
-        return tuple(dict.fromkeys([*([self.id] if self.id else []), *self.metadata]))
+        return tuple(dict.fromkeys([*filter(None, (self.id, self.query_id)), *self.metadata]))
+
+    @property
+    def together(self) -> str | None:
+        """Column whose rows of one value stay in one split; None where each row stands for itself."""
+        return self.group or self.query_id or (self.inputs.get("query") if self.shape.group else None)
 
     @property
     def fields(self) -> dict[str, str]:
-        """Field of the recipe → column, of inputs, target and id."""
-        named = {self.target_field: self.target, **self.inputs, "id": self.id}
-        return {f"data.columns.{name}": column for name, column in named.items() if column}
+        """Field of the recipe → column, of inputs, target, ids and what is kept together."""
+        named = {self.target_field: self.target, **self.inputs, "query_id": self.query_id, "id": self.id}
+        found = {f"data.columns.{name}": column for name, column in named.items() if column}
+        return found | ({"data.split.group": self.group} if self.group else {})
 
     @property
     def target_field(self) -> str:
@@ -46,7 +56,7 @@ class Columns:
     @property
     def wanted(self) -> tuple[str, ...]:
         """The order of the values in a row, each column once."""
-        return tuple(dict.fromkeys(filter(None, (*self.inputs.values(), self.target, *self.extra))))
+        return tuple(dict.fromkeys(filter(None, (*self.inputs.values(), self.target, *self.extra, self.group))))
 
 
 class CheckedRow(NamedTuple):
@@ -57,6 +67,8 @@ class CheckedRow(NamedTuple):
     """Field of `data.columns` → value: a text, or of tokens a list of words."""
     target: object
     extra: tuple[object, ...]
+    group: str | None = None
+    """What is equal for rows that stay together; None where each stands for itself."""
 
     @property
     def text(self) -> str:

@@ -36,6 +36,7 @@ _ADDED: Final[Mapping[tuple[str, ...], object]] = {
     ("model", "lora", "use_rslora"): False,
     ("model", "lora", "init"): "default",
     ("training", "compile"): False,
+    ("data", "split", "group"): None,
     ("data", "clean"): {"unicode": None, "controls": False, "lemmatize": None, "lowercase": False, "whitespace": False},
     ("training", "memory"): ...,
 }

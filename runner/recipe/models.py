@@ -51,6 +51,7 @@ from runner.recipe.types import (
 SELECT_DEFAULTS: Final[Mapping[str, str]] = {
     "multi-label-classification": "validation/micro_f1",
     "regression": "validation/spearman",
+    "rerank": "validation/ndcg@10",
     "token-classification": "validation/entity_f1",
     "causal-lm": "validation/loss",
     "masked-lm": "validation/loss",
@@ -149,6 +150,17 @@ class Columns(Table):
         description='Column of the labels of multi-label-classification: a list, or a text with "|" between them.',
     )
     score: Text = Field(default="score", description="Column of the number: for regression.")
+    query: Text = Field(default="query", description="Column of what is asked: for rerank.")
+    document: Text = Field(default="document", description="Column of what may answer it: for rerank.")
+    relevance: Text = Field(
+        default="relevance",
+        description="Column of how well the document answers the query, 0 = not at all: for rerank.",
+    )
+    query_id: Text | None = Field(
+        default=None,
+        description="Column that says which rows are of one query, kept beside the examples; by default the query "
+        "itself says it: for rerank.",
+    )
     tokens: Text = Field(
         default="tokens",
         description="Column of the words of token-classification: a list, or a text with blanks between them. Columns "
@@ -174,6 +186,11 @@ class Split(Table):
     validation: Fraction = Field(default=0.1, description="Fraction of the examples that become the validation split.")
     test: Fraction = Field(default=0.1, description="Fraction of the examples that become the test split.")
     seed: Seed = Field(default=0, description="Seed of the split.")
+    group: Text | None = Field(
+        default=None,
+        description="Column whose rows of one value stay in one split (of one patient, document or author); rerank "
+        "keeps the rows of a query together without it.",
+    )
 
 
 class Data(Table):
@@ -296,8 +313,8 @@ class Evaluation(Table):
     ] = Field(
         default="validation/macro_f1",
         description="The metric that picks the best checkpoint; by default of the classifications validation/macro_f1, "
-        "of multi-label-classification validation/micro_f1, of regression validation/spearman, of token-classification "
-        "validation/entity_f1.",
+        "of multi-label-classification validation/micro_f1, of regression validation/spearman, of rerank "
+        "validation/ndcg@10, of token-classification validation/entity_f1.",
     )
     every: Annotated[
         Annotated[Literal["epoch"], STRING] | Annotated[Count, NUMBER],
@@ -461,6 +478,7 @@ class Recipe(Table):
         "pair-classification",
         "multi-label-classification",
         "regression",
+        "rerank",
         "token-classification",
         "causal-lm",
         "masked-lm",
@@ -468,8 +486,8 @@ class Recipe(Table):
         "seq2seq",
     ] = Field(
         description="What the model learns to do: one label for each text, or for each pair of texts; any number of "
-        "labels; a number for each text or pair; spans of words with a type; to go on with "
-        "a text, or to fill its gaps; to answer; to make a text of a text."
+        "labels; a number for each text or pair; which documents answer a query; spans of words with a type; to go "
+        "on with a text, or to fill its gaps; to answer; to make a text of a text."
     )
     notes: str = Field(default="", description="Anything worth remembering.")
     tags: Texts = Field(default=(), description="Words to find the run by.")

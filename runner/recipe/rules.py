@@ -132,6 +132,11 @@ def _model_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _data_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    shape, group = shape_of(raw.get("task")), ("data", "split", "group")
+    if shape is not None and shape.group and value_at(raw, group) is not None:
+        hint = f"leave it out, or name data.columns.{shape.group}"
+        message = f"{raw['task']} keeps the rows of a {shape.inputs[0]} together already"
+        yield Problem(group, value_at(raw, group), message, hint)
     split = {part: value_at(raw, ("data", "split", part)) for part in ("validation", "test")}
     fractions = {part: 0.1 if value is None else value for part, value in split.items()}
     if all(is_number(value) and 0 < value < 1 for value in fractions.values()):
@@ -143,7 +148,10 @@ def _data_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     columns = value_at(raw, ("data", "columns"))
     if isinstance(columns, Mapping):
         shape = shape_of(raw.get("task")) or SHAPES["text-classification"]
-        names = {name: columns.get(name, None if name in ("text_pair", "messages") else name) for name in shape.fields}
+        names = {
+            name: columns.get(name, None if name in ("text_pair", "messages", "query_id") else name)
+            for name in shape.fields
+        }
         if names.get("messages") is not None:
             for name in ("prompt", "completion"):
                 if columns.get(name, name) != name:  # the default stands in resolved recipes

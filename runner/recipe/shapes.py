@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-TargetKind = Literal["label", "labels", "number", "spans", "none", "text"]
+TargetKind = Literal["label", "labels", "number", "relevance", "spans", "none", "text"]
 
 
 @dataclass(frozen=True)
@@ -18,23 +18,26 @@ class Shape:
     """Empty where the inputs are all there is."""
     kind: TargetKind
     optional: tuple[str, ...] = ()
-    """Inputs that may be left out."""
+    """Fields that may be left out."""
+    group: str = ""
+    """What says which rows belong to one thing, where the first input does not say it; kept beside the examples."""
 
     def fits(self, inputs: Collection[str], targets: Collection[str], *, has_labels: bool) -> bool:
         """Whether stored rows can be read so: the names of their inputs, what SQLite calls their targets, and whether
         their dataset names labels."""
         needed = set(self.inputs) - set(self.optional)
         stored = {
-            "label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}, "spans": {"text"}, "none": set(),
-            "text": {"text"},
+            "label": {"integer"}, "labels": {"text"}, "number": {"real", "integer"}, "relevance": {"real", "integer"},
+            "spans": {"text"}, "none": set(), "text": {"text"},
         }[self.kind]  # fmt: skip
-        is_of_labels = self.kind in ("label", "labels", "spans")
+        # relevance that is 0 or 1 throughout is stored as a label, graded relevance as a number
+        is_of_labels = self.kind in ("label", "labels", "spans") or (self.kind == "relevance" and has_labels)
         return needed <= set(inputs) <= set(self.inputs) and set(targets) <= stored and has_labels == is_of_labels
 
     @property
     def fields(self) -> tuple[str, ...]:
         """All of them."""
-        return tuple(filter(None, (*self.inputs, self.target)))
+        return tuple(filter(None, (*self.inputs, self.target, self.group)))
 
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
@@ -43,6 +46,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "pair-classification": Shape(("text", "text_pair"), "label", "label"),
         "multi-label-classification": Shape(("text",), "labels", "labels"),
         "regression": Shape(("text", "text_pair"), "score", "number", optional=("text_pair",)),
+        "rerank": Shape(("query", "document"), "relevance", "relevance", optional=("query_id",), group="query_id"),
         "token-classification": Shape(("tokens",), "tags", "spans"),
         "causal-lm": Shape(("text",), "", "none"),
         "masked-lm": Shape(("text",), "", "none"),
@@ -65,6 +69,10 @@ NOUNS: Mapping[str, str] = MappingProxyType(
         "label": "label",
         "labels": "labels",
         "score": "score",
+        "query": "query",
+        "document": "document",
+        "relevance": "relevance",
+        "query_id": "query id",
         "tokens": "words",
         "tags": "tags",
         "prompt": "prompt",

@@ -50,6 +50,35 @@ class BinaryCrossEntropy:
         return sum(len(batch["labels"]) for batch in batches)
 
 
+class RelevanceEntropy:
+    """-ln p of the share of the highest relevance that a document has, in nats: binary cross-entropy of one score.
+
+    It is smallest where the sigmoid of the score is the expected share, and documents in the order of their expected
+    relevance have the best expected DCG (Cossock & Zhang, Subset Ranking using Regression, COLT 2006); of relevance 0
+    or 1 it is what cross-encoders are commonly trained with (Nogueira & Cho, arXiv:1901.04085).
+
+    most: the highest relevance (> 0). is_binary: whether all relevance is 0 or 1, so that there are two classes.
+    """
+
+    def __init__(self, most: float, *, is_binary: bool) -> None:
+        self._most, self._is_binary = most, is_binary
+
+    def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
+        scores = call(model, batch).float()
+        wanted = batch["labels"].float() / self._most
+        total = functional.binary_cross_entropy_with_logits(scores[:, 0], wanted, reduction="sum")
+        return StepLoss(total, two_classes(scores) if self._is_binary else None)
+
+    def weight(self, batches: Sequence[Batch]) -> int:
+        """Examples."""
+        return sum(len(batch["labels"]) for batch in batches)
+
+
+def two_classes(scores: Tensor) -> Tensor:
+    """Logits (n, 2) that say what one score (n, 1) says: its sigmoid is the probability of the second class."""
+    return torch.cat([torch.zeros_like(scores), scores], dim=1)
+
+
 class TokenCrossEntropy:
     """Smoothed cross-entropy of the tokens that have a target, -ln p in nats; the model gives (batch, tokens, k).
 

@@ -292,3 +292,78 @@ def test_triage_marks_spans(show: Show, spans: str) -> None:
     assert "<th>given</th>" in sentence
     assert "New York<sub>LOC</sub>" in sentence
     assert "New<sub>LOC 60%</sub>" in sentence
+
+
+@pytest.fixture
+def orders(empty_path: Path) -> dict[str, str]:
+    """Two runs that order documents: three for each of twelve queries, and two for one that none answers. `upside` puts
+    the relevant one last, `right` first."""
+    store = open_store(empty_path)
+    rows = [
+        NewRow("test", f"q{q} is what?\ndocument {q} {d}", int(d == 1), None,
+               {"query": f"q{q} is *what*?", "document": f"document {q} {d}"})
+        for q in range(12) for d in range(3)
+    ]  # fmt: skip
+    rows += [NewRow("test", f"lost\nno {d}", 0, None, {"query": "lost", "document": f"no {d}"}) for d in range(2)]
+    names = ("not relevant", "relevant")
+    dataset = record_dataset(store, "asked", rows, label_names=names, source={"task": "rerank"}, fingerprint="asked")
+    ids = {}
+    for name, sign in (("upside", -1.0), ("right", 1.0)):
+        run = record_run(
+            store, NewRun(name, task="rerank", dataset_key=dataset.key, select_metric="validation/ndcg@10")
+        )
+        logits = [sign * (2.0 if row.target else -0.1 * place) for place, row in enumerate(rows)]
+        logits[2] = -9.0  # so that the first query differs from the others
+        said = [json.dumps({"score": 1 / (1 + float(np.exp(-logit))), "logit": logit}) for logit in logits]
+        answered(store, run, said, [0.1] * len(rows), **{"ndcg@10": 0.5 + sign / 2})
+        ids[name] = run.id
+    store.close()
+    return ids
+
+
+def test_queries_are_shown_with_their_documents_in_order(show: Show, orders: dict[str, str]) -> None:
+    app = show("run", run=orders["upside"], tab="Examples")
+    first = app.dataframe[0].value
+    assert first["text"].iloc[2] == "document 1 1", "the relevant one is last"
+    assert first["relevance"].tolist() == ["0", "0", "✓ 1"]
+    assert first["place"].tolist() == [1, 2, 3]
+    said = words(app)
+    assert r"q1 is \*what\*?" in said
+    assert "nDCG@10 0.50 · first relevant one at 3 · 3 documents, 1 relevant" in said.replace("\\", "")
+    assert "1 to 8 of 13 queries" in said
+    app.selectbox(key="kind").set_value("none is relevant").run()
+    assert "none is relevant: not judged · 2 documents" in words(app).replace("\\", "")
+    assert len(app.dataframe) == 1
+    app.selectbox(key="kind").set_value("any query").run()
+    app.text_input(key="words").set_value("document 7").run()
+    assert [table.value["text"].iloc[2] for table in app.dataframe] == ["document 7 1"]
+    app.text_input(key="words").set_value("nowhere").run()
+    assert "No query fits these filters." in words(app)
+
+
+def test_the_quality_of_orders(show: Show, orders: dict[str, str]) -> None:
+    app = show("run", run=orders["right"], tab="Classes")
+    assert not app.exception
+    said = words(app).replace("\\", "")
+    assert "Of 12 queries 100 % have a relevant document in the first place" in said
+    assert "1 query has no relevant document: it is not judged." in said
+    grades = app.dataframe[0].value
+    assert grades[["relevance", "documents"]].values.tolist() == [["1", 12], ["0", 26]]
+    assert grades["median"].iloc[0] == pytest.approx(0.881, abs=1e-3)
+
+
+def test_two_runs_of_orders_are_paired_by_query(show: Show, orders: dict[str, str]) -> None:
+    app = show("compare", runs=f"{orders['upside']},{orders['right']}")
+    assert "right beats upside by +" in words(app).replace("\\", "")
+    paired = app.dataframe[0].value
+    assert paired["metric"].tolist()[:2] == ["nDCG@10", "mean reciprocal rank@10"]
+    assert "paired query by query" in words(app)
+
+
+def test_other_pages_of_a_run_of_orders(show: Show, orders: dict[str, str]) -> None:
+    store = open_store(Path(os.environ["ASSAY_STORE"]))
+    example = str(read_rows(store, get_dataset(store, "asked@1"), "test")["example_id"][0])
+    store.close()
+    for tab in ("Curves", "Data", "Log"):
+        assert not show("run", run=orders["right"], tab=tab, example=example).exception
+    assert not show("runs").exception

@@ -10,6 +10,7 @@ ENVIRONMENT = (
     "BANKING77=data/banking77 TWEETEVAL=data/tweeteval NCBI_DISEASE=data/ncbi_disease NLUPP=data/nlupp "
     "NER_BASE=builtin:minilm "
     "GPT2=models/gpt2 BERT=models/bert MLM=models/mlm T5=models/t5 CHAT_BASE=models/chat "
+    "RERANKER=models/bert WIKIQA=data/wikiqa.jsonl GROUNDING=data/claims.jsonl "
     "IMDB=data/imdb.csv LEGAL=data/legal.jsonl CHATS=data/chats.jsonl SUMMARIES=data/summaries.jsonl"
 )
 
@@ -39,8 +40,22 @@ def _write_labelled(data: Path) -> None:
         sentences = [f"{file}\tO\n{i}\tO\nataxia\tB-Disease\ntype\tI-Disease\n" for i in range(60)]
         (data / "ncbi_disease" / f"{file}.tsv").write_text("\n".join(sentences))
     (data / "nlupp").mkdir()
+    _write_pairs(data)
     turns = [{"text": f"number {i}", "intents": ["pin", "card"][: i % 3]} for i in range(60)]
     _write(data / "nlupp" / "banking.jsonl", turns)
+
+
+def _write_pairs(data: Path) -> None:
+    """As WikiQA: three answers to a question, one of them right; and claims about documents."""
+    ids, answers = [i // 3 for i in range(60)], [{"answer": f"answer {i}", "label": i % 3 // 2} for i in range(60)]
+    asked = [
+        {"question_id": f"Q{at}", "question": f"question {at}", **row} for at, row in zip(ids, answers, strict=True)
+    ]
+    _write(data / "wikiqa.jsonl", asked)
+    said = [{"claim": f"claim {i}", "label": "un" * (i % 2) + "supported"} for i in range(60)]
+    _write(
+        data / "claims.jsonl", [{**row, "source": f"source {i // 4}", "document": i // 4} for i, row in enumerate(said)]
+    )
 
 
 def _write_texts(data: Path) -> None:

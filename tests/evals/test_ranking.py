@@ -22,6 +22,8 @@ def _by_hand(gains: tuple, cut: float) -> dict[str, float]:
         "mrr": 1 / ranks[0] if ranks else 0.0,
         "map": sum(precisions) / min(relevant, cut),
         "ndcg": dcg[0] / dcg[1],
+        "recall": len(ranks) / relevant,
+        "hit": float(bool(ranks)),
     }
 
 
@@ -32,7 +34,7 @@ def _by_hand(gains: tuple, cut: float) -> dict[str, float]:
 )
 def test_ties_are_the_mean_over_all_orders(candidates: list, cut: int | None) -> None:
     gains, scores = np.array([c[0] for c in candidates], dtype=float), np.array([c[1] for c in candidates])
-    names = [name if cut is None else f"{name}@{cut}" for name in ("mrr", "map", "ndcg")]
+    names = [name if cut is None else f"{name}@{cut}" for name in ("mrr", "map", "ndcg", "recall", "hit")]
     found = query_table(np.zeros(len(gains), dtype=int), gains, scores, names=names).iloc[0]
     if not gains.any():
         assert found[names].isna().all()
@@ -107,6 +109,6 @@ def test_a_large_group_of_ties_is_no_trouble() -> None:
 
 def test_everything_wrong_is_said_at_once() -> None:
     with pytest.raises(
-        ValueError, match=r"queries has shape \(2,\).*type float64.*relevance holds -1.*recall, ndcg@0 are"
+        ValueError, match=r"queries has shape \(2,\).*type float64.*relevance holds -1.*precision, ndcg@0 are"
     ):
-        score_ranking(np.zeros(2), np.array([-1.0]), np.zeros(1), names=["recall", "ndcg@0", "map"])
+        score_ranking(np.zeros(2), np.array([-1.0]), np.zeros(1), names=["precision", "ndcg@0", "map"])

@@ -124,7 +124,7 @@ def test_source_is_recorded_with_hashes_and_settings(store: Store, tmp_path: Pat
     assert table["source"] == str(path)
     assert table["size_bytes"] == path.stat().st_size
     assert len(table["sha256"]) == 64
-    assert source["split"] == {"validation": 0.1, "test": 0.2, "seed": 0}
+    assert source["split"] == {"validation": 0.1, "test": 0.2, "seed": 0, "group": None}
     assert source["columns"] == {"text": "text", "label": "label", "id": None}
 
 

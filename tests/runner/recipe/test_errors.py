@@ -116,7 +116,7 @@ def test_a_typo_gets_the_nearest_known_key(override: str, hint: str) -> None:
         (
             "task=translation",
             "must be text-classification, pair-classification, multi-label-classification, regression, "
-            "token-classification, causal-lm, masked-lm, instruction or seq2seq",
+            "rerank, token-classification, causal-lm, masked-lm, instruction or seq2seq",
         ),
     ],
 )
