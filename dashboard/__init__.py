@@ -9,12 +9,12 @@ queries       what the pages read, cached              work_queries     the same
 writing       the one way to write                     commands         what is asked of the command line
 sentences     what a run says of itself                sweep_sentences  what a sweep does
 formats       how numbers and texts are written        rows             of small frames
-outcomes      what no class says, as arrays
+outcomes      what no class says, as arrays            answers          prompts and answers side by side
 pairing       two runs, example by example             differences      between their configurations
 trials        of a sweep, as frames to draw            axes             its parameters as axes
 recipe_form   from a form to a recipe and back         guesses          what a table of texts is good for
 tasks         which columns each task reads
 data_files    the first rows of a file                 uploads          files that came through the browser
 responses     what no class says, in words             spans            sentences with their spans marked
-rankings      documents of queries in their order
+rankings      documents of queries in their order      word_differences  between two texts
 """

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dashboard.formats import count, percent
-from dashboard.outcomes import Ranked
+from evals.outcomes import Ranked
 from evals.ranking import places_of, query_table
 
 LOWEST, HIGHEST, AS_GIVEN = "lowest nDCG@10", "highest nDCG@10", "as in the data"

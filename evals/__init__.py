@@ -16,6 +16,9 @@
 - `generated`       texts against references: ROUGE, BLEU, chrF
 - `paired`          two models on the same examples: flips, exact McNemar, paired differences, Holm
 - `paired_classes`  the same class by class: of each one, how many more are found
+- `paired_sums`     the same for whatever is a function of sums over examples, by a paired bootstrap
+- `outcomes`        what a model said where no class says it, as arrays: sets, numbers, spans, texts
+- `paired_outcomes` two models of such a task: every metric with its interval and its test
 - `verdict`         better, not better, not separable yet (needs about n more examples); the headline
 - `dynamics`        how logits seen in training are packed, and what a stack of epochs says of each example
 - `curves`          thinning and smoothing of metric curves for a chart

@@ -85,9 +85,9 @@ def score_entities(
     n_right = np.array(
         [sum(map(str.__eq__, mine, said or ())) for mine, said in zip(given, predicted, strict=True)], dtype=np.int64
     )
-    sums = resampled_sums(_contributions(counts, n_right, n_tags), n_boot=n_boot, seed=seed)
+    sums = resampled_sums(contributions(counts, n_right, n_tags), n_boot=n_boot, seed=seed)
     n = len(given)
-    return tuple(Score(name, *sums.estimate(statistic), n) for name, statistic in _STATISTICS.items())
+    return tuple(Score(name, *sums.estimate(statistic), n) for name, statistic in STATISTICS.items())
 
 
 def entity_table(counts: EntityCounts, *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -101,8 +101,7 @@ def entity_table(counts: EntityCounts, *, n_boot: int = 1000, seed: int = 0) -> 
     >>> entity_table(counts)[["type", "n", "f1", "f1_low"]].round(2).to_dict("records")
     [{'type': 'LOC', 'n': 0, 'f1': nan, 'f1_low': nan}, {'type': 'PER', 'n': 8, 'f1': 1.0, 'f1_low': 0.81}]
     """
-    nothing = np.zeros(len(counts.hits), dtype=np.int64)
-    sums = resampled_sums(_contributions(counts, nothing, nothing), n_boot=n_boot, seed=seed)
+    sums = resampled_sums(contributions(counts), n_boot=n_boot, seed=seed)
     hits, given, predicted = _by_type(sums.total)
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = np.where(given > 0, 2 * hits / (given + predicted), np.nan)
@@ -134,8 +133,15 @@ def _f1_intervals(sums: Sums, hits: Numbers, given: Numbers, predicted: Numbers)
     return low, high
 
 
-def _contributions(counts: EntityCounts, n_right: Counts, n_tags: Counts) -> Counts:
-    """(n_sentences, 3 types + 2): hits, given and predicted by type, then tags right and tags."""
+def contributions(counts: EntityCounts, n_right: Counts | None = None, n_tags: Counts | None = None) -> Counts:
+    """What each sentence adds to the sums that STATISTICS are functions of, (n_sentences, 3 types + 2): hits, given and
+    predicted by type, then tags right and tags (0 where tags are not known).
+
+    >>> contributions(count_entities([[Span(0, 1, "PER")]], [[Span(0, 1, "PER")]])).tolist()
+    [[1, 1, 1, 0, 0]]
+    """
+    nothing = np.zeros(len(counts.hits), dtype=np.int64)
+    n_right, n_tags = (nothing if each is None else each for each in (n_right, n_tags))
     return np.concatenate([counts.hits, counts.given, counts.predicted, n_right[:, None], n_tags[:, None]], axis=1)
 
 
@@ -176,7 +182,7 @@ def _tag_accuracy(total: Numbers) -> Numbers:
     return np.asarray(total[..., -2] / total[..., -1], dtype=np.float64)
 
 
-_STATISTICS: dict[str, Callable[[Numbers], Numbers]] = {
+STATISTICS: dict[str, Callable[[Numbers], Numbers]] = {
     "entity_f1": _micro(_f1),
     "entity_precision": _micro(_precision),
     "entity_recall": _micro(_recall),
@@ -185,6 +191,7 @@ _STATISTICS: dict[str, Callable[[Numbers], Numbers]] = {
     "entity_macro_recall": _macro(_recall),
     "tag_accuracy": _tag_accuracy,
 }
+"""Score → function of the sums of `contributions`, (..., 3 types + 2) -> (...)."""
 
 
 def _check(given: Sequence[Sequence[str]], predicted: Sequence[Sequence[str] | None]) -> None:

@@ -76,11 +76,27 @@ def score_generated(
     """
     scores = list(mean_scores(rouge_columns(texts, references), n_boot=n_boot, seed=seed))
     rows = _measured(references)
-    for name, metric in (("bleu", _bleu()), ("chrf", _chrf())):
-        counts = _counts(metric, texts, references, rows)
+    for name, (counts, statistic) in corpus_parts(texts, references).items():
         sums = resampled_sums(counts, n_boot=n_boot, seed=seed)
-        scores.append(Score(name, *sums.estimate(_corpus_statistic(metric)), len(rows)))
+        scores.append(Score(name, *sums.estimate(statistic), len(rows)))
     return tuple(scores)
+
+
+def corpus_parts(
+    texts: Sequence[str | None], references: Sequence[Sequence[str]]
+) -> dict[str, tuple[Numbers, Callable[[Numbers], Numbers]]]:
+    """Of BLEU and chrF what each example with a reference adds to their sums, (n, d), and the score as a function of
+    these sums, (..., d) -> (...).
+
+    >>> parts = corpus_parts(["a cat sat there"], [["a cat sat there"]])
+    >>> {name: round(float(statistic(counts.sum(axis=0)))) for name, (counts, statistic) in parts.items()}
+    {'bleu': 100, 'chrf': 100}
+    """
+    _check(texts, references)
+    rows, found = _measured(references), {}
+    for name, metric in (("bleu", _bleu()), ("chrf", _chrf())):
+        found[name] = (_counts(metric, texts, references, rows), _corpus_statistic(metric))
+    return found
 
 
 def _words(text: str | None) -> list[str]:

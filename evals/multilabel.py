@@ -90,14 +90,27 @@ def score_multilabel(
     kept = (labels >= 0).any(axis=1)
     if not kept.all():
         labels, probs = labels[kept], probs[kept]
-    parts = _parts(labels, probs, thresholds)
-    wrong = ((parts.right == 0) & parts.known).sum(axis=1)
-    columns = [parts.hits, parts.given, parts.predicted]
-    ends = [wrong[:, None], parts.known.sum(axis=1)[:, None], (wrong == 0)[:, None], np.ones((len(labels), 1))]
-    sums = resampled_sums(np.concatenate([*columns, *ends], axis=1), n_boot=n_boot, seed=seed)
-    found = {name: sums.estimate(statistic) for name, statistic in _STATISTICS.items()}
+    sums = resampled_sums(_contributions(_parts(labels, probs, thresholds)), n_boot=n_boot, seed=seed)
+    found = {name: sums.estimate(statistic) for name, statistic in STATISTICS.items()}
     found["macro_ap"] = _macro_ap(labels, probs, n_boot, seed)
     return tuple(Score(name, *found[name], len(labels)) for name in ORDER)
+
+
+def set_contributions(given: Ints, said: Ints) -> Numbers:
+    """What each example adds to the sums that STATISTICS are functions of: sets (n, k), 1 = has it -> (n, 3 k + 4).
+
+    >>> total = set_contributions(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]])).sum(axis=0)
+    >>> {name: float(STATISTICS[name](total)) for name in ("micro_f1", "exact_match")}
+    {'micro_f1': 0.8, 'exact_match': 0.5}
+    """
+    return _contributions(_parts(given, said.astype(np.float64), 0.5))
+
+
+def _contributions(parts: "_Parts") -> Numbers:
+    wrong = ((parts.right == 0) & parts.known).sum(axis=1)
+    columns = [parts.hits, parts.given, parts.predicted]
+    ends = [wrong[:, None], parts.known.sum(axis=1)[:, None], (wrong == 0)[:, None], np.ones((len(wrong), 1))]
+    return np.concatenate([*columns, *ends], axis=1).astype(np.float64)
 
 
 def label_table(
@@ -237,13 +250,14 @@ def _of_classes(average: Callable[[f1.ClassTotals], Numbers]) -> Callable[[Numbe
     return statistic
 
 
-_STATISTICS: dict[str, Callable[[Numbers], Numbers]] = {
+STATISTICS: dict[str, Callable[[Numbers], Numbers]] = {
     "micro_f1": _of_classes(_micro_f1),
     "macro_f1": _of_classes(f1.macro_f1),
     "weighted_f1": _of_classes(f1.weighted_f1),
     "exact_match": lambda total: total[..., -2] / total[..., -1],
     "hamming_loss": lambda total: total[..., -4] / total[..., -3],
 }
+"""Score → function of the sums of `set_contributions`, (..., 3 k + 4) -> (...)."""
 ORDER = ("micro_f1", "macro_f1", "weighted_f1", "macro_ap", "exact_match", "hamming_loss")
 
 

@@ -251,10 +251,16 @@ def mean_differences(scores: Mapping[str, tuple[Floats, Floats]]) -> pd.DataFram
     [['loss', -0.5, False]]
     """
     rows = [mean_difference(metric, a, b) for metric, (a, b) in scores.items()]
-    return _with_holm(rows)
+    return with_holm(rows)
 
 
-def _with_holm(rows: Sequence[Difference]) -> pd.DataFrame:
+def with_holm(rows: Sequence[Difference]) -> pd.DataFrame:
+    """Rows below each other, with `p_holm` over all of them: columns as of `compare_pair`.
+
+    >>> row = mean_difference("loss", np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.4, 2.6]))
+    >>> with_holm([row, row])[["metric", "p", "p_holm"]].round(3).values.tolist()
+    [['loss', 0.013, 0.026], ['loss', 0.013, 0.026]]
+    """
     table = pd.DataFrame(rows, columns=list(Difference._fields))
     table.insert(table.columns.get_loc("n"), "p_holm", holm(table["p"]))  # type: ignore[arg-type]  # unique name: int
     table["higher_is_better"] = [get_metric(row.metric).higher_is_better for row in rows]
@@ -316,7 +322,7 @@ def compare_cells(
     ]
     if loss is not None:
         rows.append(loss)
-    return _with_holm(rows)
+    return with_holm(rows)
 
 
 def _check(gold: Ints, predicted_a: Ints, predicted_b: Ints, loss_a: Floats | None, loss_b: Floats | None) -> None:

@@ -36,29 +36,61 @@ def score_regression(given: Floats, predicted: Floats, *, n_boot: int = 1000, se
     x, y = given[kept].astype(np.float64), predicted[kept].astype(np.float64)
     n = len(x)
     if n == 0 or not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return tuple(Score(name, np.nan, np.nan, np.nan, n) for name in ("spearman", *_STATISTICS))
-    # Centred, so that the sums of squares do not lose the digits that matter to a large mean.
-    middle, error = x.mean(), y - x
-    x, y = x - middle, y - y.mean()
-    columns = [np.ones(n), x, y, x * x, y * y, x * y, np.abs(error), error * error]
-    sums = resampled_sums(np.stack(columns, axis=1), n_boot=n_boot, seed=seed)
-    found = {name: sums.estimate(statistic) for name, statistic in _STATISTICS.items()}
+        return tuple(Score(name, np.nan, np.nan, np.nan, n) for name in ("spearman", *STATISTICS))
+    sums = resampled_sums(contributions(x, y), n_boot=n_boot, seed=seed)
+    found = {name: sums.estimate(statistic) for name, statistic in STATISTICS.items()}
     found = {"spearman": _spearman(x, y, n_boot, seed), **found}
     return tuple(Score(name, *estimate, n) for name, estimate in found.items())
 
 
-def _spearman(x: Numbers, y: Numbers, n_boot: int, seed: int) -> Estimate:
-    """Ranks are taken anew in every resample: from how often each distinct value was drawn."""
-    x_codes, y_codes = (np.unique(values, return_inverse=True)[1] for values in (x, y))
-    value = _correlation(np.ones((1, len(x))), stats.rankdata(x)[None], stats.rankdata(y)[None])[0]
-    if np.isnan(value) or len(x) < 2:
-        return Estimate(float(value), np.nan, np.nan)
+def contributions(x: Numbers, y: Numbers) -> Numbers:
+    """What each example adds to the sums that STATISTICS are functions of: given x (n,), predicted y (n,) -> (n, 8).
+
+    The values are centred, so that the sums of squares do not lose the digits that matter to a large mean.
+
+    >>> total = contributions(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 4.0])).sum(axis=0)
+    >>> round(float(STATISTICS["rmse"](total)), 3)
+    0.577
+    """
+    error = y - x
+    x, y = x - x.mean(), y - y.mean()
+    return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y, np.abs(error), error * error], axis=1)
+
+
+def spearman(x: Numbers, y: Numbers) -> float:
+    """Correlation of the ranks of two columns (n,); nan where one does not vary.
+
+    >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([0.0, 5.0, 6.0]))
+    1.0
+    """
+    return float(_correlation(np.ones((1, len(x))), stats.rankdata(x)[None], stats.rankdata(y)[None])[0])
+
+
+def spearman_draws(x: Numbers, *others: Numbers, n_boot: int, seed: int) -> list[Numbers]:
+    """Of each other column (n,) its correlation with x in the same resamples, (n_draws,) each.
+
+    Ranks are taken anew in every resample: from how often each distinct value was drawn.
+
+    >>> x = np.arange(9.0)
+    >>> rising, falling = spearman_draws(x, x**3, -x, n_boot=5, seed=0)
+    >>> rising.round(3).tolist(), bool((rising == -falling).all())
+    ([1.0, 1.0, 1.0, 1.0, 1.0], True)
+    """
+    codes = [np.unique(values, return_inverse=True)[1] for values in (x, *others)]
     n_draws = affordable_draws(n_boot, len(x), MAX_RANKED)
-    draws = [
-        _correlation(weights, _ranks(weights, x_codes), _ranks(weights, y_codes))
-        for weights in resample_weights(len(x), n_draws, np.random.default_rng(seed))
-    ]
-    return Estimate(float(value), *percentile_interval(np.concatenate(draws) if draws else ()))
+    draws: list[list[Numbers]] = [[np.empty(0)] for _ in others]
+    for weights in resample_weights(len(x), n_draws, np.random.default_rng(seed)):
+        ranks = [_ranks(weights, each) for each in codes]
+        for found, own in zip(draws, ranks[1:], strict=True):
+            found.append(_correlation(weights, ranks[0], own))
+    return [np.concatenate(found) for found in draws]
+
+
+def _spearman(x: Numbers, y: Numbers, n_boot: int, seed: int) -> Estimate:
+    value = spearman(x, y)
+    if np.isnan(value) or len(x) < 2:
+        return Estimate(value, np.nan, np.nan)
+    return Estimate(value, *percentile_interval(spearman_draws(x, y, n_boot=n_boot, seed=seed)[0]))
 
 
 def _ranks(weights: Numbers, codes: npt.NDArray[np.int64]) -> Numbers:
@@ -92,10 +124,11 @@ def _r2(total: Numbers) -> Numbers:
     return np.where(spread > 1e-12 * xx, 1 - squares / spread, np.nan)
 
 
-_STATISTICS = {
+STATISTICS = {
     "pearson": _pearson,
     "r2": _r2,
     "mae": lambda total: total[..., 6] / total[..., 0],
     "rmse": lambda total: np.sqrt(total[..., 7] / total[..., 0]),
     "mse": lambda total: total[..., 7] / total[..., 0],
 }
+"""Score → function of the sums of `contributions`, (..., 8) -> (...)."""

@@ -94,6 +94,8 @@ class EncodedSplit:
     """Those answers as text, of the first examples."""
     groups: NDArray[np.int64] | None = None
     """(n,) equal for examples that are judged together; None where each is judged by itself."""
+    pieces: tuple[tuple[str, ...], ...] = ()
+    """Of the first examples what each token that is judged stands for in the text; of an answer from its begin."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from evals.outcomes import Outcome, are_ranked, outcome_of
 from evals.paired import ALPHA, compare_pair
+from evals.paired_outcomes import compare_outcomes
 from runner.recipe import LoadedRecipe, resolved_form
+from runner.recipe.shapes import shape_of
 from runner.resume import NotResumable, read_recorded
 from store import (
     Evaluation,
     Run,
     Status,
     Store,
+    get_dataset,
     get_evaluation,
     get_run,
     list_evaluations,
     list_latest,
     list_metrics,
+    read_answers,
     read_pairs,
     read_predictions,
+    read_queries,
+    read_responses,
+    read_values,
 )
 
 if TYPE_CHECKING:
@@ -174,10 +182,27 @@ def _compare_best(store: Store, a: Run, b: Run, split: str) -> list[ScorePair]:
     first, second = get_evaluation(store, a.key, split), get_evaluation(store, b.key, split)
     if first is None or second is None:
         return []
-    pairs = read_pairs(store, first, second)
-    if not len(pairs.gold):
-        return []
-    table = compare_pair(pairs.gold, pairs.predicted_a, pairs.predicted_b, pairs.loss_a, pairs.loss_b)
+    shape = shape_of(a.task)
+    if shape is None or shape.kind == "label":
+        pairs = read_pairs(store, first, second)
+        if not len(pairs.gold):
+            return []
+        table = compare_pair(pairs.gold, pairs.predicted_a, pairs.predicted_b, pairs.loss_a, pairs.loss_b)
+    else:
+        both = [_outcome(store, run, each) for run, each in ((a, first), (b, second))]
+        if any(not len(each.loss) for each in both):
+            return []
+        table = compare_outcomes(*both)
     rows: list[Any] = table.to_dict("records")
     names = ("metric", "a", "b", "difference", "low", "high", "p_holm", "n")
     return [ScorePair(split, *(row[name] for name in names)) for row in rows]
+
+
+def _outcome(store: Store, run: Run, evaluation: Evaluation) -> Outcome:
+    """What an evaluation of a task without classes says; both runs are of one dataset version."""
+    assert run.dataset_key is not None, "who evaluates has data"
+    dataset = get_dataset(store, run.dataset_key)
+    targets, loss = read_values(store, dataset, evaluation.split), read_answers(store, evaluation).loss
+    said, names = read_responses(store, evaluation), dataset.label_names or ()
+    asked = read_queries(store, dataset, evaluation.split) if are_ranked(said) else ()
+    return outcome_of(targets, said, loss, names, queries=asked)

@@ -53,6 +53,7 @@ from store.comparisons import (
     list_example_history,
     list_example_places,
     list_flips,
+    read_meetings,
     read_pairs,
 )
 from store.connection import Store, open_readonly, open_store, reading
@@ -417,6 +418,7 @@ __all__ = [
     "read_example_tokens",
     "read_inputs",
     "read_log",
+    "read_meetings",
     "read_opinion",
     "read_pairs",
     "read_predictions",

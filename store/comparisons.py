@@ -58,6 +58,19 @@ def _pairs_sql(store: Store, a: Evaluation, b: Evaluation) -> str:
     return _PAIRS.format(a=int(a.key), b=int(b.key), condition=condition)
 
 
+class Meetings(NamedTuple):
+    """Where two evaluations have the same example, each `(n,)`, in A's order."""
+
+    positions_a: NDArray[np.int64]
+    positions_b: NDArray[np.int64]
+
+
+def read_meetings(store: Store, a: Evaluation, b: Evaluation) -> Meetings:
+    """The positions of all examples that both evaluations saw, in the split of each."""
+    sql = f"SELECT a.position, b.position{_pairs_sql(store, a, b)} ORDER BY a.position"
+    return Meetings(*(column.astype(np.int64) for column in read_numbers(store.db, sql)))
+
+
 def read_pairs(store: Store, a: Evaluation, b: Evaluation) -> Pairs:
     """All examples that both evaluations saw, in A's order; -1 for a label that is not there. A label index means the
     same name in both runs or the pair is meaningless: compare `Dataset.label_names` first."""

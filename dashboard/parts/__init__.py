@@ -8,7 +8,7 @@ Runs         runs_table      its columns                  run_picker      which 
              curve_panel     curves of several            evaluation_choice  split and checkpoint
 Examples     example_list    any row opens one            example_card    all that is known of it
 Compare      verdict_panel   is one better                flips_panel     judged differently
-             values_panel    of runs without classes
+             values_panel    of runs without classes      changes_panel   what became better or worse
 Sweeps       sweep_actions   stop, resume, extend, retry  sweep_budget    hours that are used up
              sweep_trials    every trial                  trials_table    its columns
              sweep_parameters  which mattered             sweep_rungs     who was stopped where

@@ -110,7 +110,7 @@ def differences_table(table: pd.DataFrame, names: Sequence[str]) -> None:
         shown,
         column_config={
             "run": st.column_config.TextColumn("run", width="medium"),
-            "metric": st.column_config.TextColumn("metric", width="small"),
+            "metric": st.column_config.TextColumn("metric", width=170),
             "a": number("baseline", format="%.3f", width=84),
             "b": number("this run", format="%.3f", width=84),
             "difference": number("difference", format="%+.3f", width=92),

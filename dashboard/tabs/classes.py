@@ -25,8 +25,10 @@ def render(source: Source, run: Run) -> None:
         ranked_quality.render(source, chosen, run.dataset_key)
         return
     if run.task not in CLASS_TASKS:
-        is_of_spans = run.task == SPAN_TASK and queries.responses(source.path, chosen, (0,))
-        (span_quality if is_of_spans else value_quality).render(source, chosen, run.dataset_key)
+        if run.task == SPAN_TASK and queries.responses(source.path, chosen, (0,)):
+            span_quality.render(source, chosen, run.dataset_key)
+        else:
+            value_quality.render(source, run, chosen, run.dataset_key)
         return
     dataset = queries.dataset(source.path, run.dataset_key)
     names = dataset.label_names or ()

@@ -14,7 +14,7 @@ from dashboard.parts.evaluation_choice import evaluation_choice
 from dashboard.parts.example_list import PER_PAGE, example_list, probability
 from dashboard.responses import CLASS_TASKS, RANK_TASK, SPAN_TASK
 from dashboard.source import Source
-from dashboard.tabs import ranked_examples, span_examples, value_examples
+from dashboard.tabs import answer_examples, ranked_examples, span_examples, value_examples
 from store import Evaluation, Run
 
 ORDERS = {
@@ -38,7 +38,8 @@ def render(source: Source, run: Run) -> None:
         return
     names = queries.dataset(source.path, run.dataset_key).label_names or ()
     if run.task not in CLASS_TASKS:
-        value_examples.render(source, run, chosen, run.dataset_key)
+        is_of_texts = answer_examples.is_of_texts(source, chosen, run.dataset_key)
+        (answer_examples if is_of_texts else value_examples).render(source, run, chosen, run.dataset_key)
         return
     numbers = range(len(names))
     columns = st.columns([1.4, 1.4, 2, 1.2, 1], vertical_alignment="center")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.formats import count, escape, short
-from dashboard.outcomes import Ranked, found_by, outcome
+from dashboard.outcomes import found_by, outcome
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import page_offset, pager
 from dashboard.parts.example_list import example_list
@@ -23,6 +23,7 @@ from dashboard.rankings import (
 )
 from dashboard.rows import mappings
 from dashboard.source import Source
+from evals.outcomes import Ranked
 from evals.ranking import places_of
 from store import Evaluation, Run
 

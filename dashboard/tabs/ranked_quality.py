@@ -4,11 +4,12 @@ import streamlit as st
 
 from dashboard.charts.counts import count_chart
 from dashboard.formats import UNKNOWN, count, escape
-from dashboard.outcomes import Ranked, outcome
+from dashboard.outcomes import outcome
 from dashboard.parts.drawing import draw
 from dashboard.rankings import ANY, LOWEST, first_words, fitting, grade_table, place_counts, query_rows
 from dashboard.source import Source
 from dashboard.tabs import ranked_examples
+from evals.outcomes import Ranked
 from store import Evaluation
 
 

@@ -8,12 +8,13 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.formats import count
-from dashboard.outcomes import Outcome, Sets, Values, found_by, outcome
+from dashboard.outcomes import found_by, outcome
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.choices import page_offset, pager, select
 from dashboard.parts.example_list import PER_PAGE, example_list, probability
 from dashboard.responses import response_words, target_words
 from dashboard.source import Source
+from evals.outcomes import Outcome, Sets, Values
 from store import Evaluation, Run
 
 LOSS, AS_GIVEN = "highest loss", "as in the data"

@@ -7,16 +7,17 @@ import streamlit as st
 from dashboard import queries
 from dashboard.charts.numbers import MOST_POINTS, fit_chart
 from dashboard.formats import UNKNOWN, count, escape, number
-from dashboard.outcomes import Sets, Values, outcome
+from dashboard.outcomes import outcome
 from dashboard.parts.drawing import draw
 from dashboard.source import Source
-from dashboard.tabs import value_examples
+from dashboard.tabs import answer_quality, value_examples
 from dashboard.tabs.value_examples import OFF, fitting, in_order
 from evals.multilabel import set_table, thresholds_of
-from store import Evaluation
+from evals.outcomes import Sets, Values
+from store import Evaluation, Run
 
 
-def render(source: Source, evaluation: Evaluation, dataset_key: int) -> None:
+def render(source: Source, run: Run, evaluation: Evaluation, dataset_key: int) -> None:
     """A table or a chart above, the worst examples below."""
     found = outcome(source.path, evaluation, dataset_key)
     if isinstance(found, Sets):
@@ -24,10 +25,7 @@ def render(source: Source, evaluation: Evaluation, dataset_key: int) -> None:
     elif isinstance(found, Values):
         _numbers(source, evaluation, dataset_key, found)
     else:
-        st.info(
-            "What this model says is neither a class, a set of labels nor a number: see Examples.",
-            icon=":material/info:",
-        )
+        answer_quality.render(source, run, evaluation, found)
 
 
 def _labels(source: Source, evaluation: Evaluation, dataset_key: int, found: Sets) -> None:

@@ -10,7 +10,8 @@ from dashboard import queries, source
 from dashboard.address import put
 from dashboard.differences import PARTS, changes, differences, summary
 from dashboard.formats import escape
-from dashboard.pairing import why_not
+from dashboard.pairing import Pairing, why_not
+from dashboard.parts.changes_panel import changes_panel
 from dashboard.parts.chips import labels, run_chips
 from dashboard.parts.choices import tabs
 from dashboard.parts.curve_panel import curve_panel
@@ -19,7 +20,7 @@ from dashboard.parts.flips_panel import flips_panel
 from dashboard.parts.header import freshness_line
 from dashboard.parts.notices import empty_state
 from dashboard.parts.run_picker import MOST, asked_runs, run_picker
-from dashboard.parts.values_panel import values_panel, why_no_values
+from dashboard.parts.values_panel import Meeting, values_panel, why_no_values
 from dashboard.parts.verdict_panel import verdict_panel
 from dashboard.responses import CLASS_TASKS
 from store import Dataset, Run
@@ -44,10 +45,10 @@ def render() -> None:
     datasets = [_dataset(here, run) for run in runs]
     b = _other(runs, names)
     has_classes = runs[0].task in CLASS_TASKS and runs[b].task in CLASS_TASKS
-    reason = why_not(runs[0], runs[b], datasets[0], datasets[b]) if has_classes else why_no_values(runs, b)
-    found = None
+    reason = why_not(runs[0], runs[b], datasets[0], datasets[b]) if has_classes else why_no_values(runs, datasets, b)
+    found: Pairing | Meeting | None = None
     if reason is None and not has_classes:
-        values_panel(here, runs, names, b)
+        found = values_panel(here, runs, names, datasets, b)
     elif reason is None:
         found = verdict_panel(here, runs, names, datasets, b)
     else:
@@ -59,7 +60,9 @@ def render() -> None:
     )
     sections = ("Examples", "Curves", "Configuration") if found else ("Curves", "Configuration")
     chosen = tabs("Section", sections, key="section")
-    if chosen == "Examples" and found and datasets[0]:
+    if chosen == "Examples" and isinstance(found, Meeting):
+        changes_panel(here, found, (names[0], names[b]))
+    elif chosen == "Examples" and isinstance(found, Pairing) and datasets[0]:
         flips_panel(here, found, (names[0], names[b]), datasets[0].label_names or ())
     elif chosen == "Curves":
         curve_panel(here, runs)

@@ -6,4 +6,5 @@ dialogues   prompts and answers as one text                     pairs        tex
 windows     stretches that a model reads at once                packing      several of them in one row
 collators   rows as batches                                     likelihood   how likely each token is to a model
 targets     those that examples teach                           generation   what a model writes by itself
+pieces      what each token stands for in a text
 """

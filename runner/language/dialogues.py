@@ -10,6 +10,7 @@ from runner.data.problems import Problems
 from runner.encoding import NO_TARGET, EncodedSplit
 from runner.errors import ModelError
 from runner.language.documents import plain_tokens, tokens_around
+from runner.language.pieces import pieces_of_tokens
 from runner.recipe.language import Instruction
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def encode_dialogues(
     *,
     split: str,
     n_references: int = 0,
+    n_pieces: int = 0,
 ) -> EncodedSplit:
     """Dialogues as tokens, answers as targets. `labels` (n,) are the UTF-8 lengths of what is learnt.
 
@@ -153,6 +155,8 @@ def encode_dialogues(
                     )
                 counts = [False] * len(counts)
             rows.add(ids, counts, n_before, max_length, tokenizer)
+            if len(rows.pieces) < n_pieces:
+                rows.pieces.append(pieces_of_tokens(tokenizer, ids[n_before:max_length]))
             if len(rows.references) < n_references:
                 rows.references.append(dialogue.answer)
     problems.raise_if_any()
@@ -184,6 +188,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.references: list[str] = []
+        self.pieces: list[tuple[str, ...]] = []
         self._ids = [np.zeros(0, dtype=np.int32)]
         self._targets = [np.zeros(0, dtype=np.int32)]
         self._lengths: list[int] = []
@@ -218,4 +223,5 @@ class _Rows:
             targets=np.concatenate(self._targets),
             n_before=np.array(self._n_before, dtype=np.int64),
             references=tuple(self.references),
+            pieces=tuple(self.pieces),
         )

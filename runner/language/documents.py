@@ -8,18 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.encoding import NO_TARGET, EncodedSplit
+from runner.language.pieces import pieces_of_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def encode_documents(
-    batches: Iterable[Sequence[str]], tokenizer: "PreTrainedTokenizerBase", *, foretells: bool, ends: bool
+    batches: Iterable[Sequence[str]],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    foretells: bool,
+    ends: bool,
+    n_pieces: int = 0,
 ) -> EncodedSplit:
     """All tokens of each text, however long it is; each token is its own target. `labels` (n,) are UTF-8 lengths.
 
     With `foretells` a token that opens a text stands before each, so that its first own token is foretold too; with
-    `ends` also the one that says that it is over, which counts; the opening one does not.
+    `ends` also the one that says that it is over, which counts; the opening one does not. Of the first `n_pieces` texts
+    it is said what each token stands for.
     """
     opening = [start_token(tokenizer)] if foretells and start_token(tokenizer) is not None else []
     closing = [tokenizer.eos_token_id] if ends and tokenizer.eos_token_id is not None else []
@@ -27,6 +34,7 @@ def encode_documents(
     targets = list(ids)
     lengths: list[int] = []
     n_bytes: list[int] = []
+    pieces: list[tuple[str, ...]] = []
     for texts in batches:
         for text, own in zip(texts, plain_tokens(tokenizer, texts), strict=True):
             whole = [*opening, *own, *closing] or [tokenizer.pad_token_id]
@@ -35,9 +43,16 @@ def encode_documents(
             targets[-1][: len(opening) if own or closing else 1] = NO_TARGET
             lengths.append(len(whole))
             n_bytes.append(len(text.encode()))
+            if len(pieces) < n_pieces:
+                pieces.append(("",) * len(opening) + pieces_of_tokens(tokenizer, whole[len(opening) :]))
     offsets = np.fromiter(chain([0], np.cumsum(lengths, dtype=np.int64)), dtype=np.int64, count=len(lengths) + 1)
     return EncodedSplit(
-        np.concatenate(ids), offsets, np.array(n_bytes, dtype=np.int64), 0, targets=np.concatenate(targets)
+        np.concatenate(ids),
+        offsets,
+        np.array(n_bytes, dtype=np.int64),
+        0,
+        targets=np.concatenate(targets),
+        pieces=tuple(pieces),
     )
 
 

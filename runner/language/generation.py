@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+def end_tokens(of_model: int | list[int] | None, of_tokenizer: int | None) -> list[int] | None:
+    """The tokens that end an answer: those that the model knows, and the one that training puts behind answers.
+
+    >>> end_tokens([7, 9], 9), end_tokens(50256, 0), end_tokens(None, None)
+    ([7, 9], [50256, 0], None)
+    """
+    known = of_model if isinstance(of_model, list) else [of_model]
+    return list(dict.fromkeys(each for each in (*known, of_tokenizer) if each is not None)) or None
+
+
 def write_answers(
     model: LanguageModel,
     prompts: Sequence[Sequence[int]],
@@ -25,7 +35,7 @@ def write_answers(
 
     library, answers = model.library_model, [""] * len(prompts)
     pad, own = int(tokenizer.pad_token_id), library.generation_config
-    ends = own.eos_token_id if own is not None and own.eos_token_id is not None else tokenizer.eos_token_id
+    ends = end_tokens(None if own is None else own.eos_token_id, tokenizer.eos_token_id)
     reads_apart = bool(library.config.is_encoder_decoder)
     n_places = None if reads_apart else getattr(library.config, "max_position_embeddings", None)
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))

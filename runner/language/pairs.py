@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from runner.encoding import NO_TARGET, Batch, BatchSize, EncodedSplit, Ragged, TokenCollator
+from runner.language.pieces import pieces_of_tokens
 from runner.recipe.language import Seq2Seq
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def encode_pairs(
     spec: Seq2Seq,
     max_length: int,
     n_references: int = 0,
+    n_pieces: int = 0,
 ) -> EncodedSplit:
     """Texts and their targets, each cut to its room; `n_truncated` counts examples of which either was.
 
@@ -41,6 +43,7 @@ def encode_pairs(
         n_cut += sum(map(max, read_cut, written_cut))
         references += targets[: n_references - len(references)]
     ids, offsets = _ragged(sides[0])
+    pieces = tuple(pieces_of_tokens(tokenizer, each) for each in sides[1][:n_pieces])
     return EncodedSplit(
         ids,
         offsets,
@@ -48,6 +51,7 @@ def encode_pairs(
         n_cut,
         answers=Ragged(*_ragged(sides[1])),
         references=tuple(references),
+        pieces=pieces,
     )
 
 

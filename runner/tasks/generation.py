@@ -20,8 +20,9 @@ from runner.language.generation import write_answers
 from runner.language.likelihood import Likelihood, token_likelihood
 from runner.language.model import LanguageModel, build_language_model
 from runner.language.pairs import PairCollator, encode_pairs
+from runner.language.pieces import counts_of, told_of
 from runner.language.targets import compact, target_tokens, without_prompts
-from runner.tasks.language import nats_of, rows_of, training_rows
+from runner.tasks.language import nats_of, rows_of, shown_examples, training_rows
 from runner.tasks.scores import no_classes
 from runner.tasks.task import Examination, Reading
 from runner.tasks.token_losses import TokenLoss
@@ -90,6 +91,7 @@ class Instruction(Answers):
             backbone.max_length,
             split=split,
             n_references=recipe.generation.examples,
+            n_pieces=shown_examples(split),
         )
 
     def collator(self, experiment: "Experiment", split: EncodedSplit) -> RowCollator:
@@ -136,6 +138,7 @@ class Seq2Seq(Answers):
             recipe.seq2seq,
             backbone.max_length,
             recipe.generation.examples,
+            shown_examples(split),
         )
 
     def collator(self, experiment: "Experiment", split: EncodedSplit) -> PairCollator:
@@ -193,5 +196,16 @@ class AnswerExaminer:
             return Examination(scores, None)
         with np.errstate(invalid="ignore"):
             losses = (nats / n_tokens).astype(np.float32)
-        said = [json.dumps({"text": text}, ensure_ascii=False) for text in outputs.answers]
-        return Examination(scores, no_classes(losses), [*said, *["null"] * (len(split) - len(said))])
+        said = [self._response(row, outputs, split, int(n_tokens[row])) for row in range(len(split))]
+        return Examination(scores, no_classes(losses), said)
+
+    def _response(self, row: int, outputs: Said, split: EncodedSplit, n_tokens: int) -> str:
+        """What was written, if anything, and what the right answer's likelihood was measured on."""
+        written = {"text": outputs.answers[row]} if row < len(outputs.answers) else {}
+        told = None
+        if row < len(split.pieces):
+            offsets = split.offsets if split.answers is None else split.answers.offsets
+            first = 0 if split.n_before is None else int(split.n_before[row])
+            told = told_of(split.pieces[row], outputs.likelihood, offsets, row, first)
+        found = {**written, **counts_of(n_tokens, int(split.labels[row]), told)}
+        return json.dumps(found, ensure_ascii=False)

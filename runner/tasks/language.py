@@ -1,5 +1,6 @@
 """Going on with a model's own training, on raw text: foretelling the next token, or filling gaps."""
 
+import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from runner.language.gaps import mask_token, with_fixed_gaps
 from runner.language.likelihood import Likelihood, token_likelihood
 from runner.language.model import LanguageModel, build_language_model
 from runner.language.packing import each_alone, pack
+from runner.language.pieces import SHOWN_EXAMPLES, counts_of, told_of
 from runner.language.windows import windows_of
 from runner.tasks.scores import no_classes
 from runner.tasks.task import Examination, Reading
@@ -66,7 +68,9 @@ class CausalLm(Documents):
         self, store: Store, dataset: Dataset, split: str, backbone: Backbone, recipe: "Recipe", progress: Reading | None
     ) -> EncodedSplit:
         texts = self._texts(store, dataset, split, progress)
-        return encode_documents(texts, backbone.tokenizer, foretells=True, ends=split == "train")
+        return encode_documents(
+            texts, backbone.tokenizer, foretells=True, ends=split == "train", n_pieces=shown_examples(split)
+        )
 
     def collator(self, experiment: "Experiment", split: EncodedSplit) -> RowCollator:
         wanted = experiment.loaded.recipe.training.packing
@@ -95,7 +99,7 @@ class MaskedLm(Documents):
         self, store: Store, dataset: Dataset, split: str, backbone: Backbone, recipe: "Recipe", progress: Reading | None
     ) -> EncodedSplit:
         texts = self._texts(store, dataset, split, progress)
-        return encode_documents(texts, backbone.tokenizer, foretells=False, ends=False)
+        return encode_documents(texts, backbone.tokenizer, foretells=False, ends=False, n_pieces=shown_examples(split))
 
     def collator(self, experiment: "Experiment", split: EncodedSplit) -> RowCollator:
         return lines_of(split, experiment.backbone.tokenizer, experiment.backbone.max_length)
@@ -168,7 +172,20 @@ class TextExaminer:
         if not self._with_predictions:
             return Examination(scores, None)
         with np.errstate(invalid="ignore"):
-            return Examination(scores, no_classes((nats / n_tokens).astype(np.float32)))
+            losses = (nats / n_tokens).astype(np.float32)
+        said = [self._response(row, outputs, split, int(n_tokens[row])) for row in range(len(split))]
+        return Examination(scores, no_classes(losses), said)
+
+    def _response(self, row: int, outputs: Likelihood, split: EncodedSplit, n_tokens: int) -> str:
+        """What an example's likelihood was measured on, of the first ones token by token."""
+        told = told_of(split.pieces[row], outputs, split.offsets, row) if row < len(split.pieces) else None
+        n_bytes = int(split.labels[row]) if self._counts_bytes else None
+        return json.dumps(counts_of(n_tokens, n_bytes, told), ensure_ascii=False)
+
+
+def shown_examples(split: str) -> int:
+    """How many examples of a split are recorded token by token; what is trained on is not evaluated."""
+    return 0 if split == "train" else SHOWN_EXAMPLES
 
 
 def nats_of(outputs: Likelihood, offsets: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

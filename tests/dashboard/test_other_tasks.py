@@ -112,13 +112,20 @@ def test_two_runs_of_numbers_are_paired_and_every_metric_has_its_direction(
     app = show("compare", runs=f"{numbers['off']},{numbers['near']}")
     assert "near beats off by" in words(app).replace("\\", "")
     assert "mean absolute error" in words(app)
-    paired, scored = (table.value for table in app.dataframe)
-    assert paired["metric"].tolist() == ["mean absolute error", "mean squared error", "loss"]
-    assert paired["answer"].tolist()[0] == "▲ better"
+    paired, scored, changed = (table.value for table in app.dataframe)
+    assert paired["metric"].tolist()[3:] == [
+        "mean absolute error", "root mean squared error", "mean squared error", "loss",
+    ]  # fmt: skip
+    assert paired["answer"].tolist()[3] == "▲ better"
     assert scored[["metric", "better"]].values.tolist() == [
         ["spearman correlation", "▲ higher"], ["mean absolute error", "▼ lower"],
     ]  # fmt: skip
     assert scored["near"].tolist()[1].startswith("0.050")
+    assert changed["text"].tolist() == ["text 39"], "the only one worse"
+    assert changed[["measure_a", "measure_b"]].iloc[0].tolist() == pytest.approx([1.39, 2.0])
+    app.button_group(key="tabs-kind").set_value("better").run()
+    (table,) = (each.value for each in app.dataframe if "measure_b" in each.value)
+    assert table["text"].iloc[0] == "text 38", "the largest gain first"
 
 
 def test_sets_are_filtered_by_label_and_each_label_has_its_threshold(show: Show, sets: str) -> None:
@@ -358,6 +365,11 @@ def test_two_runs_of_orders_are_paired_by_query(show: Show, orders: dict[str, st
     paired = app.dataframe[0].value
     assert paired["metric"].tolist()[:2] == ["nDCG@10", "mean reciprocal rank@10"]
     assert "paired query by query" in words(app)
+    app.button_group(key="tabs-kind").set_value("better").run()
+    card = next(each.proto.body for each in app.get("html") if "<h6>upside</h6>" in each.proto.body)
+    assert "q1 is *what*?" in card, "the first query hardly differs"
+    assert card.index("✓ 1 · document 1 1") > card.index("<h6>upside</h6>")
+    assert "<h6>right</h6><p>1. ✓ 1 · document 1 1" in card
 
 
 def test_other_pages_of_a_run_of_orders(show: Show, orders: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from runner.triage.after import triage_after
 from store import (
     Run,
     Store,
+    get_dataset,
     get_evaluation,
     iter_dynamics,
     list_checkpoints,
@@ -26,10 +27,12 @@ from store import (
     list_runs,
     list_scores,
     open_store,
+    read_answers,
     read_embeddings,
     read_predictions,
     read_responses,
     read_target_tokens,
+    read_values,
 )
 from tests.runner.conftest import Kit
 from tests.runner.sameness import differences, everything
@@ -144,7 +147,13 @@ def test_answers_are_learnt_and_written(kit: Kit, store: Store, sources: dict[st
     said = read_responses(store, evaluation)
     written = [said[at]["text"] for at in range(20)]
     assert len(set(written) & set(SWAP.values())) > 1  # not the same to everything
-    assert said[20] is None
+    assert set(said[20]) == {"n_tokens", "n_bytes", "tokens"}, "nobody asked it to write that one"
+    read = read_values(store, get_dataset(store, int(run.dataset_key or 0)), "test")
+    for at in range(30):  # the tokens together are the answer, and their losses its loss
+        pieces, nats = zip(*said[at]["tokens"], strict=True)
+        assert json.loads(read[at]) in "".join(pieces)
+        assert np.mean(nats) == pytest.approx(read_answers(store, evaluation).loss[at], abs=1e-2)
+        assert said[at]["n_tokens"] == len(nats)
     # dynamics: how much the model agrees with an answer, as if the answer were one of two classes
     epochs = [decode(row.words, row.n_classes, np.zeros(300, dtype=np.int64)) for row in iter_dynamics(store, run.key)]
     assert len(epochs) == 8
