@@ -162,7 +162,8 @@ def load_tokenizer(spec: "Model") -> "PreTrainedTokenizerBase":
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
-                f"the tokenizer of {name!r} has neither a pad token nor an end-of-sequence token to pad with."
+                f"the tokenizer of {name!r} has neither a pad token nor an end-of-sequence token to pad with. Name one "
+                "that has in model.tokenizer, or set pad_token in its tokenizer_config.json."
             )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

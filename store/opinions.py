@@ -2,6 +2,9 @@
 
 Natural log probabilities in blocks of float16; nan: not known yet. They come in parts, one for each fold, so that a
 crossval that was killed goes on with the next one. One living process at a time makes an opinion (`store.holders`).
+
+An opinion has a row for each training example. Of sentences with spans it has one for each word, of all training
+sentences end to end: who writes and who reads it says how many (`n_rows`).
 """
 
 from __future__ import annotations
@@ -164,20 +167,22 @@ def record_opinion_part(
     part: int = 0,
     cost: Mapping[str, float | None] | None = None,
     run_keys: Sequence[int] = (),
+    n_rows: int | None = None,
 ) -> None:
     """Write what is thought of these training positions: log_probs `(len(positions), n_classes)`, nan = not known.
 
-    part: which fold it is, done again or for the first time; cost: what it took, by name. ValueError for arrays that do
-    not fit.
+    part: which fold it is, done again or for the first time; cost: what it took, by name. n_rows: of the whole opinion,
+    the same in every part; None: the training examples. ValueError for arrays that do not fit.
     """
     rows = np.asarray(positions, dtype=np.int64)
     values = np.asarray(log_probs)
     with _write(store, opinion_key) as db:
-        n_classes, n_rows = _shape(db, opinion_key)
+        n_classes, n_examples = _shape(db, opinion_key)
+        n_rows = n_examples if n_rows is None else n_rows
         if values.shape != (len(rows), n_classes):
             raise ValueError(f"log_probs has shape {values.shape}; needed is ({len(rows)}, {n_classes}).")
         if rows.size and not 0 <= rows.min() <= rows.max() < n_rows:
-            raise ValueError(f"positions are {rows.min()} to {rows.max()}; train has 0 to {n_rows - 1}.")
+            raise ValueError(f"positions are {rows.min()} to {rows.max()}; there are 0 to {n_rows - 1}.")
         firsts = rows // BLOCK_EXAMPLES * BLOCK_EXAMPLES
         for first in np.unique(firsts).tolist():
             here = firsts == first
@@ -244,8 +249,8 @@ def get_opinion(store: Store, opinion_key: int) -> Opinion:
 
 def list_opinions(store: Store, dataset: Dataset) -> pd.DataFrame:
     """Newest first. Columns key, id, kind, name, status, cause, fingerprint, n_classes, recipe_hash, n_folds, n_parts,
-    is_complete, seed, sources (a list of {"kind", "id", "name"}), n_known (training examples of which it says
-    something), created_at, ended_at."""
+    is_complete, seed, sources (a list of {"kind", "id", "name"}), n_known (its rows in which nothing is unknown),
+    created_at, ended_at."""
     frame = read_frame(
         store.db,
         "SELECT key, id, kind, name, status, cause, fingerprint, n_classes, recipe_hash, n_folds,"
@@ -259,13 +264,19 @@ def list_opinions(store: Store, dataset: Dataset) -> pd.DataFrame:
     return frame
 
 
-def read_opinion(store: Store, opinion_key: int) -> npt.NDArray[np.float16]:
-    """`(n_train, n_classes)` float16 natural log probabilities, nan where nothing is known."""
-    n_classes, n_rows = _shape(store.db, opinion_key)
+def read_opinion(store: Store, opinion_key: int, *, n_rows: int | None = None) -> npt.NDArray[np.float16]:
+    """`(n_rows, n_classes)` float16 natural log probabilities, nan where nothing is known.
+
+    n_rows: as it was written with; None: the training examples. ValueError where it has more.
+    """
+    n_classes, n_examples = _shape(store.db, opinion_key)
+    n_rows = n_examples if n_rows is None else n_rows
     found = np.full((n_rows, n_classes), np.nan, dtype=np.float16)
     for first, n, block in store.db.execute(
         "SELECT first_position, n_examples, block FROM opinion_blocks WHERE opinion_key = ?", (opinion_key,)
     ):
+        if first + n > n_rows:
+            raise ValueError(f"opinion {opinion_key} has {first + n} rows or more; {n_rows} were asked for.")
         found[first : first + n] = np.frombuffer(block, dtype="<f2").reshape(n, n_classes)
     return found
 

@@ -368,7 +368,9 @@ class Details(NamedTuple):
 def details(desk: Desk, row: Mapping[str, Any]) -> Details:
     """Of one row of the queue; kept, as a finished triage never changes."""
     given = row.get("given")
-    return _details(desk, str(row["split"]), int(row["position"]), -1 if given is None else int(given))
+    # of spans and texts a run keeps two numbers: as given (0), and something else
+    none = 0 if desk.triage.summary.get("unjudged") in ("spans", "texts") else -1
+    return _details(desk, str(row["split"]), int(row["position"]), none if given is None else int(given))
 
 
 @st.cache_data(show_spinner=False, max_entries=1024, hash_funcs={Desk: lambda desk: desk.key[:2]})

@@ -17,7 +17,7 @@ _OF_OTHER_TASKS = frozenset(
     (
         "answers", "prompts", "prompt_duplicates", "answer_loss", "answer_loss_alone", "target_log_probs",
         "best_other_log_probs", "token_offsets", "token_p_given", "given_spans", "predicted_spans", "label_sets",
-        "label_set_probs",
+        "label_set_probs", "numbers", "predicted_numbers",
     )
 )  # fmt: skip
 """Inputs that texts with one label each do not have: kinds that need one are not missed."""
@@ -99,7 +99,7 @@ Also 88 duplicates across splits.
 
 def _of_labels(said: Summary, label_names: Sequence[str]) -> str:
     if not said.n_labelled and said.unjudged:
-        return unjudged_words(count(said.n), said.unjudged)
+        return unjudged_words(count(said.n), said.unjudged, said.judged)
     if not said.n_labelled:
         return f"{count(said.n)} training examples without labels."
     if not is_known(said.n_errors.value):

@@ -42,6 +42,8 @@ class Summary:
     n_canaries: int
     unjudged: str | None = None
     """What the examples have in place of one label each: "sets of labels", "numbers"."""
+    judged: Mapping[str, Any] | None = None
+    """Who says how doubtful these are: `name`, and whether it was trained on them (`in_sample`); None: nobody."""
 
 
 def read_summary(summary: Mapping[str, Any], label_names: Sequence[str] = ()) -> Summary:
@@ -68,6 +70,7 @@ def read_summary(summary: Mapping[str, Any], label_names: Sequence[str] = ()) ->
         missing={str(kind): tuple(names) for kind, names in (summary.get("missing") or {}).items()},
         n_canaries=int((labels.get("canaries") or {}).get("n") or 0),
         unjudged=summary.get("unjudged"),
+        judged=summary.get("judged"),
     )
 
 

@@ -29,6 +29,7 @@ Every risk is in [0, 1], higher = look here first, nan = not known.
 - `tokens`        what each token of a target says of its example
 - `spans`         wrong tag, shifted, missed and ghost spans of token classification
 - `multilabel`    wrong labels where an example may have several
+- `numbers`       numbers far from what a model says
 
 Wrong labels: log_probs (n, n_classes) are natural logarithms of what a model thinks of examples whose label it has not
 seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = none.

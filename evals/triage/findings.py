@@ -22,6 +22,7 @@ from evals.triage import (
     language,
     leakage,
     multilabel,
+    numbers,
     order,
     overlap,
     personal,
@@ -237,6 +238,10 @@ DETECTORS: tuple[Detector, ...] = (
     Detector(
         "label_set", "a class too many or too few", ("label_sets", "label_set_probs", "label_names"),
         multilabel.multilabel_errors, Action.RELABEL, "Add or remove the classes that are named.",
+    ),
+    Detector(
+        "number_error", "number far from the predicted one", ("numbers", "predicted_numbers"), numbers.number_errors,
+        Action.RELABEL, "See which of the two numbers the text bears out.", flag_from=0.9973,
     ),
 )  # fmt: skip
 

@@ -73,6 +73,9 @@ class Inputs:
     """(n, n_classes) 1 = has the class, 0 = has it not, -1 = not known."""
     label_set_probs: Floats | None = None
     """(n, n_classes) probability of each class by itself."""
+    numbers: Floats | None = None
+    """(n,) that are given, nan = none."""
+    predicted_numbers: Floats | None = None
     found_neighbours: Neighbours | None = None
     """As `coverage.train_neighbours` finds them; None: they are looked for when they are needed."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -50,7 +50,8 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
         "hard_target": Phrase("target the model does not expect", "targets the model does not expect"),
         "token_label": Phrase("wrong label of a token", "wrong labels of tokens"),
         "span_error": Phrase("example with doubtful spans", "examples with doubtful spans"),
-        "label_set": Phrase("class too many or too few", "classes too many or too few"),
+        "label_set": Phrase("example with doubtful classes", "examples with doubtful classes"),
+        "number_error": Phrase("number that is likely wrong", "numbers that are likely wrong"),
     }
 )
 
@@ -58,9 +59,15 @@ KINDS: tuple[str, ...] = tuple(detector.kind for detector in DETECTORS)
 """Every kind, in the order of the table of detectors."""
 
 
-def unjudged_words(n: str, targets: str) -> str:
+def unjudged_words(n: str, targets: str, judged: Mapping[str, Any] | None = None) -> str:
     """Of data whose targets are not one label each: targets, such as "numbers".
 
+    judged: who says how doubtful each is: `name`, and whether it was trained on them (`in_sample`).
+
+    >>> print(unjudged_words("90", "spans", {"name": "ner", "in_sample": False}))
+    90 training examples with spans, judged by models of ner that had not seen them: the least likely come first.
+    >>> print(unjudged_words("90", "spans", {"name": "ner", "in_sample": True}))
+    90 training examples with spans, those that ner learnt the least first; crossval asks models that saw none of them.
     >>> print(unjudged_words("1,657", "sets of labels"))
     1,657 training examples with sets of labels: these are not judged, only the texts are looked at.
     >>> print(unjudged_words("90", "spans"))
@@ -68,6 +75,12 @@ def unjudged_words(n: str, targets: str) -> str:
     >>> print(unjudged_words("240", "texts"))
     240 training examples whose targets are texts: what is odd about prompts and answers is listed below.
     """
+    if judged and judged.get("in_sample"):
+        said = f"{n} training examples with {targets}, those that {judged['name']} learnt the least first"
+        return f"{said}; crossval asks models that saw none of them."
+    if judged:
+        by = f"judged by models of {judged['name']} that had not seen them"
+        return f"{n} training examples with {targets}, {by}: the least likely come first."
     if targets == "texts":
         return f"{n} training examples whose targets are texts: what is odd about prompts and answers is listed below."
     if targets == "spans":
@@ -179,6 +192,19 @@ def _label_error(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
     return f"{doubts:,} of {voices:,} voices doubt this label" if voices else ""
 
 
+def _label_set(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    said = [f"{sign} {_value(evidence[name])}" for sign, name in (("+", "add"), ("−", "remove")) if evidence.get(name)]
+    return " ".join(said)
+
+
+def _number(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
+    if not {"given", "predicted", "deviations"} <= set(evidence):
+        return ""
+    given, predicted, deviations = (evidence[name] for name in ("given", "predicted", "deviations"))
+    how = f"{abs(deviations):.1f} standard deviations too {'high' if deviations > 0 else 'low'}"
+    return f"{_value(given)} is given, {_value(predicted)} predicted: {how}"
+
+
 def _value_of(evidence: Mapping[str, Any], names: Sequence[str]) -> str:
     value = evidence.get("value")
     if not _is_known(value):
@@ -214,6 +240,9 @@ _WORDS: Mapping[str, Any] = MappingProxyType(
         "boundary": _boundary,
         "outlier": _outlier,
         "harmful_example": _value_of,
+        "label_set": _label_set,
+        "number_error": _number,
+        "span_error": _plainly("", "kinds"),
         "empty": _plainly("", "reason"),
         "empty_answer": _plainly("", "reason"),
         "repetition": _quoting("repeats", "repeated"),

@@ -57,7 +57,7 @@ def command(
     from runner.crossval.plan import plan_folds
     from store import get_opinion
 
-    plan = plan_folds(store, dataset, loaded.hash, n_folds=folds, seed=seed)
+    plan = plan_folds(store, dataset, loaded.hash, task=loaded.recipe.task, n_folds=folds, seed=seed)
     known = _row(store, dataset, plan.fingerprint)
     n_before = int(known.get("n_parts", 0))
     if known.get("status") == "finished" and n_before == folds:

@@ -7,6 +7,7 @@ from runner.beating import beating
 from runner.causes import cause_of
 from runner.crossval.fold import Bench, FoldResult, train_fold
 from runner.crossval.plan import Plan
+from runner.crossval.targets import width
 from runner.interrupts import Interrupted, Interrupts, held_interrupts
 from runner.progress import Progress, format_seconds
 from runner.recipe import LoadedRecipe
@@ -39,7 +40,7 @@ def cross_validate(loaded: LoadedRecipe, store: Store, dataset: Dataset, plan: P
         kind="crossval",
         name=loaded.recipe.name,
         fingerprint=plan.fingerprint,
-        n_classes=len(dataset.label_names or ()),
+        n_classes=width(plan.targets.kind, len(dataset.label_names or ()), loaded.recipe.model.tag_scheme),
         recipe_hash=loaded.hash,
         n_folds=plan.n_folds,
         seed=plan.seed,
@@ -78,7 +79,10 @@ def _fold_by_fold(bench: Bench, opinion: Opinion, interrupts: Interrupts) -> tup
             bench.progress.message("".join(traceback.format_exception(error)[-8:]))
             return Status.FAILED, f"fold {fold + 1}: {cause_of(error)}"
         cost = {name: getattr(result.cost, name) for name in _COSTS}
-        record_opinion_part(bench.store, opinion.key, result.positions, result.log_probs, part=fold, cost=cost)
+        said = result.said
+        record_opinion_part(
+            bench.store, opinion.key, said.rows, said.log_probs, part=fold, cost=cost, n_rows=said.n_rows
+        )
         bench.progress.message(_said(bench.plan, fold, result))
     return Status.FINISHED, None
 
@@ -88,4 +92,4 @@ _COSTS = ("wall_seconds", "device_seconds", "energy_joules")
 
 def _said(plan: Plan, fold: int, result: FoldResult) -> str:
     took = "" if result.cost.wall_seconds is None else f" in {format_seconds(result.cost.wall_seconds)}"
-    return f"fold {fold + 1} of {plan.n_folds}: {len(result.positions):,} examples held out, {result.outcome}{took}"
+    return f"fold {fold + 1} of {plan.n_folds}: {result.n_examples:,} examples held out, {result.outcome}{took}"

@@ -2,24 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
+from evals.tags import Scheme, scheme_tags
 from runner.crossval.aside import recipe_aside, trained_aside
 from runner.crossval.plan import Plan
-from runner.encoding import EncodedSplit, take_rows
-from runner.errors import TrainingDiverged
+from runner.crossval.said import Said, of_classes, of_numbers, of_sets, of_words
+from runner.encoding import take_rows
 from runner.experiment import Experiment, prepare
-from runner.inference import Vectors, predict_features, predict_logits
+from runner.inference import Passing, Vectors, predict_features
 from runner.interrupts import Interrupts
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.shared import Shared
-from runner.tasks.objective import two_classes
 from runner.train import frozen_features
 from store import Dataset, RunCost, Store
 
@@ -39,10 +38,10 @@ class Bench:
 class FoldResult(NamedTuple):
     """What a fold says."""
 
-    positions: NDArray[np.int64]
-    """(m,) of the examples that it held out."""
-    log_probs: NDArray[np.float32]
-    """(m, n_classes); nan where nothing that it was trained on has the label."""
+    n_examples: int
+    """That it held out."""
+    said: Said
+    """Of these; nan where nothing that it was trained on has the label."""
     cost: RunCost
     outcome: str
     """A sentence about the training."""
@@ -66,32 +65,39 @@ def train_fold(bench: Bench, fold: int, interrupts: Interrupts) -> FoldResult:
         for split, both in features.items()
     }
     folder = bench.store.files / "cache" / "folds" / f"{plan.fingerprint}-{fold}"
-    with trained_aside(replace(whole, splits=splits), part, folder, bench.progress, interrupts) as trained:
+    experiment = replace(whole, splits=splits)
+    with trained_aside(experiment, part, folder, bench.progress, interrupts) as trained:
         pass
     with interrupts.let_through():
-        log_probs = _predict(whole, features, whole.splits["train"], held_out)
-    given = plan.targets[held_out]
-    log_probs[(given >= 0) & ~np.isin(given, plan.targets[kept])] = np.nan
-    return FoldResult(held_out, log_probs, trained.cost, trained.outcome)
+        outputs = _outputs(whole, features, held_out)
+    said = _said(plan, fold, whole, outputs, experiment.task.settings(experiment))
+    return FoldResult(len(held_out), said, trained.cost, trained.outcome)
 
 
-def _predict(
-    experiment: Experiment, features: Mapping[str, Vectors], train: EncodedSplit, rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Log-probabilities (m, n_classes) of some training examples by the weights that the training ended with."""
+def _outputs(whole: Experiment, features: Mapping[str, Vectors], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What the weights that the training ended with say of some training examples, as the task's examiner reads it."""
     if features:
-        logits = predict_features(experiment.head, features["train"].pooled[torch.from_numpy(rows)])
-    else:
-        logits = predict_logits(
-            experiment.model,
-            take_rows(train, rows),
-            experiment.backbone.tokenizer.pad_token_id,
-            experiment.loaded.recipe.evaluation.batch_size,
-            experiment.device.dtype,
-        )
-    found = torch.from_numpy(logits)
-    if not found.isfinite().all():
-        raise TrainingDiverged("the model's outputs for the examples that it had not seen are no numbers")
-    if found.shape[1] == 1:  # a score of relevance
-        found = two_classes(found)
-    return np.asarray(functional.log_softmax(found, dim=1).numpy())
+        return predict_features(whole.head, features["train"].pooled[torch.from_numpy(rows)])
+    passing = Passing(
+        whole.backbone.tokenizer,
+        whole.backbone.max_length,
+        whole.loaded.recipe.evaluation.batch_size,
+        whole.device.dtype,
+    )
+    found: NDArray[np.float32] = whole.task.outputs(whole.model, take_rows(whole.splits["train"], rows), passing)
+    return found
+
+
+def _said(plan: Plan, fold: int, whole: Experiment, outputs: NDArray[np.float32], settings: Mapping[str, Any]) -> Said:
+    """Outputs as rows of the opinion; settings: of the task, for what the fold was trained on."""
+    train, positions, unlearnt = whole.splits["train"], plan.held_out(fold), plan.unlearnt(fold)
+    kind = plan.targets.kind
+    if kind == "spans":
+        types = whole.label_names
+        tags = scheme_tags(types, Scheme(whole.loaded.recipe.model.tag_scheme))
+        return of_words(outputs, positions, train, tags, {types[at] for at in unlearnt})
+    if kind == "numbers":
+        return of_numbers(outputs, positions, train.labels, settings)
+    if kind == "sets of labels":
+        return of_sets(outputs, positions, len(train), unlearnt)
+    return of_classes(outputs, positions, train.labels, unlearnt)

@@ -111,6 +111,15 @@ class TagReader:
             if len(seen.places) < SHOWN:
                 seen.places.append(table.word_place(number, min(word, len(tags) - 1)))
 
+    def _odd_places(self) -> str:
+        """Where tags that are not of plain BIO stand first."""
+        first: dict[str, str] = {}
+        for (title, _, tag), seen in self._pairs.items():
+            prefix, name = split_tag(tag)
+            if tag not in (_EDGE, "O") and (prefix not in ("B", "I") or not name):
+                first.setdefault(tag, f"{tag} first in {title}, {seen.places[0]}")
+        return "; ".join([*first.values()][:SHOWN])
+
     def _check_rules(self) -> None:
         """Find the scheme, and what breaks its rules."""
         names = {tag for _, *pair in self._pairs for tag in pair} - {_EDGE}
@@ -120,7 +129,8 @@ class TagReader:
         try:
             scheme = detect_scheme(names)
         except ValueError as error:
-            self._problems.add(f'{field}: in the column "{self._columns.target}", {error}. Correct them; {lenient}.')
+            where = f'in the column "{self._columns.target}" ({self._odd_places()})'
+            self._problems.add(f"{field}: {where}, {error}. Correct them; {lenient}.")
             return
         for (title, before, tag), seen in self._pairs.items():
             if said := _broken(before, tag, scheme):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.triage.phrases import shortened
 from runner.data.problems import Problems
 from runner.encoding import NO_TARGET, EncodedSplit
 from runner.errors import ModelError
@@ -150,7 +151,7 @@ def encode_dialogues(
                     problems.add_row(
                         f"the {split} split",
                         f"a prompt leaves no room for an answer in model.max_length = {max_length} tokens",
-                        f"row {len(rows) + 1} ({n_before:,} tokens)",
+                        f"row {len(rows) + 1} of the split, “{shortened(parts[0].text, 40)}” ({n_before:,} tokens)",
                         'Raise model.max_length, shorten them, or set instruction.long_prompts = "skip".',
                     )
                 counts = [False] * len(counts)

@@ -82,22 +82,24 @@ def two_classes(scores: Tensor) -> Tensor:
 class TokenCrossEntropy:
     """Smoothed cross-entropy of the tokens that have a target, -ln p in nats; the model gives (batch, tokens, k).
 
-    smoothing: share of the target spread evenly over all tags.
+    smoothing: share of the target spread evenly over all tags. With `has_dynamics` each sentence's least likely target
+    is kept on the way: two logits, of "as given" and of "something else", whose probability of the first is that of the
+    target that the model holds for the least likely (the plain minimum: `evals.triage.tokens.token_label_errors`).
     """
 
-    def __init__(self, smoothing: float) -> None:
-        self._smoothing = smoothing
+    def __init__(self, smoothing: float, *, has_dynamics: bool = False) -> None:
+        self._smoothing, self._has_dynamics = smoothing, has_dynamics
 
     def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
-        logits = call(model, batch).float()
+        logits, targets = call(model, batch).float(), batch["targets"].long()
         total = functional.cross_entropy(
             logits.flatten(0, 1),
-            batch["targets"].flatten().long(),
+            targets.flatten(),
             ignore_index=NO_TARGET,
             label_smoothing=self._smoothing,
             reduction="sum",
         )
-        return StepLoss(total, None)
+        return StepLoss(total, least_likely(logits.detach(), targets) if self._has_dynamics else None)
 
     def weight(self, batches: Sequence[Batch]) -> Tensor | int:
         """Tokens with a target, at least 1."""
@@ -120,3 +122,15 @@ class SquaredError:
     def weight(self, batches: Sequence[Batch]) -> int:
         """Examples."""
         return sum(len(batch["labels"]) for batch in batches)
+
+
+def least_likely(logits: Tensor, targets: Tensor) -> Tensor:
+    """(batch, 2): of each sentence the logits of "as given" and "something else" at its least likely target.
+
+    logits (batch, tokens, k); targets (batch, tokens), NO_TARGET = none; nan for a sentence without any.
+    """
+    log_probs = logits.log_softmax(2).gather(2, targets.clamp(min=0)[:, :, None])[:, :, 0]
+    least = log_probs.masked_fill(targets == NO_TARGET, torch.inf).amin(1)
+    p = least.clamp(max=0).exp()
+    told = torch.stack([p.clamp(min=1e-6).log(), (1 - p).clamp(min=1e-6).log()], dim=1)
+    return told.masked_fill((least == torch.inf)[:, None], torch.nan)

@@ -33,8 +33,9 @@ class TokenClassification:
     name = "token-classification"
     auto_class = "AutoModel"
 
-    def n_logits(self, dataset: Dataset) -> int | None:
-        return None
+    def n_logits(self, dataset: Dataset) -> int:
+        """Of a sentence: as given, or something else (`TokenCrossEntropy`)."""
+        return 2
 
     def encoding(self, recipe: "Recipe") -> Hashable:
         return _tagging(recipe)
@@ -54,7 +55,8 @@ class TokenClassification:
         return TokenCollator(split, int(experiment.backbone.tokenizer.pad_token_id))
 
     def objective(self, experiment: "Experiment") -> TokenCrossEntropy:
-        return TokenCrossEntropy(experiment.loaded.recipe.training.label_smoothing)
+        recipe = experiment.loaded.recipe
+        return TokenCrossEntropy(recipe.training.label_smoothing, has_dynamics=recipe.recording.dynamics)
 
     def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
         """`scheme`: which tags the outputs are of, with the types in the order of the labels."""

@@ -7,7 +7,9 @@ rows       the examples: texts, labels, metadata
 dynamics   what runs said of their training examples, epoch by epoch, as risks
 embedding  vectors of an encoder that has seen no label
 heads      linear heads on them
-spans      sentences with spans, and what runs said of those that they were not trained on
+spans      sentences with spans, and what models said of those that they were not trained on
+judged     the same of sets of labels and numbers
+doubts     how doubtful each of these is
 answers    prompts and answers, and how likely runs find their tokens
 voices     what heads think of the labels, and of a copy with canaries in it
 steps      what is found out, step by step

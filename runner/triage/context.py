@@ -17,8 +17,10 @@ from runner.interrupts import Interrupts
 from runner.progress import Progress
 from runner.triage.embedding import Encoder, Vectors, embed
 from runner.triage.identity import Identity, Options
-from runner.triage.rows import Rows, read_all
+from runner.triage.judged import LabelSets, Numbers, read_label_sets, read_numbers
+from runner.triage.rows import Rows, read_all, unjudged
 from runner.triage.sources import Sources
+from runner.triage.spans import Sentences, read_sentences
 from runner.triage.voices import Heads
 from store import Dataset, Store, get_evaluation, read_answers, read_opinion
 
@@ -68,6 +70,29 @@ class Context:
     def has_labels(self) -> bool:
         """Whether there is anything to judge: two classes among the training labels."""
         return len(np.unique(self.given[self.given >= 0])) > 1
+
+    @cached_property
+    def kind(self) -> str | None:
+        """What training examples have in place of one label each, as `rows.unjudged`."""
+        return unjudged(self.store, self.dataset)
+
+    @property
+    def _opinion_key(self) -> int | None:
+        """The newest cross-validation."""
+        return next((each.key for each in self.identity.opinions), None)
+
+    @cached_property
+    def sentences(self) -> Sentences | None:
+        """Sentences with spans; None where examples have something else. So for the next two."""
+        return read_sentences(self.store, self.rows, self.sources.runs, self._opinion_key)
+
+    @cached_property
+    def label_sets(self) -> LabelSets | None:
+        return read_label_sets(self.store, self.rows, self.sources.runs, self._opinion_key)
+
+    @cached_property
+    def numbers(self) -> Numbers | None:
+        return read_numbers(self.store, self.rows, self.sources.runs, self._opinion_key)
 
     @cached_property
     def vectors(self) -> Vectors | None:

@@ -5,12 +5,15 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+from evals.tags import Scheme
 from evals.triage.findings import DETECTORS
+from runner.crossval.targets import width
 from runner.triage.embedding import Encoder, find_encoder
+from runner.triage.rows import unjudged
 from runner.triage.sources import Sources
 from store import Dataset, Store, list_opinions
 
-VERSION = 2
+VERSION = 3
 """Of the scores and of what the steps hand to detectors: goes up when the same data may give other numbers."""
 
 
@@ -53,8 +56,9 @@ class Identity:
     def opinions(self) -> tuple[Heard, ...]:
         """Cross-validations of which no fold is missing, the newest first."""
         known = list_opinions(self.store, self.dataset)
-        n_classes = len(self.dataset.label_names or ())
-        wanted = known[(known["n_classes"] == n_classes) & known["is_complete"] & (known["n_known"] > 0)]
+        n_labels, kind = len(self.dataset.label_names or ()), unjudged(self.store, self.dataset)
+        widths = {width(kind, n_labels, scheme.value) for scheme in Scheme}
+        wanted = known[known["n_classes"].isin(widths) & known["is_complete"] & (known["n_known"] > 0)]
         return tuple(
             Heard(int(row["key"]), row["id"], row["name"], row["fingerprint"]) for row in wanted.to_dict("records")
         )

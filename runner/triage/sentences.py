@@ -47,7 +47,7 @@ def of_labels(summary: Mapping[str, Any]) -> str:
     """
     labels = summary.get("labels")
     if not labels and summary.get("unjudged"):
-        return unjudged_words(f"{summary.get('n') or 0:,}", summary["unjudged"])
+        return unjudged_words(f"{summary.get('n') or 0:,}", summary["unjudged"], summary.get("judged"))
     if not labels:
         return f"{summary.get('n') or 0:,} training examples; without two classes of labels there are none to judge."
     if labels["n_errors"]["value"] is None:

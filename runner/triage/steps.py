@@ -21,9 +21,9 @@ from evals.triage.regions import find_regions
 from evals.triage.voices import N_NEIGHBOURS
 from runner.triage.answers import read_answers_of
 from runner.triage.context import Context
+from runner.triage.doubts import doubts_of
 from runner.triage.dynamics import has_dynamics, run_risks
 from runner.triage.embedding import count_tokens
-from runner.triage.spans import read_sentences
 from runner.triage.summary import findings_summary, labels_summary
 from runner.triage.voices import listened_to, named
 from store import list_columns, read_column
@@ -92,6 +92,8 @@ def neighbours(context: Context, triage_key: int) -> Written:
 
 def labels(context: Context, triage_key: int) -> Written:
     """Which labels are wrong, by whom, how many, and which score to sort by."""
+    if context.kind is not None:
+        return _doubts(context)
     if not context.has_labels:
         return Written(summary={"labels": None})
     in_sample = listened_to(_stored_scores(context, triage_key))
@@ -115,6 +117,21 @@ def labels(context: Context, triage_key: int) -> Written:
         return Written(summary={"labels": None})
     columns = _audit_columns(audit, without=in_sample)
     return Written(columns, queue=_queue(audit), summary={"labels": _summary(audit, context)})
+
+
+def _doubts(context: Context) -> Written:
+    """Targets that are no single labels, the most doubtful first."""
+    found = doubts_of(context)
+    if found is None:
+        return Written(summary={"labels": None})
+    n_known = int((~np.isnan(found.risk)).sum())
+    judged = {"name": found.name, "in_sample": found.in_sample, "score": found.score, "n": n_known}
+    queue = pd.DataFrame({"split": "train", "position": np.arange(len(found.risk)), "risk": found.risk})
+    return Written(
+        {("train", f"score:{found.score}"): found.risk.astype(np.float32)},
+        queue=queue,
+        summary={"labels": None, "judged": judged},
+    )
 
 
 def _stored_scores(context: Context, triage_key: int) -> dict[str, NDArray[np.float32]]:
@@ -184,7 +201,7 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
     has_risk = columns["risk"] is not None
     log_probs = context.log_probs
     counted = count_tokens(context.sources, rows)
-    said = read_sentences(context.store, rows, context.sources.runs)
+    said, sets, numbers = context.sentences, context.label_sets, context.numbers
     texts = read_answers_of(context.store, rows, context.sources.runs)
     has_tokens = texts is not None and len(texts.log_probs) > 0
     return Inputs(
@@ -208,6 +225,10 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
         predicted_spans=said.predicted if said else None,
         token_p_given=said.p_given if said else None,
         token_offsets=said.offsets if said else texts.offsets if texts else None,
+        label_sets=sets.given if sets else None,
+        label_set_probs=sets.probs if sets else None,
+        numbers=numbers.given if numbers else None,
+        predicted_numbers=numbers.predicted if numbers else None,
         prompts=texts.prompts if texts else None,
         answers=texts.answers if texts else None,
         answer_loss=texts.loss if texts and has_tokens else None,

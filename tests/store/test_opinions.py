@@ -126,7 +126,7 @@ def test_arrays_that_do_not_fit(store: Store, dataset: Dataset) -> None:
     opinion = begin(store, dataset)
     with pytest.raises(ValueError, match=r"shape \(1, 3\); needed is \(1, 2\)"):
         record_opinion_part(store, opinion.key, [0], np.zeros((1, 3)))
-    with pytest.raises(ValueError, match="positions are 9 to 9; train has 0 to 8"):
+    with pytest.raises(ValueError, match="positions are 9 to 9; there are 0 to 8"):
         record_opinion_part(store, opinion.key, [9], np.zeros((1, 2)))
     with pytest.raises(ValueError, match="of 2 classes, not 5"):
         begin_opinion(store, dataset, kind="crossval", name="cv", fingerprint="f", n_classes=5)

@@ -87,7 +87,7 @@ def test_few_examples_are_no_error(n: int) -> None:
             answer_loss=np.full(n, np.nan), answer_loss_alone=np.ones(n), token_offsets=np.arange(n + 1),
             target_log_probs=np.full(n, np.nan), best_other_log_probs=np.zeros(n), token_p_given=np.ones(n),
             given_spans=[[]] * n, predicted_spans=[None] * n, label_sets=np.full((n, 1), -1),
-            label_set_probs=np.full((n, 1), np.nan),
+            label_set_probs=np.full((n, 1), np.nan), numbers=np.zeros(n), predicted_numbers=np.full(n, np.nan),
         )  # fmt: skip
         for detector in DETECTORS:
             assert missing_inputs(detector, inputs) == (), detector.kind

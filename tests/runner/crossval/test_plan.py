@@ -16,10 +16,10 @@ def record(store: Store, texts: list[str], labels: list[int], names: list[str], 
 def test_every_class_is_spread_over_the_folds_and_copies_stay_together(store: Store) -> None:
     texts = [f"text {i // 2}" if i % 2 else f"Text  {i // 2}" for i in range(60)]
     dataset = record(store, texts, [i // 2 % 3 for i in range(60)], ["a", "b", "c"])
-    plan = plan_folds(store, dataset, "recipe", n_folds=5, seed=0)
+    plan = plan_folds(store, dataset, "recipe", task="text-classification", n_folds=5, seed=0)
     assert (plan.fold_of[::2] == plan.fold_of[1::2]).all()
     for label in range(3):
-        assert np.bincount(plan.fold_of[plan.targets == label], minlength=5).tolist() == [4] * 5
+        assert np.bincount(plan.fold_of[plan.targets.strata == label], minlength=5).tolist() == [4] * 5
     for fold in range(5):
         together = np.concatenate([plan.held_out(fold), plan.trained_on(fold)])
         assert sorted(together.tolist()) == list(range(60))
@@ -28,12 +28,13 @@ def test_every_class_is_spread_over_the_folds_and_copies_stay_together(store: St
 
 def test_recipe_data_folds_and_seed_identify_it(store: Store) -> None:
     dataset = record(store, [f"text {i}" for i in range(12)], [0, 1] * 6, ["a", "b"])
-    first = plan_folds(store, dataset, "recipe", n_folds=3, seed=0)
-    assert plan_folds(store, dataset, "recipe", n_folds=3, seed=0).fingerprint == first.fingerprint
+    first = plan_folds(store, dataset, "recipe", task="text-classification", n_folds=3, seed=0)
+    again = plan_folds(store, dataset, "recipe", task="text-classification", n_folds=3, seed=0)
+    assert again.fingerprint == first.fingerprint
     others = [
-        plan_folds(store, dataset, "other", n_folds=3, seed=0),
-        plan_folds(store, dataset, "recipe", n_folds=4, seed=0),
-        plan_folds(store, dataset, "recipe", n_folds=3, seed=1),
+        plan_folds(store, dataset, "other", task="text-classification", n_folds=3, seed=0),
+        plan_folds(store, dataset, "recipe", task="text-classification", n_folds=4, seed=0),
+        plan_folds(store, dataset, "recipe", task="text-classification", n_folds=3, seed=1),
     ]
     assert len({first.fingerprint, *(each.fingerprint for each in others)}) == 4
 
@@ -41,7 +42,7 @@ def test_recipe_data_folds_and_seed_identify_it(store: Store) -> None:
 def test_rare_labels_are_named(store: Store) -> None:
     texts = [f"text {i}" for i in range(10)] + ["Only one", "only  one"]
     dataset = record(store, texts, [0] * 7 + [1] * 3 + [2, 2], ["common", "rare", "single"])
-    warnings = plan_folds(store, dataset, "recipe", n_folds=5, seed=0).warnings
+    warnings = plan_folds(store, dataset, "recipe", task="text-classification", n_folds=5, seed=0).warnings
     assert any("cannot" not in each and '"single"' in each and "unknown" in each for each in warnings)
     assert any('"rare" (3)' in each for each in warnings)
 
@@ -53,12 +54,12 @@ def test_rare_labels_are_named(store: Store) -> None:
 def test_folds_that_cannot_be_cut_are_refused(store: Store, n_folds: int, said: str) -> None:
     dataset = record(store, [f"text {i}" for i in range(6)], [0, 1] * 3, ["a", "b"])
     with pytest.raises(DataError, match=said):
-        plan_folds(store, dataset, "recipe", n_folds=n_folds, seed=0)
+        plan_folds(store, dataset, "recipe", task="text-classification", n_folds=n_folds, seed=0)
 
 
 def test_all_that_is_wrong_is_said_at_once(store: Store) -> None:
     dataset = record(store, ["a", "b"], [0, 1], ["a", "b"], split="test")
     with pytest.raises(DataError) as error:
-        plan_folds(store, dataset, "recipe", n_folds=1, seed=0)
+        plan_folds(store, dataset, "recipe", task="text-classification", n_folds=1, seed=0)
     assert "no train split" in str(error.value)
     assert "--folds 1" in str(error.value)

@@ -180,8 +180,8 @@ def test_what_is_no_sentence_is_named(store: Store, tmp_path: Path) -> None:
         ("\n \n", "has no rows"),
         ("a O\nb\n\nc O\n", "line 2 (1): the number of columns is not 2"),
         ("a O\nb O\n\nc O\n", 'every tag in "tags" is O'),
-        ("a PER\n\nb O\n", '"PER": no tag of BIO, BIOES or BILOU'),
-        ("a U-PER\n\nb S-PER\n", "are of two schemes"),
+        ("a PER\n\nb O\n", 'line 1), "PER": no tag of BIO, BIOES or BILOU'),
+        ("a U-PER\n\nb S-PER\n", "line 3), prefixes S, U are of two schemes"),
     ],
 )
 def test_files_that_are_none(store: Store, tmp_path: Path, text: str, said: str) -> None:

@@ -97,8 +97,8 @@ def test_prompts_that_leave_no_room_are_refused_together_or_skipped(tokenizer: A
     with pytest.raises(DataError) as caught:
         encode_dialogues([dialogues], tokenizer, Instruction(), 16, split="train")
     assert "no room for an answer in model.max_length = 16" in str(caught.value)
-    assert "row 1 (" in str(caught.value)
-    assert "row 3 (" in str(caught.value)
+    assert "row 1 of the split, “the moon the moon" in str(caught.value)
+    assert "row 3 of the split, “a star a star" in str(caught.value)
     split = encode_dialogues([dialogues], tokenizer, Instruction(long_prompts="skip"), 16, split="train")
     assert learnt(split, tokenizer) == ["", "goal<end>", ""]
     assert split.lengths.max() == 16

@@ -25,6 +25,7 @@ from store import (
     get_evaluation,
     list_checkpoints,
     list_findings,
+    list_queue,
     read_predictions,
     read_responses,
     read_values,
@@ -188,7 +189,10 @@ def test_triage_compares_held_out_spans(kit: Kit, store: Store, tmp_path: Path) 
     said, triage = triage_after(store, run, "quiet")
     assert triage is not None, said
     assert triage.status == "finished", triage.cause
-    assert "300 training examples with spans: these are not judged; those of other splits are compared" in said
+    assert "300 training examples with spans, those that tiny learnt the least first" in said
+    queue = list_queue(store, triage, get_dataset(store, triage.dataset_key), limit=20)
+    assert set(queue["split"]) == {"train"}
+    assert triage.summary["judged"]["score"] == f"confidence@{run.id}"
     found = list_findings(store, triage.key, kind="span_error")
     assert set(found["split"]) <= {"validation", "test"}
     mine = found[(found["split"] == "test") & (found["position"] == 0)]
