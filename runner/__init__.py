@@ -26,7 +26,7 @@ Passes        inference   a split through a model                 predict      w
               ranks       answers put in order, query by query
               dynamics    logits caught in training               devices      where, in which number format
               language    models that say tokens, and texts for them
-Metrics       metrics      modules for `evaluate`, ours and the hub's
+Metrics       metrics      modules for `evaluate`, ours and the hub's     named_metrics  those that a recipe names
 Checkpoints   checkpoints written whole, kept as asked            files        hashes, and room for them
               training_state  what training goes on from          trees        nested states without pickle
               resume      from the newest intact one              unsaved      what a full disk did not take

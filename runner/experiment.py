@@ -22,6 +22,7 @@ from runner.devices import Device, choose_device
 from runner.encoding import EncodedSplit
 from runner.errors import ModelError
 from runner.footprint import footprint
+from runner.named_metrics import Loaded, load_named
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.quantization import set_compute
@@ -52,6 +53,8 @@ class Experiment:
     splits: Mapping[str, EncodedSplit]
     parent: Mapping[str, Any] | None = None
     """The run whose model is the base: id, name, task, step, sha256."""
+    named_metrics: "tuple[Loaded, ...]" = ()
+    """Metrics that the recipe names beside those of its task."""
     group: "Group | None" = None
     """The processes that train it together; None: this one alone."""
 
@@ -94,7 +97,7 @@ def prepare(
     torch.use_deterministic_algorithms(recipe.training.deterministic)  # also off again after another run
     if recipe.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses to multiply
-    task = TASKS[recipe.task]
+    task, named = TASKS[recipe.task], load_named(recipe)
     auto = task.auto_class
     backbone = shared.backbone(spec, seed, auto, device.type) if shared else load_backbone(spec, auto, device.type)
     data = PreparedData(dataset, (), reused=True) if dataset else prepare_data(store, recipe, progress=progress.reading)
@@ -122,7 +125,7 @@ def prepare(
     # A tokenizer keeps the limit that it was last called with, and is saved with it: this run's, whoever used it.
     backbone.tokenizer("", truncation=True, max_length=backbone.max_length)
     parent = parent_of(recipe.model, store)
-    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits, parent)
+    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits, parent, named)
     if recipe.checkpoints.keep != "none":
         require_room(store.path.parent, checkpoint_bytes(experiment))
     if recipe.training.compile:

@@ -38,7 +38,11 @@ def load_metric(name: str, config: str | None = None) -> Any:
 
     place = _place_of(name)
     if place is not None:
-        return evaluate.load(place, config, keep_in_memory=True)
+        try:
+            return evaluate.load(place, config, keep_in_memory=True)
+        except Exception as error:  # code of others: whatever it raises is about that code
+            words = " ".join(str(error).split())
+            raise MetricUnavailable(f'metric "{name}": {type(error).__name__}: {words}') from error
     hub_name = name.removeprefix("hub:")
     try:
         require_hub(hub_name, "metric")

@@ -38,6 +38,7 @@ from runner.experiment import (
 from runner.inference import Passing, Vectors, cached_features, embed_split, predict_features
 from runner.interrupts import Interrupted, Interrupts, Pruned, held_interrupts
 from runner.monitor import Monitor
+from runner.named_metrics import WithNamed
 from runner.pauses import heeding
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
@@ -266,9 +267,10 @@ def _trainer(
     passing = _passing(experiment)
     trained: nn.Module = experiment.head if experiment.trains_features else model
 
-    examiner = task.examiner(
+    judge = task.examiner(
         experiment.label_names, task.settings(experiment), with_predictions=recipe.recording.predictions
     )
+    examiner = WithNamed(judge, experiment.named_metrics)
 
     def examine(split: str) -> Examination:
         if features:

@@ -24,6 +24,7 @@ from runner.inference import Passing
 from runner.interrupts import Interrupted, held_interrupts
 from runner.merge.combine import Merged, combine
 from runner.merge.plan import Merge
+from runner.named_metrics import WithNamed, load_named
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.recipe import Recipe, resolved_form
@@ -180,7 +181,8 @@ def _evaluate(
     """Scores and predictions of every split but train; `SPLIT/METRIC` → value."""
     task, store, found = TASKS[recipe.task], recorder.store, dict[str, float | None]()
     settings = _settings(recipe)
-    examiner = task.examiner(merged.labels, settings, with_predictions=recipe.recording.predictions)
+    judge = task.examiner(merged.labels, settings, with_predictions=recipe.recording.predictions)
+    examiner = WithNamed(judge, load_named(recipe))
     for split in ("validation", "test"):
         if not merge.dataset.n_rows.get(split):
             continue

@@ -9,7 +9,7 @@ spaces   what [sweep.space] says              sweep_rules  rules of [sweep]     
 methods  the tables of single methods         method_rules  and what goes together in them
 language  the tables of tasks that say tokens     cleaning  the table of steps over texts
 frozen   as JSON, for the queue               shapes   which columns each task reads
-outline  these as plain values
+outline  these as plain values            named_metrics  the table of metrics of others
 """
 
 from runner.recipe.errors import Problem, RecipeError
@@ -41,6 +41,7 @@ from runner.recipe.models import (
     Training,
     Triage,
 )
+from runner.recipe.named_metrics import NamedMetric
 
 __all__ = [
     "METHOD_DEFAULTS",
@@ -55,6 +56,7 @@ __all__ = [
     "LoadedRecipe",
     "Lora",
     "Model",
+    "NamedMetric",
     "Peft",
     "Problem",
     "Quantization",

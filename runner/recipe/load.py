@@ -39,6 +39,7 @@ _ADDED: Final[Mapping[tuple[str, ...], object]] = {
     ("data", "split", "group"): None,
     ("data", "clean"): {"unicode": None, "controls": False, "lemmatize": None, "lowercase": False, "whitespace": False},
     ("training", "memory"): ...,
+    ("evaluation", "metrics"): [],
 }
 """Fields that came later, with the value that means what there was before, so that recipes keep their hashes; ... is
 any value."""

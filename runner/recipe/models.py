@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from runner.recipe.cleaning import Clean
 from runner.recipe.language import Generation, Instruction, MaskedLm, Seq2Seq
 from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
+from runner.recipe.named_metrics import NamedMetrics
 from runner.recipe.types import (
     ALTERNATIVES,
     BY_KIND,
@@ -321,6 +322,11 @@ class Evaluation(Table):
         BY_KIND,
     ] = Field(default="epoch", description="When to evaluate: after each epoch, or every so many optimizer steps.")
     batch_size: Count = Field(default=64, description="Examples in one forward pass of an evaluation.")
+    metrics: NamedMetrics = Field(
+        default=(),
+        strict=False,
+        description="Metric modules of `evaluate` beside the task's own metrics: names, or tables as below.",
+    )
 
 
 class Checkpoints(Table):

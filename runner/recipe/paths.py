@@ -66,6 +66,12 @@ def locate_tokenizer(text: str, folder: Path) -> str:
     return _locate_named(text, folder, _TOKENIZER_FILES)
 
 
+def locate_metric(text: str, folder: Path) -> str:
+    """The absolute path of a metric module; the name of one of ours or of the hub stays as it is."""
+    is_path = text.startswith((".", "~")) or text.endswith(".py") or Path(text).is_absolute()
+    return _absolute(text, folder) if is_path or (folder / text / f"{Path(text).name}.py").is_file() else text
+
+
 def _locate_named(text: str, folder: Path, files: tuple[str, ...]) -> str:
     is_path = text.startswith((".", "~")) or Path(text).is_absolute()
     holds_one = os.path.isdir(folder / text) and any(any((folder / text).glob(file)) for file in files)
@@ -76,6 +82,7 @@ def _absolute(text: str, folder: Path) -> str:
     return os.path.abspath(folder / os.path.expanduser(text))
 
 
+_METRICS: Final = ("evaluation", "metrics")
 _LOCATORS: Final[Mapping[tuple[str, ...], Callable[[str, Path], str]]] = {
     ("data", "source"): locate_data,
     ("data", "source", "train"): locate_data,
@@ -83,6 +90,7 @@ _LOCATORS: Final[Mapping[tuple[str, ...], Callable[[str, Path], str]]] = {
     ("data", "source", "test"): locate_data,
     ("model", "base"): locate_model,
     ("model", "tokenizer"): locate_tokenizer,
+    _METRICS: locate_metric,
 }
 
 
@@ -123,6 +131,10 @@ def _places(raw: RawTable) -> Iterator[tuple[Keys, tuple[str, ...]]]:
     """Where located values may stand, each with the field whose rule holds there."""
     for field in _LOCATORS:
         yield field, field
+    metrics = value_at(raw, _METRICS)
+    for i, metric in enumerate(metrics if isinstance(metrics, list) else []):
+        if isinstance(metric, dict):
+            yield (*_METRICS, i, "use"), _METRICS
     for part in parts_of(value_at(raw, ("sweep", "space"))):
         for place in part.values if part.keys is not None else ():
             for field in _LOCATORS:

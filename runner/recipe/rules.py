@@ -13,6 +13,7 @@ from runner.recipe.methods import METHOD_DEFAULTS
 from runner.recipe.shapes import SHAPES, shape_of
 from runner.recipe.spaces import (
     BASE,
+    COMPARED,
     CONFIG,
     METHOD,
     ONLY_WITH_METHOD,
@@ -20,6 +21,7 @@ from runner.recipe.spaces import (
     SCRATCH,
     TASK,
     WITHOUT_HEAD,
+    WRITES,
     candidates,
 )
 from runner.recipe.sweep_rules import sweep_rules
@@ -93,6 +95,7 @@ def _task_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if task in WITHOUT_HEAD and "head" in candidates(raw, METHOD, "full"):
         message = f"{task} trains no head: its models say tokens with the layer that they came with"
         yield Problem(METHOD, "head", message, "take full, top-layers or lora")
+    yield from _metric_rules(raw, task)
     select = value_at(raw, ("evaluation", "select"))
     if value_at(raw, ("generation", "examples")) == 0 and select in _OF_WHAT_IS_WRITTEN:
         message = "is measured of what the model writes, and generation.examples is 0"
@@ -102,6 +105,20 @@ def _task_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
         near = difflib.get_close_matches(select, known, 1)
         hint = f"did you mean {near[0]}?" if near else ""
         yield Problem(("evaluation", "select"), select, f"must be {_listed(known)}", hint)
+
+
+def _metric_rules(raw: Mapping[str, Any], task: str) -> Iterator[Problem]:
+    """Metrics of others compare what a model says with what is right."""
+    keys = ("evaluation", "metrics")
+    metrics = value_at(raw, keys)
+    if not metrics:
+        return
+    if task not in COMPARED:
+        message = f"{task} says nothing that a metric module could compare"
+        yield Problem(keys, None, message, "leave it out; the task's own metrics are always there")
+    elif task in WRITES and value_at(raw, ("generation", "examples")) == 0:
+        message = "are measured of what the model writes, and generation.examples is 0"
+        yield Problem(keys, None, message, "raise generation.examples")
 
 
 def _listed(names: Sequence[str]) -> str:

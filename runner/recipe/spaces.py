@@ -29,6 +29,13 @@ _LABEL_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind
 _TAG_TASKS: Final = tuple(task for task, shape in SHAPES.items() if shape.kind == "spans")
 WITHOUT_HEAD: Final = ("causal-lm", "masked-lm", "instruction", "seq2seq")
 """Tasks whose models say tokens with the layer that they came with."""
+WRITES: Final = ("instruction", "seq2seq")
+"""Tasks whose models write answers in evaluations."""
+COMPARED: Final = (
+    "text-classification", "pair-classification", "multi-label-classification", "regression", "token-classification",
+    *WRITES,
+)  # fmt: skip
+"""Tasks whose models say what a metric module can hold against what is right."""
 ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{
         ("data", "columns", name): tuple(task for task, shape in SHAPES.items() if name in shape.fields)

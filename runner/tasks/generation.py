@@ -24,7 +24,7 @@ from runner.language.pieces import counts_of, told_of
 from runner.language.targets import compact, target_tokens, without_prompts
 from runner.tasks.language import nats_of, rows_of, shown_examples, training_rows
 from runner.tasks.scores import no_classes
-from runner.tasks.task import Examination, Reading
+from runner.tasks.task import Examination, Reading, Said
 from runner.tasks.token_losses import TokenLoss
 from store import Dataset, Store, TargetTokens, iter_inputs, read_values
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from runner.recipe import Model, Recipe
 
 
-class Said(NamedTuple):
+class Outputs(NamedTuple):
     """What a model says of a split whose targets are texts."""
 
     likelihood: Likelihood
@@ -109,12 +109,12 @@ class Instruction(Answers):
         rows = rows_of(split, passing.tokenizer, passing.max_length, packs=False)
         return token_likelihood(model, rows, split.n_tokens, passing.batch_size, passing.dtype)
 
-    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> Said:
+    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> Outputs:
         likelihood = self._likelihood(model, split, passing)
         assert split.n_before is not None
         ends = split.offsets[:-1] + split.n_before
         prompts = [split.ids[split.offsets[row] : ends[row]].tolist() for row in range(len(split.references))]
-        return Said(likelihood, _written(model, prompts, passing))
+        return Outputs(likelihood, _written(model, prompts, passing))
 
 
 class Seq2Seq(Answers):
@@ -154,10 +154,10 @@ class Seq2Seq(Answers):
         pairs = PairCollator(split, passing.pad_token_id)
         return token_likelihood(model, pairs, len(split.answers.ids), passing.batch_size, passing.dtype)
 
-    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> Said:
+    def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> Outputs:
         likelihood = self._likelihood(model, split, passing)
         spans = zip(split.offsets, split.offsets[1:], split.references, strict=False)
-        return Said(likelihood, _written(model, [split.ids[a:b].tolist() for a, b, _ in spans], passing))
+        return Outputs(likelihood, _written(model, [split.ids[a:b].tolist() for a, b, _ in spans], passing))
 
 
 def _examples(
@@ -185,21 +185,22 @@ class AnswerExaminer:
     def __init__(self, settings: Mapping[str, Any], with_predictions: bool) -> None:
         self.settings, self._with_predictions = settings, with_predictions
 
-    def examine(self, name: str, outputs: Said, split: EncodedSplit) -> Examination:
+    def examine(self, name: str, outputs: Outputs, split: EncodedSplit) -> Examination:
         answers = split.answers
         nats, n_tokens = nats_of(outputs.likelihood, split.offsets if answers is None else answers.offsets)
         scores = list(score_language(nats, n_tokens, split.labels))
         right = [[reference] for reference in split.references[: len(outputs.answers)]]
         if right:
             scores += [*score_answers(outputs.answers, right), *score_generated(outputs.answers, right)]
+        found = Examination(scores, None, said=lambda: Said(outputs.answers, [first for (first,) in right]))
         if not self._with_predictions:
-            return Examination(scores, None)
+            return found
         with np.errstate(invalid="ignore"):
             losses = (nats / n_tokens).astype(np.float32)
-        said = [self._response(row, outputs, split, int(n_tokens[row])) for row in range(len(split))]
-        return Examination(scores, no_classes(losses), said)
+        responses = [self._response(row, outputs, split, int(n_tokens[row])) for row in range(len(split))]
+        return found._replace(predictions=no_classes(losses), responses=responses)
 
-    def _response(self, row: int, outputs: Said, split: EncodedSplit, n_tokens: int) -> str:
+    def _response(self, row: int, outputs: Outputs, split: EncodedSplit, n_tokens: int) -> str:
         """What was written, if anything, and what the right answer's likelihood was measured on."""
         written = {"text": outputs.answers[row]} if row < len(outputs.answers) else {}
         told = None

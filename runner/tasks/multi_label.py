@@ -14,7 +14,7 @@ from runner.encoding import EncodedSplit
 from runner.tasks.objective import BinaryCrossEntropy
 from runner.tasks.pooled import Pooled
 from runner.tasks.scores import no_classes, with_loss
-from runner.tasks.task import Examination, OutputsBroken
+from runner.tasks.task import Examination, OutputsBroken, Said
 from store import Dataset, Store, read_values
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ class LabelSetExaminer:
             self.settings = {"thresholds": [round(float(value), 6) for value in chosen]}
         thresholds = np.array(self.settings.get("thresholds", 0.5))
         scores = with_loss(score_multilabel(split.labels, probs, thresholds), losses)
-        if not self._with_predictions:
-            return Examination(scores, None)
         said = predicted_labels(probs, thresholds) == 1
-        return Examination(scores, no_classes(losses), _responses(probs, said, split.labels == 1))
+        found = Examination(scores, None, said=lambda: Said(said.astype(int).tolist(), split.labels.tolist()))
+        if not self._with_predictions:
+            return found
+        return found._replace(predictions=no_classes(losses), responses=_responses(probs, said, split.labels == 1))
 
 
 def _responses(probs: NDArray[np.float32], said: NDArray[np.bool_], given: NDArray[np.bool_]) -> list[str]:

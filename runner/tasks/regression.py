@@ -12,7 +12,7 @@ from runner.encoding import EncodedSplit
 from runner.tasks.objective import SquaredError
 from runner.tasks.pooled import Pooled
 from runner.tasks.scores import no_classes, with_loss
-from runner.tasks.task import Examination, OutputsBroken
+from runner.tasks.task import Examination, OutputsBroken, Said
 from store import Dataset, Store, read_values
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class NumberExaminer:
         said = outputs[:, 0].astype(np.float64) * scale + self.settings["centre"]
         losses = ((said - split.labels) / scale) ** 2
         scores = with_loss(score_regression(split.labels.astype(np.float64), said), losses)
+        found = Examination(scores, None, said=lambda: Said(said.tolist(), split.labels.tolist()))
         if not self._with_predictions:
-            return Examination(scores, None)
-        return Examination(scores, no_classes(losses), [json.dumps(float(f"{value:.6g}")) for value in said])
+            return found
+        responses = [json.dumps(float(f"{value:.6g}")) for value in said]
+        return found._replace(predictions=no_classes(losses), responses=responses)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.experiment import Experiment
     from runner.recipe import Model, Recipe
 
-__all__ = ["Examination", "Examiner", "Objective", "OutputsBroken", "Reading", "StepLoss", "Task", "call"]
+__all__ = ["Examination", "Examiner", "Objective", "OutputsBroken", "Reading", "Said", "StepLoss", "Task", "call"]
 
 Reading = Callable[[str, int], None]
 """Progress: what is being done, rows so far."""
@@ -41,6 +41,13 @@ class Objective(Protocol):
         """What the losses of a step's batches are divided by together: examples, their weights, or tokens."""
 
 
+class Said(NamedTuple):
+    """What a model said of examples, and what is right, in the forms that metric modules compare."""
+
+    predictions: Sequence[Any]
+    references: Sequence[Any]
+
+
 class Examination(NamedTuple):
     """What an evaluation of a split found."""
 
@@ -49,6 +56,8 @@ class Examination(NamedTuple):
     """None where they were not asked for."""
     responses: Sequence[str] = ()
     """JSON of each example, where predictions are no classes and were asked for."""
+    said: Callable[[], Said] | None = None
+    """For metrics of others; None where they have nothing to compare."""
 
 
 class Examiner(Protocol):

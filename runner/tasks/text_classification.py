@@ -14,7 +14,7 @@ from runner.data.problems import DataError
 from runner.encoding import EncodedSplit
 from runner.tasks.objective import CrossEntropy
 from runner.tasks.pooled import Pooled
-from runner.tasks.task import Examination, OutputsBroken
+from runner.tasks.task import Examination, OutputsBroken, Said
 from store import Dataset, Predictions
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ class ClassExaminer:
             raise OutputsBroken
         log_probs = functional.log_softmax(logits, dim=1).numpy()
         columns = prediction_columns(split.labels, log_probs) if self._with_predictions else None
-        return Examination(score_classification(split.labels, log_probs), Predictions(*columns) if columns else None)
+        return Examination(
+            score_classification(split.labels, log_probs),
+            Predictions(*columns) if columns else None,
+            said=lambda: Said(log_probs.argmax(axis=1).tolist(), split.labels.tolist()),
+        )
 
 
 def class_weights(experiment: "Experiment") -> Tensor | None:

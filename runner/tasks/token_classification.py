@@ -18,7 +18,7 @@ from runner.encoding import Collator, EncodedSplit, TokenCollator, Words
 from runner.inference import Passing, predict_words
 from runner.tasks.objective import TokenCrossEntropy
 from runner.tasks.scores import no_classes
-from runner.tasks.task import Examination, OutputsBroken, Reading
+from runner.tasks.task import Examination, OutputsBroken, Reading, Said
 from runner.word_encoding import Tagging, encode_sentences
 from store import Dataset, Store
 
@@ -88,15 +88,16 @@ class SpanExaminer:
         given, predicted = (self._by_sentence(tags, words) for tags in (words.tags, said.tags))
         nats, counts = _by_sentence(-given_log_p, words), _by_sentence(said.is_known.astype(np.float64), words)
         scores = (*score_entities(given, predicted), score_loss(nats, counts))
+        found = Examination(scores, None, said=lambda: Said(predicted, given))
         if not self._with_predictions:
-            return Examination(scores, None)
+            return found
         with np.errstate(invalid="ignore"):
             losses = nats / counts
         responses = [
             self._response(tags, said.p[a:b], np.exp(given_log_p[a:b]))
             for tags, a, b in zip(predicted, words.offsets[:-1], words.offsets[1:], strict=True)
         ]
-        return Examination(scores, no_classes(losses), responses)
+        return found._replace(predictions=no_classes(losses), responses=responses)
 
     def _by_sentence(self, tags: NDArray[np.integer[Any]], words: Words) -> list[list[str]]:
         names = self._tags[tags].tolist()

@@ -30,6 +30,16 @@ def _calm() -> None:
 
 
 @pytest.fixture(scope="session")
+def module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder of this process for the modules of `evaluate`, which copies them to one that all of a user share."""
+    from evaluate import config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
+        yield
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for what the whole session shares."""
     return tmp_path_factory.mktemp("models")
@@ -108,6 +118,8 @@ class Kit:
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value)
 
 

@@ -24,6 +24,7 @@ from runner.hub import HubUnreachable
 from runner.metrics import MODULES, MetricUnavailable, load_metric, module_names
 from tests.runner.test_hub import closed_endpoint
 
+pytestmark = pytest.mark.usefixtures("module_cache")
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(3, size=60)
 LOG_PROBS = np.log(RNG.dirichlet(np.ones(3), size=60) * 0.5 + 0.5 * np.eye(3)[LABELS])
@@ -37,16 +38,6 @@ TAGGED = [[tag if RNG.random() < 0.8 else str(RNG.choice(TAGS)) for tag in tags]
 REFERENCES = [["The cat sat on the mat.", "A cat sat on a mat"], ["It rained all day long"], ["dogs"]]
 TEXTS = ["the cat sat on a mat", "it rained all night", "Dogs!"]
 GAINS, RANKED = RNG.integers(0, 3, size=(20, 6)).astype(float), RNG.normal(size=(20, 6)).round(1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """`evaluate` copies modules to a folder that all processes of a user share."""
-    from evaluate import config
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
-        yield
 
 
 @pytest.fixture(autouse=True)
