@@ -13,7 +13,7 @@ outcomes      what no class says, as arrays            answers          prompts 
 pairing       two runs, example by example             differences      between their configurations
 trials        of a sweep, as frames to draw            axes             its parameters as axes
 recipe_form   from a form to a recipe and back         guesses          what a table of texts is good for
-tasks         which columns each task reads
+tasks         which columns each task reads            sizes            what a training of tokens begins with
 data_files    the first rows of a file                 uploads          files that came through the browser
 responses     what no class says, in words             spans            sentences with their spans marked
 rankings      documents of queries in their order      word_differences  between two texts

@@ -37,6 +37,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags", "labels"),
     "prompt": ("prompt", "instruction", "question", "input"),
+    "input": ("input", "context"),
     "completion": ("completion", "answer", "output", "response"),
     "messages": ("messages", "conversations", "conversation"),
     "target": ("target", "summary", "highlights", "translation", "abstract", "answer", "output"),
@@ -95,7 +96,9 @@ def _needed(task: Task) -> list[Field]:
 
 def _evidence(head: pd.DataFrame, task: Task) -> int:
     """How many columns are called like fields that speak for this task; 0 where one that it needs is not there."""
-    found = {field.name: _by_name(head, field, ()) for field in task.fields}
+    found: dict[str, str | None] = {}
+    for field in task.fields:  # what may be left out takes nothing that another field has
+        found[field.name] = _by_name(head, field, [*filter(None, found.values())] if field.may_be_empty else ())
     target = task.target
     if task.missing(found):
         return 0
@@ -314,7 +317,9 @@ def n_empty(rows: pd.DataFrame, task: Task, columns: Columns) -> int:
     chosen = [
         column
         for field in task.fields
-        if (column := columns.get(field.name)) and not (field.is_target and task.kind == "labels")
+        if (column := columns.get(field.name))
+        and not (field.is_target and task.kind == "labels")
+        and not field.may_be_empty
     ]
     if not chosen:
         return 0
@@ -340,7 +345,7 @@ def cautions(rows: pd.DataFrame, task: Task, columns: Columns, counts: pd.DataFr
         said.append(f"{count(n_double)} {what} more than once ({percent(n_double / len(texts))}).")
     lengths = texts.apply(lambda values: values.str.len()).sum(axis=1)
     n_long = int((lengths > 5 * max_length).sum())
-    if n_long:
+    if n_long and task.kind != "none":  # raw texts are cut into stretches, and nothing is lost
         said.append(f"{count(n_long)} texts are longer than about {count(max_length)} tokens: their ends are cut off.")
     return said
 

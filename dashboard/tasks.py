@@ -20,6 +20,8 @@ class Field:
     is_optional: bool = False
     stands_alone: bool = False
     """It holds inputs and target: where it has a column, no other is read."""
+    may_be_empty: bool = False
+    """A row need not have it although it has a column."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Task:
     kind: str
     fields: tuple[Field, ...]
     methods: tuple[str, ...] = ()
+    base: str = "builtin:minilm"
+    """A model to begin with."""
 
     @property
     def words(self) -> str:
@@ -66,7 +70,7 @@ class Task:
         if self.alone(columns):
             return []
         lacking = [field for field in self.fields if not field.is_optional and not columns.get(field.name)]
-        if not any(columns.get(field.name) for field in self.inputs):
+        if not any(columns.get(field.name) for field in self.inputs if not field.may_be_empty):
             lacking = [self.inputs[0], *(field for field in lacking if field != self.inputs[0])]
         return lacking
 
@@ -108,8 +112,12 @@ def tasks_of(answer: Sequence[Mapping[str, Any]]) -> tuple[Task, ...]:
         Task(
             str(task["name"]),
             str(task["kind"]),
-            tuple(Field(**{name: field[name] for name in Field.__dataclass_fields__}) for field in task["fields"]),
+            tuple(
+                Field(**{name: field[name] for name in Field.__dataclass_fields__ if name in field})
+                for field in task["fields"]
+            ),
             tuple(map(str, task["methods"])),
+            str(task.get("base", CLASSIFICATION.base)),
         )
         for task in answer
     )

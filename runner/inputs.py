@@ -143,7 +143,8 @@ def _named_columns(
     found = {name: written.get(name) or (None if name in shape.optional else name) for name in shape.inputs}
     if "messages" in shape.inputs:  # chats, or prompts
         field = "messages" if found["messages"] else "prompt"
-        return {field: text_column or found[field] or field}
+        asked = {field: text_column or found[field] or field}
+        return {**asked, "input": found["input"]} if found["input"] and field == "prompt" else asked
     found[shape.inputs[0]] = text_column or found[shape.inputs[0]]
     if pair_column is not None:
         if len(shape.inputs) < 2 or shape.kind == "text":
@@ -163,6 +164,8 @@ def _of_file(
         read = partial(_file_rows, _stdin(tuple(inputs), encoding), inputs, cleaner, group)
         return Texts("stdin", read, is_labelled=False)
     table = open_file(file, FileForm(encoding, tagged, needs_tags=False), problems, "FILE")
+    if table is not None and inputs.get("input") not in table.columns:  # rows may be without one
+        inputs = {name: column for name, column in inputs.items() if name != "input"}
     for name, column in inputs.items() if table is not None else ():
         n = table.columns.count(column) if table is not None else 0
         if table is None or n == 1:
@@ -188,13 +191,13 @@ def _file_rows(
     for number, row in table.rows((*inputs.values(), *([group] if group else [])), problems):
         n += 1
         values, own = row[: len(inputs)], row[len(inputs) :]
-        if any(map(is_nothing, values)):
+        given = {
+            name: value for name, value in zip(inputs, values, strict=True) if name != "input" or not is_nothing(value)
+        }
+        if any(map(is_nothing, given.values())):
             yield InputRow(number, None, None)
             continue
-        read = {
-            name: _asked(value) if name == "messages" else read_input(name, value)
-            for name, value in zip(inputs, values, strict=True)
-        }
+        read = {name: _asked(value) if name == "messages" else read_input(name, value) for name, value in given.items()}
         faults = [(name, fault) for name, (_, fault) in read.items() if fault]
         for name, fault in faults:
             advice = input_advice(name).replace("Unicode text", "text")

@@ -1,8 +1,8 @@
 """Which data: a file, an upload, a stored dataset or the built-in one; its first rows, its columns, its labels."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from dashboard.guesses import (
     top_labels,
 )
 from dashboard.parts.drawing import draw
+from dashboard.sizes import begins_with, measured
 from dashboard.source import Source
 from dashboard.tasks import CLASSIFICATION, Task
 from dashboard.uploads import Upload, dataset_name, keep_upload
@@ -40,6 +41,8 @@ FILE, UPLOAD, STORED, BUILTIN = "A file on this machine", "Upload", "A dataset i
 PREVIEW_ROWS = 6
 MOST_COUNTED = 20_000
 """Rows of a stored data set whose targets are counted."""
+USUAL_LENGTH = 256
+"""Tokens of a text, where neither a person nor the data say otherwise."""
 _CHARACTERS_A_TOKEN = 2.0  # English has 4 to 5; fewer makes the estimate of memory a bound for most languages
 
 
@@ -62,10 +65,13 @@ class DataChoice:
     """Tokens of the longest text, at most; None where it was not read whole."""
     metadata: tuple[str, ...] = ()
     """Further columns to keep."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Path → what fits the data where nothing is typed (`dashboard.sizes`)."""
 
 
-def data_choice(source: Source, *, max_length: int) -> DataChoice | None:
-    """The widgets; None until something can be trained on, with the reason shown."""
+def data_choice(source: Source, *, max_length: int | None) -> DataChoice | None:
+    """The widgets; None until something can be trained on, with the reason shown. max_length: tokens of a text, where
+    they were typed."""
     kinds = [UPLOAD, FILE, STORED, BUILTIN] if len(work_queries.datasets(source)) else [UPLOAD, FILE, BUILTIN]
     if st.session_state.get("new-kind") not in kinds:
         st.session_state["new-kind"] = UPLOAD
@@ -112,7 +118,7 @@ def _upload(source: Source) -> Upload | None:
     return upload
 
 
-def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
+def _of_file(path: str, max_length: int | None, name: str | None) -> DataChoice | None:
     sample = read_sample(path)
     if sample.problem:
         st.warning(escape(f"{sample.problem}."), icon=":material/description:")
@@ -124,7 +130,9 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
     counts = target_counts(sample.rows[target], task.kind) if target else label_counts(pd.Series(dtype=str))
     sentence = task_sentence(sample.rows, is_whole=sample.is_whole, task=task, columns=columns, counts=counts)
     st.markdown(f"**{escape(sentence)}**")
-    for text in cautions(sample.rows, task, columns, counts, max_length=max_length):
+    fitting = begins_with(task, _characters(sample.rows, task, columns))
+    room = max_length or int(fitting.get("model.max_length", USUAL_LENGTH))
+    for text in cautions(sample.rows, task, columns, counts, max_length=room):
         st.markdown(f":orange[:material/warning: {escape(text)}]")
     if task.kind == "label" and (others := rivals(sample.rows, columns)) and not task.missing(columns):
         listed = ", ".join(f"“{short(name, 30)}”" for name in others[:3])
@@ -135,9 +143,19 @@ def _of_file(path: str, max_length: int, name: str | None) -> DataChoice | None:
         return None
     n_train = round(len(sample.rows) * 0.8) if sample.is_whole else None
     known_as = name or dataset_name(Path(path).name)
-    inputs = [column for field in task.inputs if (column := columns.get(field.name))]
+    inputs = [column for each in task.inputs if (column := columns.get(each.name))]
     longest = math.ceil(sum(sample.rows[each].str.len().max() for each in inputs) / _CHARACTERS_A_TOKEN) + 2
-    return DataChoice(path, task, columns, known_as, n_train, name, drops, longest if sample.is_whole else None, kept)
+    return DataChoice(
+        path, task, columns, known_as, n_train, name, drops, longest if sample.is_whole else None, kept, fitting
+    )
+
+
+def _characters(rows: pd.DataFrame, task: Task, columns: Columns) -> "pd.Series[int]":
+    """Of each row, in all that a model reads of it at once: of prompts also their answers."""
+    read = [each for each in task.fields if not each.is_target or "prompt" in columns]
+    chosen = [column for each in read if (column := columns.get(each.name))]
+    lengths = [rows[column].str.len() for column in dict.fromkeys(chosen)]
+    return sum(lengths[1:], lengths[0]) if lengths else pd.Series(dtype=int)
 
 
 def _drop(n: int, task: Task) -> bool:
@@ -255,7 +273,21 @@ def _stored(source: Source) -> DataChoice | None:
         st.warning("It needs a training and a validation split to be trained on.", icon=":material/warning:")
         return None
     _counts(counts, task)
-    return DataChoice(f"dataset:{chosen}", task, {}, dataset.name, dataset.n_rows.get("train"))
+    profiles = queries.profiles(source, key)
+    fitting = (
+        measured(task, profiles[0].profile) if profiles else begins_with(task, _stored_characters(source.path, key))
+    )
+    n_train = dataset.n_rows.get("train")
+    return DataChoice(f"dataset:{chosen}", task, {}, dataset.name, n_train, settings=fitting)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _stored_characters(path: str, dataset_key: int) -> "pd.Series[int]":
+    """Of the first training rows, texts and answers together."""
+    with reading(path) as store:
+        rows = read_rows(store, read_dataset(store, dataset_key), "train", limit=MOST_COUNTED)
+    answers = rows["target"].map(lambda target: len(target) if isinstance(target, str) else 0)
+    return rows["text"].str.len() + answers
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

@@ -74,20 +74,21 @@ def _queue() -> None:
 def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
     st.markdown("###### 1 · Data")
     length = st.session_state.get("new-model.max_length") or ""
-    data = data_choice.data_choice(here, max_length=int(length) if length.isdigit() else 256)
+    data = data_choice.data_choice(here, max_length=int(length) if length.isdigit() else None)
+    task = data.task if data else CLASSIFICATION
     st.markdown("###### 2 · Model and method")
     left, right = st.columns(2)
     with left:
-        base = _base()
+        base = _base(task)
     with right:
-        offered = _offered(data.task if data else CLASSIFICATION)
+        offered = _offered(task)
         method = (
             st.segmented_control("Method", offered, key="new-method", persist_state="session", required=True)
             or offered[0]
         )
         st.caption(METHOD_WORDS.get(method, "As in the run that this one is made from."))
     st.markdown("###### 3 · Settings")
-    typed = _settings(_defaults(method, data.task if data else CLASSIFICATION))
+    typed = _settings(_defaults(method, task), data.settings if data else {})
     taken = _names(here)
     default_name = free_name(f"{data.name if data else 'run'}-{method}", taken)
     name = (
@@ -114,17 +115,23 @@ def _offered(task: Task) -> list[str]:
     return offered
 
 
-def _base() -> str | None:
-    st.session_state.setdefault("new-base-kind", BUILTIN)
-    kind = st.segmented_control(
-        "Model", (BUILTIN, FOLDER, HUB), key="new-base-kind", persist_state="session", required=True
-    )
+def _base(task: Task) -> str | None:
+    """The built-in model only for tasks that it can do; else one of the hub that can is what an empty field means."""
+    is_builtin = task.base == CLASSIFICATION.base
+    kinds = (BUILTIN, FOLDER, HUB) if is_builtin else (HUB, FOLDER)
+    if st.session_state.get("new-base-kind") not in kinds:
+        st.session_state["new-base-kind"] = kinds[0]
+    kind = st.segmented_control("Model", kinds, key="new-base-kind", persist_state="session", required=True)
     if kind in (None, BUILTIN):
-        return "builtin:minilm"
-    place = "/path/to/model" if kind == FOLDER else "distilbert/distilbert-base-uncased"
+        return task.base
+    usual = "distilbert/distilbert-base-uncased" if is_builtin else task.base
+    place = "/path/to/model" if kind == FOLDER else usual
     typed = st.text_input(
         "Model name", key="new-base", persist_state="session", placeholder=place, label_visibility="collapsed"
     ).strip()
+    if not typed and kind == HUB and not is_builtin:
+        st.caption(f"{escape(task.base)} unless you name another; it is loaded from the hub when training starts.")
+        return task.base
     if not typed:
         st.caption("A folder with config.json and .safetensors files." if kind == FOLDER else "As the hub names it.")
         return None
@@ -136,15 +143,17 @@ def _defaults(method: str, task: Task = CLASSIFICATION) -> Mapping[str, Any]:
     return check_recipe(default_text(task, method)).resolved or {}
 
 
-def _settings(defaults: Mapping[str, Any]) -> dict[str, str]:
-    """A field for each plain setting; empty means the default, which it shows."""
+def _settings(defaults: Mapping[str, Any], fitting: Mapping[str, str]) -> dict[str, str]:
+    """A field for each plain setting; empty means what fits the data, else the default: it shows which."""
     written = settings_of(defaults)
     typed = {}
     columns = st.columns(len(SETTINGS), vertical_alignment="bottom")
     for column, (path, label) in zip(columns, LABELS.items(), strict=True):
         with column:
             default = f"{written[path]} by default" if path in written else ""
-            typed[path] = st.text_input(label, key=f"new-{path}", persist_state="session", placeholder=default)
+            shown = f"{fitting[path]} for these data" if path in fitting else default
+            given = st.text_input(label, key=f"new-{path}", persist_state="session", placeholder=shown)
+            typed[path] = given if given.strip() else fitting.get(path, "")
     return typed
 
 

@@ -78,7 +78,10 @@ def checked_rows(
     for number, values in _readable_rows(table, columns, problems):
         inputs, extra = [values[place] for place in of_inputs], tuple(values[place] for place in of_extra)
         target = values[places[columns.target]] if columns.target else None
-        empty = [name for name, value in zip(names, inputs, strict=True) if is_nothing(value)]
+        given = {
+            name: value for name, value in zip(names, inputs, strict=True) if not _is_left_out(name, value, columns)
+        }
+        empty = [name for name, value in given.items() if is_nothing(value)]
         if reader.is_missing(target) and columns.target_field not in empty:
             empty.append(columns.target_field)
         is_alone = together is not None and grouping is None and is_empty(values[places[together]])
@@ -93,13 +96,14 @@ def checked_rows(
             problems.add_row(table.title, f'no value in "{together}" ({field})', place, advice)
         if empty or is_alone:
             continue
-        read = [read_input(name, value) for name, value in zip(names, inputs, strict=True)]
-        faults = [(name, fault) for name, (_, fault) in zip(names, read, strict=True) if fault]
+        read = {name: read_input(name, value) for name, value in given.items()}
+        faults = [(name, fault) for name, (_, fault) in read.items() if fault]
         for name, fault in faults:
             problems.add_row(table.title, f'"{columns.inputs[name]}" {fault}', place, input_advice(name))
         if faults:
             continue
-        cleaned = cleaner.inputs({name: value for name, (value, _) in zip(names, read, strict=True)})
+        cleaned = cleaner.inputs({name: value for name, (value, _) in read.items()})
+        cleaned = {name: value for name, value in cleaned.items() if not _is_left_out(name, value, columns)}
         bare = [name for name, value in cleaned.items() if isinstance(value, str) and is_empty(value)]
         if bare and drop:
             dropped.append(number)
@@ -111,8 +115,14 @@ def checked_rows(
             continue
         group = None
         if together is not None:  # by the text as it is stored, where it is an input
-            group = readable_text({together: cleaned[grouping]}) if grouping else str(values[places[together]])
+            own = {together: cleaned[grouping]} if grouping in cleaned else cleaned
+            group = readable_text(own) if grouping else str(values[places[together]])
         yield CheckedRow(number, cleaned, target, extra, group)
+
+
+def _is_left_out(name: str, value: object, columns: Columns) -> bool:
+    """Whether a row does without that input."""
+    return name in columns.shape.may_be_empty and is_nothing(value)
 
 
 def what_rows_have(columns: Columns) -> str:
@@ -123,7 +133,7 @@ def what_rows_have(columns: Columns) -> str:
     'a text or a label'
     """
     named = dict.fromkeys((*columns.inputs, columns.target_field))
-    nouns = [NOUNS[name] for name in named if name and name != "labels"]
+    nouns = [NOUNS[name] for name in named if name and name not in ("labels", *columns.shape.may_be_empty)]
     return " or ".join(f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in nouns)
 
 

@@ -40,11 +40,13 @@ class Dialogue(NamedTuple):
     before: str | Sequence[Message]
     """A prompt, or the messages of a chat."""
     answer: str
+    input: str = ""
+    """What a prompt is about; empty where there is no more than the prompt."""
 
 
 def dialogue_of(inputs: Mapping[str, Any], answer: str) -> Dialogue:
     """The dialogue of a stored example."""
-    return Dialogue(inputs["messages"] if "messages" in inputs else inputs["prompt"], answer)
+    return Dialogue(inputs["messages"] if "messages" in inputs else inputs["prompt"], answer, inputs.get("input", ""))
 
 
 class Template:
@@ -63,13 +65,17 @@ class Template:
 
     def stretches(self, dialogue: Dialogue) -> list[Stretch]:
         """The whole text of a dialogue, cut where its answers begin and end; the last stretch is its answer."""
-        before, answer = dialogue
+        before, answer, about = dialogue
         if isinstance(before, str):
+            if self._spec.template == "alpaca":
+                return [Stretch(under_headings(before, about), False), Stretch(answer, True)]
+            before = f"{before}\n\n{about}" if about else before
             if self._spec.template in ("auto", "plain"):
                 return [Stretch(before + self._spec.separator, False), Stretch(answer, True)]
             before = [{"role": "user", "content": before}]
-        elif self._spec.template == "plain" or not self._chat:
-            what = 'instruction.template = "plain" has no place for messages' if self._chat else self._has_none
+        elif self._spec.template in ("plain", "alpaca") or not self._chat:
+            named = f'instruction.template = "{self._spec.template}"'
+            what = f"{named} has no place for messages" if self._chat else self._has_none
             raise ModelError(f"the data hold messages: {what}")
         return self._chat_stretches([*before, {"role": "assistant", "content": answer}])
 
@@ -111,6 +117,26 @@ class Template:
             roles = " → ".join(message["role"] for message in messages[:6])
             raise ModelError(f"the chat template refuses a chat ({roles}): {' '.join(str(error).split())}") from error
         return text
+
+
+def under_headings(prompt: str, about: str = "") -> str:
+    """A prompt and what it is about as the Alpaca data were learnt, without the sentence that stood above them.
+
+    Source: Taori et al., Stanford Alpaca: An Instruction-following LLaMA model (2023).
+
+    >>> print(under_headings("Name the town.", "It rains in Rome."))
+    ### Instruction:
+    Name the town.
+    <BLANKLINE>
+    ### Input:
+    It rains in Rome.
+    <BLANKLINE>
+    ### Response:
+    <BLANKLINE>
+    """
+    parts = {"Instruction": prompt, "Input": about}
+    asked = "".join(f"### {heading}:\n{text}\n\n" for heading, text in parts.items() if text)
+    return f"{asked}### Response:\n"
 
 
 def encode_dialogues(

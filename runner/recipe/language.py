@@ -16,10 +16,11 @@ class MaskedLm(Table):
 class Instruction(Table):
     """`[instruction]`: how prompts and answers become one text; of instruction."""
 
-    template: Literal["auto", "chat", "chatml", "plain"] = Field(
+    template: Literal["auto", "chat", "chatml", "plain", "alpaca"] = Field(
         default="auto",
         description="`chat` is the tokenizer's own chat template, `chatml` one for tokenizers without, `plain` is the "
-        "prompt, the separator and the answer; `auto` takes the chat template for messages and plain for the rest.",
+        "prompt, the separator and the answer, `alpaca` puts headings over prompt, input and answer; `auto` takes the "
+        "chat template for messages and plain for the rest.",
     )
     separator: str = Field(default="\n", description="With template `plain`: what stands between prompt and answer.")
     loss_on: Literal["answers", "last-answer", "everything"] = Field(

@@ -38,6 +38,7 @@ _ADDED: Final[Mapping[tuple[str, ...], object]] = {
     ("training", "compile"): False,
     ("data", "split", "group"): None,
     ("data", "clean"): {"unicode": None, "controls": False, "lemmatize": None, "lowercase": False, "whitespace": False},
+    ("data", "columns", "input"): None,
     ("training", "memory"): ...,
     ("evaluation", "metrics"): [],
 }

@@ -172,6 +172,11 @@ class Columns(Table):
         description='Column of the tags of the words: as `tokens`; "tags" is the last column of a CoNLL file.',
     )
     prompt: Text = Field(default="prompt", description="Column of the prompt: for instruction.")
+    input: Text | None = Field(
+        default=None,
+        description="Column of what a prompt is about, such as a text to summarise, put behind it; a row may have "
+        "none: for instruction.",
+    )
     completion: Text = Field(default="completion", description="Column of the answer to it: for instruction.")
     messages: Text | None = Field(
         default=None,

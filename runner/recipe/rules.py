@@ -166,12 +166,12 @@ def _data_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(columns, Mapping):
         shape = shape_of(raw.get("task")) or SHAPES["text-classification"]
         names = {
-            name: columns.get(name, None if name in ("text_pair", "messages", "query_id") else name)
+            name: columns.get(name, None if name in ("text_pair", "input", "messages", "query_id") else name)
             for name in shape.fields
         }
         if names.get("messages") is not None:
-            for name in ("prompt", "completion"):
-                if columns.get(name, name) != name:  # the default stands in resolved recipes
+            for name, usual in (("prompt", "prompt"), ("input", None), ("completion", "completion")):
+                if columns.get(name, usual) != usual:  # the default stands in resolved recipes
                     hint = f"leave {name} out, or leave messages out"
                     yield Problem(("data", "columns", name), columns[name], "cannot go with messages", hint)
                 names[name] = None

@@ -21,6 +21,8 @@ class Shape:
     """Fields that may be left out."""
     group: str = ""
     """What says which rows belong to one thing, where the first input does not say it; kept beside the examples."""
+    may_be_empty: tuple[str, ...] = ()
+    """Inputs that a row need not have although their column is named."""
 
     def fits(self, inputs: Collection[str], targets: Collection[str], *, has_labels: bool) -> bool:
         """Whether stored rows can be read so: the names of their inputs, what SQLite calls their targets, and whether
@@ -50,7 +52,13 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "token-classification": Shape(("tokens",), "tags", "spans"),
         "causal-lm": Shape(("text",), "", "none"),
         "masked-lm": Shape(("text",), "", "none"),
-        "instruction": Shape(("prompt", "messages"), "completion", "text", optional=("prompt", "messages")),
+        "instruction": Shape(
+            ("prompt", "input", "messages"),
+            "completion",
+            "text",
+            optional=("prompt", "input", "messages"),
+            may_be_empty=("input",),
+        ),
         "seq2seq": Shape(("text",), "target", "text"),
     }
 )
@@ -76,6 +84,7 @@ NOUNS: Mapping[str, str] = MappingProxyType(
         "tokens": "words",
         "tags": "tags",
         "prompt": "prompt",
+        "input": "input",
         "messages": "messages",
         "completion": "answer",
         "target": "target",

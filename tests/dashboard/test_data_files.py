@@ -243,7 +243,27 @@ def test_a_chat_needs_no_other_column() -> None:
     )
     task = guess_task(prompts, list_tasks())
     assert task.name == "instruction"
-    assert guess_columns(prompts, task) == {"prompt": "prompt", "messages": None, "completion": "answer"}
+    named = {"prompt": "prompt", "input": None, "messages": None, "completion": "answer"}
+    assert guess_columns(prompts, task) == named
+
+
+def test_instructions_with_what_they_are_about() -> None:
+    rows = pd.DataFrame(
+        {
+            "instruction": ["Name the capital city.", "Say something."] * 4,
+            "input": ["France has one, as every country.", ""] * 4,
+            "output": [f"a rather long answer, number {i}" for i in range(8)],
+        }
+    )
+    task = guess_task(rows, list_tasks())
+    assert task.name == "instruction"
+    columns = guess_columns(rows, task)
+    assert columns == {"prompt": "instruction", "input": "input", "messages": None, "completion": "output"}
+    assert n_empty(rows, task, columns) == 0
+    assert [field.name for field in task.missing({"input": "input", "completion": "output"})] == ["prompt"]
+    recipe = recipe_text(Form("a", "/d/rows.jsonl", columns, task, base=task.base, method="lora"))
+    assert check_recipe(recipe).problems == (), recipe
+    assert 'input = "input"' in recipe
 
 
 def test_a_task_that_no_page_knows_by_name() -> None:

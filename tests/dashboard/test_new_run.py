@@ -489,3 +489,25 @@ def test_a_worker_that_the_page_starts_is_a_process_of_its_own(tmp_path: Path) -
         os.kill(row["pid"], signal.SIGTERM)
     psutil.Process(row["pid"]).wait(60)
     store.close()
+
+
+def test_instructions_begin_with_a_model_that_says_tokens_and_a_length_that_fits(
+    show: Show, empty_path: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "alpaca.jsonl"
+    rows = [
+        {"instruction": f"Tell me about {i}.", "input": "x" * 900 if i == 3 else "", "output": f"It is the answer {i}."}
+        for i in range(40)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = with_file(show, path)
+    assert app.selectbox(key="new-column-input").value == "input"
+    assert "Built-in MiniLM" not in app.button_group(key="new-base-kind").options
+    table = recipe(app)
+    assert table["task"] == "instruction"
+    assert table["model"] == {"base": "Qwen/Qwen3-0.6B", "method": "lora", "max_length": 512}
+    assert table["training"] == {"batch_size": 8}
+    assert table["data"]["columns"] == {"prompt": "instruction", "input": "input", "completion": "output"}  # type: ignore[index]  # of TOML
+    app.text_input(key="new-model.max_length").set_value("64").run()
+    assert recipe(app)["model"]["max_length"] == 64  # type: ignore[index]  # of TOML
+    assert "texts are longer than about 64 tokens" in plain(app)

@@ -56,6 +56,21 @@ def test_a_prompt_is_the_example_and_its_answer_the_target(store: Store, tmp_pat
     assert changed.fingerprint != dataset.fingerprint
 
 
+def test_what_a_prompt_is_about_is_an_input_that_a_row_may_lack(store: Store, tmp_path: Path) -> None:
+    records = [
+        {"instruction": f"Add one to {i}.", "input": f"about {i}" if i % 2 else "", "output": "x"} for i in range(40)
+    ]
+    named = {"prompt": "instruction", "input": "input", "completion": "output"}
+    dataset = prepare(store, "instruction", tmp_path / "alpaca.jsonl", records, **named)
+    every = [inputs for batch in iter_inputs(store, dataset, "train") for inputs in batch]
+    assert {tuple(inputs) for inputs in every} == {("prompt",), ("prompt", "input")}
+    with_one = next(inputs for inputs in every if "input" in inputs)
+    assert with_one["input"].removeprefix("about ") in with_one["prompt"]
+    assert "about" in " ".join(next(iter(iter_texts(store, dataset, "train")))), "a person can search for it"
+    fewer = prepare(store, "instruction", tmp_path / "less.jsonl", records, prompt="instruction", completion="output")
+    assert fewer.fingerprint != dataset.fingerprint
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_of_a_chat_the_last_turn_is_the_target(store: Store, tmp_path: Path, as_text: bool) -> None:
     chats = [[*CHAT[:-1], {"role": "assistant", "content": f"Madrid {i}"}] for i in range(20)]

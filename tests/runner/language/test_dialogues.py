@@ -111,3 +111,21 @@ def test_answers_that_are_too_long_lose_their_end(tokenizer: Any) -> None:
     assert int(split.lengths[0]) == 16
     assert split.labels[0] == len(tokenizer.decode(split.targets[split.targets != NO_TARGET].tolist()))
     assert np.all(split.ids[split.targets != NO_TARGET] == split.targets[split.targets != NO_TARGET])
+
+
+def test_what_a_prompt_is_about_stands_behind_it(tokenizer: Any) -> None:
+    dialogue = Dialogue("the moon", "rain", "a ball")
+    tokenizer.chat_template = JINJA
+    said = {
+        name: [part.text for part in Template(tokenizer, Instruction(template=name)).stretches(dialogue)]
+        for name in ("plain", "chat", "alpaca")
+    }
+    assert said == {
+        "plain": ["the moon\n\na ball\n", "rain"],
+        "chat": ["user: the moon\n\na ball <end>assistant: ", "rain <end>"],
+        "alpaca": ["### Instruction:\nthe moon\n\n### Input:\na ball\n\n### Response:\n", "rain"],
+    }
+    alone = Template(tokenizer, Instruction(template="alpaca")).stretches(Dialogue("the moon", "rain"))
+    assert alone[0].text == "### Instruction:\nthe moon\n\n### Response:\n"
+    with pytest.raises(ModelError, match='"alpaca" has no place for messages'):
+        Template(tokenizer, Instruction(template="alpaca")).stretches(Dialogue(CHAT, "goal"))

@@ -1,10 +1,11 @@
 """What methods ask of a recipe: the tables of adapters and few bits, their rules, and hashes that stay."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.recipe import RecipeError, recipe_from_resolved, recipe_schema
+from runner.recipe import RecipeError, parse_recipe, recipe_from_resolved, recipe_schema
 from runner.recipe.load import LoadedRecipe
 from tests.runner.recipe.test_errors import only
 from tests.runner.recipe.test_recipe import SMALL, parse
@@ -24,6 +25,15 @@ from tests.runner.recipe.test_recipe import SMALL, parse
 )
 def test_recipes_from_before_keep_their_hash(overrides: list[str], expected: str) -> None:
     assert parse(SMALL, *overrides).hash == expected
+
+
+def test_a_recipe_of_prompts_from_before_there_was_an_input_keeps_its_hash() -> None:
+    text = 'name = "a"\ntask = "instruction"\n[model]\nbase = "gpt2"\n[data]\nsource = "hub:chats"\n'
+    assert parse_recipe(text, folder=Path("/")).hash == "e22ceadb1fa35d3bc477cbf275ee51bd"
+    named = parse_recipe(f'{text}columns = {{ input = "context" }}', folder=Path("/"))
+    assert named.hash != "e22ceadb1fa35d3bc477cbf275ee51bd"
+    with pytest.raises(RecipeError, match="cannot go with messages"):
+        parse_recipe(f'{text}columns = {{ input = "context", messages = "chat" }}', folder=Path("/"))
 
 
 def test_what_came_later_counts_where_it_is_set() -> None:
