@@ -32,7 +32,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "similarity", "similarity_score", "relevance", "value", "target", "label"),
     "query": ("query", "question", "claim", "search"),
     "document": ("document", "passage", "doc", "answer", "paragraph", "candidate", "source", "evidence"),
-    "relevance": ("relevance", "relevant", "is_relevant", "rel", "grade", "judgement", "qrel"),
+    "relevance": ("relevance", "relevant", "is_relevant", "rel", "grade", "judgement", "qrel", "label"),
     "query_id": ("query_id", "qid", "question_id", "query-id"),
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags", "labels"),
@@ -106,6 +106,8 @@ def _evidence(head: pd.DataFrame, task: Task) -> int:
         return 1
     if target and not looks_like(task.kind, head[str(found[target.name])]):
         return 0
+    if task.kind == "relevance" and not head[str(found[task.inputs[0].name])].duplicated().any():
+        return 0  # nothing can be put in order where every query has one document
     named = {name: column for name, column in found.items() if column is not None}
     if len(set(named.values())) < len(named):  # two fields would read the same column
         return 0
@@ -306,6 +308,9 @@ def task_sentence(rows: pd.DataFrame, *, is_whole: bool, task: Task, columns: Co
         return f"{n}, {count(len(counts))} labels in {column}{sets}: {task.words}."
     if task.kind == "spans" and len(counts):
         return f"{n}, {count(counts['n'].sum())} spans of {count(len(counts))} types in {column}: {task.words}."
+    if task.kind == "relevance":
+        n_queries = rows[columns[task.inputs[0].name]].nunique()
+        return f"{n} of {count(n_queries)} queries, {target.noun} in {column}: {task.words}."
     if task.kind == "number" and len(counts):
         low, high = counts["label"].iloc[0].split(" to ")[0], counts["label"].iloc[-1].split(" to ")[1]
         return f"{n}, numbers from {low} to {high} in {column}: {task.words}."

@@ -206,6 +206,7 @@ def test_every_task_of_the_runner_is_guessed_from_a_table_of_its_own() -> None:
         "pair-classification": {"sentence1": ["a b"], "sentence2": ["b c"], "label": ["same"]},
         "multi-label-classification": {"text": ["a", "b"], "emotions": ['["joy", "love"]', "[]"]},
         "regression": {"review": ["so good", "bad"], "stars": ["4.5", "1"]},
+        "rerank": {"question": ["a b", "a b"], "answer": ["c", "d"], "label": ["0", "1"], "qid": ["1", "1"]},
         "token-classification": {"tokens": ['["of", "York"]', '["no"]'], "ner_tags": ['["O", "B-LOC"]', '["O"]']},
     }
     said = {
@@ -213,6 +214,7 @@ def test_every_task_of_the_runner_is_guessed_from_a_table_of_its_own() -> None:
         "pair-classification": "1 rows, 1 labels in “label”: pair classification.",
         "multi-label-classification": "2 rows, 2 labels in “emotions”, 1.0 a row: multi-label classification.",
         "regression": "2 rows, numbers from 1 to 4.5 in “stars”: regression.",
+        "rerank": "2 rows of 1 queries, relevance in “label”: rerank.",
         "token-classification": "2 rows, 1 spans of 1 types in “ner_tags”: token classification.",
     }
     for name, table in tables.items():
@@ -226,6 +228,19 @@ def test_every_task_of_the_runner_is_guessed_from_a_table_of_its_own() -> None:
         for source in ("/d/rows.csv", "dataset:some@1"):
             recipe = recipe_text(Form("a", source, columns, task, method=method))
             assert check_recipe(recipe).problems == (), recipe
+
+
+def test_relevance_of_queries() -> None:
+    rerank = task_named("rerank")
+    rows = pd.DataFrame({"query": ["a", "a", "b"], "document": ["c", "d", "e"], "relevance": ["true", "-1", "much"]})
+    assert guess_columns(rows.assign(relevance=["1", "0", "1"]), rerank) == {
+        "query": "query", "document": "document", "relevance": "relevance", "query_id": None
+    }  # fmt: skip
+    counts = target_counts(rows["relevance"], "relevance")
+    assert counts.to_dict("list") == {"label": ["-1", "1"], "n": [1, 1]}
+    named = {"query": "query", "document": "document", "relevance": "relevance"}
+    assert cautions(rows, rerank, named, counts, max_length=8) == ["2 values are no numbers from 0 up."]
+    assert "no column of queries: choose one" in sentence(rows, rerank, document="document", relevance="relevance")
 
 
 def test_a_chat_needs_no_other_column() -> None:
