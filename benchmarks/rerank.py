@@ -96,7 +96,7 @@ source = "answers.jsonl"
 split = {{ validation = 0.1, test = 0.3 }}
 [training]
 epochs = {epochs}
-batch_size = 16
+batch_size = 32
 learning_rate = 1e-4
 """
     return parse_recipe(text, folder=folder)
@@ -158,7 +158,7 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:
-        n_questions, epochs = (60, 1) if options.small else (None, 4)
+        n_questions, epochs = (60, 1) if options.small else (None, 2)
         finish(measure(Path(folder), n_questions=n_questions, epochs=epochs, is_small=options.small))
 
 

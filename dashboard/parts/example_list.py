@@ -26,7 +26,7 @@ def example_list(
     height: int | Literal["content"] = "content",
 ) -> None:
     """Rows of examples with columns example_id, text and those of `columns` (name → Streamlit column config), of which
-    those named in `ahead` stand before the text."""
+    those named in `ahead` stand before the text. `columns` may say how the text is shown, too."""
     require(frame, "example_list", "example_id", "text", *columns)
     ids = frame["example_id"].tolist()
     # A fresh widget for every opened example: its card can then be opened again by the same row.
@@ -40,7 +40,7 @@ def example_list(
 
     shown = frame.assign(text=[short(text, 300) for text in frame["text"]])
     st.dataframe(
-        shown[[*ahead, "text", *(name for name in columns if name not in ahead)]],
+        shown[[*ahead, "text", *(name for name in columns if name not in (*ahead, "text"))]],
         column_config={
             "text": st.column_config.TextColumn("text", width=500, help="Choose a row to see all of it."),
             **columns,

@@ -98,6 +98,7 @@ def listing(source: Source, evaluation: Evaluation, dataset_key: int, found: Ran
                 shown,
                 {
                     "place": st.column_config.NumberColumn("place", format="%d", width=56),
+                    "text": st.column_config.TextColumn("document", width=900, help="Choose a row to see all of it."),
                     "relevance": st.column_config.TextColumn("relevance", width=84, help="As it is given."),
                     "score": st.column_config.NumberColumn(
                         "score", format="%.3f", width=84, help="The relevance that the model expects."
