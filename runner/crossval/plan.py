@@ -11,7 +11,7 @@ from evals.triage.duplicates import normalise
 from evals.triage.folds import assign_folds
 from runner.crossval.targets import TASKS, Targets, read_judged
 from runner.data.problems import DataError, listed, quoted
-from store import Dataset, Store, iter_texts
+from store import Dataset, Store, iter_texts, read_queries
 
 VERSION = 1
 """Goes up when the same recipe, data, folds and seed may give another opinion."""
@@ -46,13 +46,14 @@ class Plan:
 
 
 def plan_folds(store: Store, dataset: Dataset, recipe_hash: str, *, task: str, n_folds: int, seed: int) -> Plan:
-    """Folds stratified by label and shuffled by `seed`; copies of a text (but for case and white space) stay together.
+    """Folds stratified by label and shuffled by `seed`; copies of a text (but for case and white space) stay together,
+    and all documents of a query.
 
     Raises DataError, with all that is wrong, for data that cannot be folded so.
     """
     n = dataset.n_rows.get("train", 0)
     targets = read_judged(store, dataset)
-    copies = _copies(store, dataset)
+    copies = _copies(store, dataset, task)
     n_texts = int(copies.max(initial=-1)) + 1
     problems = []
     if not n:
@@ -67,7 +68,8 @@ def plan_folds(store: Store, dataset: Dataset, recipe_hash: str, *, task: str, n
     if n_folds < 2:
         problems.append(f"--folds {n_folds}: needed are 2 or more, so that there is something to train on.")
     elif n and n_folds > n_texts:
-        problems.append(f"--folds {n_folds}: {dataset} has {n_texts:,} different training texts; take no more folds.")
+        texts = "queries" if task == "rerank" else "different training texts"
+        problems.append(f"--folds {n_folds}: {dataset} has {n_texts:,} {texts}; take no more folds.")
     if problems:
         raise DataError(problems)
     fold_of = assign_folds(targets.strata, n_folds, groups=copies, seed=seed)
@@ -77,12 +79,13 @@ def plan_folds(store: Store, dataset: Dataset, recipe_hash: str, *, task: str, n
     return Plan(n_folds, seed, fold_of, targets, fingerprint, warnings)
 
 
-def _copies(store: Store, dataset: Dataset) -> NDArray[np.int64]:
-    """A number for each different training text, (n_train,)."""
+def _copies(store: Store, dataset: Dataset, task: str) -> NDArray[np.int64]:
+    """A number for each different training text, or query, (n_train,)."""
     numbers: dict[bytes, int] = {}
     copies = np.empty(dataset.n_rows.get("train", 0), dtype=np.int64)
     row = 0
-    for texts in iter_texts(store, dataset, "train"):
+    queries = [read_queries(store, dataset, "train")] if task == "rerank" else []
+    for texts in queries or iter_texts(store, dataset, "train"):
         for text in texts:
             digest = hashlib.blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
             copies[row] = numbers.setdefault(digest, len(numbers))

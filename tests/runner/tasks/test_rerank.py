@@ -14,6 +14,7 @@ from benchmarks.tiny import rows
 from evals import metrics
 from evals.ranking import places_of, query_table
 from runner.classifier import load_classifier
+from runner.crossval.plan import plan_folds
 from store import (
     Run,
     Store,
@@ -174,6 +175,9 @@ def test_triage_and_crossval_judge_relevance_of_0_and_1(
     assert not summary.get("unjudged")
     recipe = tmp_path / "head.toml"
     dataset = get_dataset(store, run.dataset_key or 0)
+    plan = plan_folds(store, dataset, "hash", task="rerank", n_folds=2, seed=0)
+    queries = np.array(read_queries(store, dataset, "train"))
+    assert not set(queries[plan.held_out(0)]) & set(queries[plan.trained_on(0)])
     settings = {"task": "rerank", "data.source": f"dataset:{dataset}", "model.method": "head", "training.epochs": 2}
     recipe.write_text(kit.text(settings))
     done = runner(store, "crossval", str(recipe), "--folds", "2", "--json", "--quiet")
