@@ -104,7 +104,8 @@ def _evidence(head: pd.DataFrame, task: Task) -> int:
         return 0
     if task.alone(found):
         return 1
-    if target and not looks_like(task.kind, head[str(found[target.name])]):
+    is_said = any(found[field.name] for field in task.fields if field.may_be_empty)  # a shape that nothing else has
+    if target and not is_said and not looks_like(task.kind, head[str(found[target.name])]):
         return 0
     if task.kind == "relevance" and not head[str(found[task.inputs[0].name])].duplicated().any():
         return 0  # nothing can be put in order where every query has one document

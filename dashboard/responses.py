@@ -32,6 +32,21 @@ def target_words(target: Any, names: Sequence[str]) -> str:
     return f"{target:g}"
 
 
+def target_text(target: Any) -> str | None:
+    """A target that is a text, as the store has it; None for one that is none.
+
+    >>> target_text('"Paris"'), target_text("[0]"), target_text("Paris"), target_text(None)
+    ('Paris', None, None, None)
+    """
+    if not isinstance(target, str) or not target.startswith('"'):
+        return None
+    try:
+        found = json.loads(target)
+    except ValueError:
+        return None
+    return found if isinstance(found, str) else None
+
+
 def response_words(response: Any, names: Sequence[str]) -> str:
     """What a model said of an example, as `store.read_responses` has it.
 

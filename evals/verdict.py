@@ -114,4 +114,6 @@ def _about(count: int) -> str:
 def _amount(metric: str, value: float) -> str:
     """A signed amount in the unit people say: points for fractions."""
     unit = get_metric(metric).unit
+    if unit == "correlation":  # which the metric's title says
+        return f"{value:+.3f}"
     return f"{100 * value:+.1f} points" if unit == "fraction" else f"{value:+.3f} {unit}"

@@ -8,12 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import queries
+from dashboard.answers import Column, answer_html, compared_columns, written_html
 from dashboard.charts.example import history_chart
 from dashboard.formats import UNKNOWN, escape
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.chips import labels, unlike_names
 from dashboard.parts.drawing import draw
 from dashboard.parts.notices import guarded
+from dashboard.responses import target_text
 from dashboard.source import Source
 from dashboard.spans import is_span_target, marked, sentence_html
 from store import Run
@@ -47,7 +49,7 @@ def example_card(source: Source, example_id: str, runs: Sequence[Run]) -> None:
     if places.empty:
         st.warning(f"There is no example {escape(example_id)} in this store.", icon=":material/search_off:")
         return
-    if not _spans(source, example_id, places, runs):
+    if not _spans(source, example_id, places, runs) and not _answers(source, example_id, places, runs):
         st.code(places["text"].iloc[0], language=None, wrap_lines=True)
     history = queries.history(source, example_id)
     names = dict(zip((run.key for run in runs), labels(runs), strict=True))
@@ -95,6 +97,24 @@ def _spans(source: Source, example_id: str, places: pd.DataFrame, runs: Sequence
             title = run.name if run.name not in lines else f"{run.name} ({run.id})"
             lines[title] = marked(said[position]["spans"], names)
     st.html(sentence_html(tokens, lines, names))
+    return True
+
+
+def _answers(source: Source, example_id: str, places: pd.DataFrame, runs: Sequence[Run]) -> bool:
+    """What was asked, the right answer and what the runs of the page wrote; False where no answer is a text."""
+    place = next((row for row in places.to_dict("records") if target_text(row["label"]) is not None), None)
+    if place is None:
+        return False
+    given = target_text(place["label"])
+    columns = [Column("given", compared_columns(None, given)[1].html)]
+    key, split, position = int(place["dataset_key"]), place["split"], int(place["position"])
+    for run in runs:
+        evaluations = queries.evaluations(source.path, run.key, run.version) if run.dataset_key == key else []
+        best = max((e for e in evaluations if e.split == split), key=lambda e: (e.is_best, e.step), default=None)
+        said = (queries.responses(source.path, best, (position,)) if best else {}).get(position) or {}
+        if "text" in said:
+            columns.append(Column(run.name, written_html(given, said["text"])))
+    st.html(answer_html(queries.inputs(source.path, (example_id,))[example_id], columns))
     return True
 
 

@@ -1,13 +1,25 @@
 """Pages of runs that write answers, or foretell texts: what was asked, given and said, and two of them compared."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from store import NewRow, NewRun, Predictions, Recorder, ScoreRow, open_store, record_dataset, record_run
+from store import (
+    NewRow,
+    NewRun,
+    Predictions,
+    Recorder,
+    ScoreRow,
+    get_dataset,
+    open_store,
+    read_rows,
+    record_dataset,
+    record_run,
+)
 from tests.dashboard.conftest import Show, words
 
 NASTY = "<script>alert(1)</script> **bold** $x$"
@@ -112,6 +124,17 @@ def test_two_runs_are_compared_by_what_they_wrote(show: Show, answered: dict[str
     assert "<h6>given</h6><p>so it is</p>" in second
     assert '<p>so it <mark class="is-new">was</mark></p>' in second
     assert "the cat sat" in first
+
+
+def test_the_card_of_an_example_has_what_every_run_wrote(show: Show, answered: dict[str, str]) -> None:
+    store = open_store(Path(os.environ["ASSAY_STORE"]))
+    example = str(read_rows(store, get_dataset(store, "asked@1"), "test")["example_id"][0])
+    store.close()
+    app = show("compare", runs=f"{answered['first']},{answered['second']}", section="Curves", example=example)
+    (card,) = cards(app)
+    assert "<h6>given</h6><p>the cat sat down</p>" in card
+    assert '<h6>first</h6><p>the cat <mark class="is-new">ran</mark></p>' in card
+    assert "<h6>second</h6>" in card
 
 
 @pytest.fixture
