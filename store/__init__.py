@@ -34,6 +34,7 @@ facets       examples by their metadata      patterns regular expressions, in ti
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
 labelled     names of labels in SQL          queries rows of one query
+targets      what may be decided in their place
 target_tokens  how likely a run finds what it learns
 """
 

@@ -17,6 +17,7 @@ from store.errors import DecisionRefused
 from store.ids import example_id, new_run_id
 from store.records import Dataset
 from store.standing import refresh_rows
+from store.targets import Label, label_value, target_problem
 
 
 class Action(StrEnum):
@@ -32,15 +33,14 @@ class Action(StrEnum):
 
 
 DECIDING = (Action.RELABEL, Action.KEEP, Action.DROP, Action.EDIT)
-Label = int | float | str
-
 _SHOWN = 10  # problems in one message
 _NEEDS = {Action.RELABEL: "a label", Action.EDIT: "a text", Action.NOTE: "a note"}
 
 
 @dataclass(frozen=True)
 class NewDecision:
-    """A decision as it is asked for. `label`: an index or a name; of data without label names any target."""
+    """A decision as it is asked for. `label`: an index or a name; of sets and spans JSON (`store.targets`); of data
+    without label names any target."""
 
     split: str
     position: int
@@ -244,19 +244,6 @@ def decision_of(row: Sequence[object]) -> Decision:
     return Decision(**{**values, "action": Action(str(values["action"]))})  # type: ignore[arg-type]  # as in the table
 
 
-def label_value(dataset: Dataset, label: Label | None) -> Label | None:
-    """A label index, or its name, as the target it stands for; ValueError where the dataset has no such label."""
-    names = dataset.label_names
-    if label is None or names is None:
-        return label
-    if isinstance(label, str) and label in names:
-        return names.index(label)
-    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(names):
-        return label
-    known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    raise ValueError(f"{label!r} is no label of {dataset}; its {len(names)} labels are {known}.")
-
-
 def _last_word(
     db: sqlite3.Connection, dataset_key: int, split: str, position: int, author: str
 ) -> tuple[str, Label | None, str | None] | None:
@@ -285,9 +272,22 @@ def _problems(store: Store, dataset: Dataset, decisions: Sequence[NewDecision], 
         elif (new.split, new.position) in seen:
             yield f"{place}: it is decided twice at once; one decision for an example."
         seen.add((new.split, new.position))
-        yield from _own_problems(dataset, new, place)
+        own = list(_own_problems(dataset, new, place))
+        yield from own
+        if not own and new.label is not None and (said := _misfit(store, dataset, new)):
+            yield f"{place}: {said}."
         if new.triage_key is not None and new.triage_key not in known:
             yield f"{place}: there is no triage {new.triage_key} of {dataset}."
+
+
+def _misfit(store: Store, dataset: Dataset, new: NewDecision) -> str | None:
+    """Why the label cannot be what the example is to have."""
+    row = store.db.execute(
+        "SELECT w.target, json_array_length(x.inputs, '$.tokens') FROM dataset_rows w"
+        " JOIN examples x ON x.key = w.example_key WHERE w.dataset_key = ? AND w.split = ? AND w.position = ?",
+        (dataset.key, new.split, new.position),
+    ).fetchone()
+    return None if row is None else target_problem(row[0], label_value(dataset, new.label), row[1])
 
 
 def _own_problems(dataset: Dataset, new: NewDecision, place: str) -> Iterator[str]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.connection import Store
-from store.decisions import Action, Label, NewDecision, label_value, write_batch
+from store.decisions import Action, NewDecision, write_batch
 from store.errors import DecisionRefused
 from store.ids import example_id, new_run_id
 from store.labelled import name_of
 from store.records import Dataset
 from store.standing import DECIDED, refresh_rows
+from store.targets import Label, by_name, label_value
 
 Places = dict[tuple[str, Label | None], list[int]]
 
@@ -70,7 +71,7 @@ def export_patch(store: Store, dataset: Dataset) -> Iterator[dict[str, Any]]:
         " SELECT lower(hex(x.id)), e.split,"
         f" {name_of('w.target')},"
         " o.nth - 1,"
-        " e.action, coalesce(json_extract(d.label_names, '$[' || e.label || ']'), e.label), e.text, e.note, e.author,"
+        f" e.action, {name_of('w.target', 'e.label')}, e.text, e.note, e.author,"
         " e.at, e.finding"
         " FROM numbered o CROSS JOIN standing_decisions s ON s.dataset_key = :dataset AND s.split = o.split"
         f"  AND s.position = o.position AND s.action IN ({DECIDED})"
@@ -84,7 +85,8 @@ def export_patch(store: Store, dataset: Dataset) -> Iterator[dict[str, Any]]:
         "example_id", "split", "given", "occurrence", "action", "label", "text", "note", "author", "at", "finding",
     )  # fmt: skip
     for row in rows:
-        yield dict(zip(names, row, strict=True))
+        line = dict(zip(names, row, strict=True))
+        yield line | {name: by_name(line[name], dataset.label_names) for name in ("given", "label")}
 
 
 def apply_patch(store: Store, dataset: Dataset, lines: Iterable[Mapping[str, Any]]) -> PatchReport:

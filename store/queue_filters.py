@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from store.connection import Store
-from store.decisions import Label, label_value
 from store.errors import DecisionRefused
 from store.evaluations import match_query
 from store.facets import facet_positions
@@ -25,6 +24,7 @@ from store.packed import Positions
 from store.patterns import pattern_positions
 from store.records import Dataset
 from store.standing import DECIDED
+from store.targets import Label, label_value
 from store.triages import Triage
 
 FEW = 20_000

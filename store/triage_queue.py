@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from store.connection import Store
 from store.frames import read_frame
+from store.labelled import name_of
 from store.queue_filters import QueueFilter, Selection, select_rows
 from store.records import Dataset
 from store.triages import Triage
@@ -56,7 +57,7 @@ def list_queue(
         " q.own_risk AS risk, q.n_doubting, q.n_voices,"
         " (SELECT json_group_array(f.kind) FROM findings f WHERE f.triage_key = :triage AND f.split = q.split"
         "  AND f.position = q.position) AS kinds,"
-        " e.action, iif(e.dataset_key = d.key, coalesce(json_extract(d.label_names, '$[' || e.label || ']'), e.label),"
+        f" e.action, iif(e.dataset_key = d.key, {name_of('e.label')},"
         "  NULL) AS new_label, iif(e.dataset_key = d.key, e.text, NULL) AS new_text, e.note, e.author, e.at,"
         " s.n_authors, s.is_disputed,"
         " (SELECT o.name || '@' || o.version FROM datasets o WHERE o.key = e.dataset_key AND o.key <> d.key)"

@@ -15,7 +15,7 @@ from store.datasets import record_dataset
 from store.errors import VersionRefused
 from store.frames import read_frame
 from store.ids import dataset_fingerprint, example_id
-from store.labelled import label_name, name_of
+from store.labelled import label_name, name_of, named
 from store.records import Dataset, NewRow
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def list_changes(store: Store, dataset: Dataset, *, limit: int = 1000, offset: i
         {"dataset": dataset.key, "with_disputed": True, "limit": limit, "offset": offset},
     )
     frame["is_disputed"] = frame["is_disputed"].astype(bool)
-    return frame
+    return _by_name(frame, dataset)
 
 
 def list_version_changes(store: Store, dataset: Dataset, *, limit: int = 1000, offset: int = 0) -> pd.DataFrame:
@@ -79,12 +79,24 @@ def list_version_changes(store: Store, dataset: Dataset, *, limit: int = 1000, o
 
     Columns as of `list_changes` without is_disputed; split and position are those in the parent.
     """
-    return read_frame(
+    frame = read_frame(
         store.db,
         f"{_SHOW} FROM version_decisions v JOIN decisions e ON e.key = v.decision_key AND v.dataset_key = :dataset"
         f"{_OF_ROW}",
         {"dataset": dataset.key, "limit": limit, "offset": offset},
     )
+    return _by_name(frame, dataset)
+
+
+def _by_name(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Sets of labels and spans as `read_rows` names them."""
+    names = dataset.label_names
+
+    def told(target: object) -> object:
+        is_listed = isinstance(target, str) and target.startswith("[") and names is not None and target not in names
+        return named(target, names) if is_listed else target
+
+    return frame.assign(given=frame["given"].map(told), label=frame["label"].map(told))
 
 
 def make_version(

@@ -10,10 +10,20 @@ from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.differences import views_words
-from dashboard.triage.proposals import Proposal, is_unsure, leading_kind, likely_labels, proposal, said, unsure_words
+from dashboard.triage.proposals import (
+    Proposal,
+    instead,
+    is_unsure,
+    leading_kind,
+    likely_labels,
+    proposal,
+    said,
+    unsure_words,
+)
 from dashboard.triage.reads import Desk
-from dashboard.triage.sentence import show_sentence
+from dashboard.triage.sentence import sentence, show_sentence, target_of
 from dashboard.triage.session import RERUN
+from dashboard.triage.span_form import span_form
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
 from evals.triage.phrases import suggested_text, to_do
@@ -53,6 +63,8 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
     kind = leading_kind(found["kind"].tolist(), kinds)
     evidence = found[found["kind"] == kind]["evidence"].iloc[0] if kind in found["kind"].tolist() else {}
     offered = proposal(row, kind, evidence, desk.label_names)
+    if desk.triage.summary.get("unjudged"):
+        offered = instead(offered, target_of(desk, split, position), found, desk.dataset.label_names or ())
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
         _where(work, row, act)
@@ -65,7 +77,7 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
             ask_author()
         else:
             with st.container(gap="small", key="triage-actions"):
-                _keys(desk, offered, kind, act)
+                _keys(desk, offered, kind, act, picking)
                 _forms(desk, row, kind, picking, act)
     with right, st.container(key="triage-why"):
         why(desk, row, known)
@@ -120,12 +132,14 @@ def _given(desk: Desk, row: Mapping[str, Any]) -> str:
     return reads.targets_at(desk.path, desk.dataset.key, (place_of(row),))[0]
 
 
-def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions") -> None:
+def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions", picking: str) -> None:
+    is_typing = picking == "spans"  # in a table, where letters are no fields that keep them
+
     def decides(key: str, words: str, proposed: Proposal, help: str, *, is_first: bool = False) -> None:
         how = {"finding": kind, "label": proposed.label, "text": proposed.text}
         st.button(
-            words, key=f"key-{key}", shortcut=key, on_click=act.decide, args=(proposed.action,), kwargs=how,
-            type="primary" if is_first else "secondary", help=help,
+            words, key=f"key-{key}", shortcut=None if is_typing else key, on_click=act.decide, args=(proposed.action,),
+            kwargs=how, type="primary" if is_first else "secondary", help=help,
         )  # fmt: skip
 
     with st.container(horizontal=True, gap="small", key="triage-keys"):
@@ -139,9 +153,18 @@ def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions") -> No
         )  # fmt: skip
         decides("D", "Drop", Proposal(Action.DROP, ""), "The next version will not have it.")
         decides("S", "Skip", Proposal(Action.SKIP, ""), "Later, or somebody else.")
-        st.button("Undo", key="key-Z", shortcut="Z", on_click=act.undo, help="The last decision; again and again.")
-        st.button("Note…", key="key-N", shortcut="N", on_click=act.pick, args=("note",), help="Why; Enter saves it.")
-        st.button("Edit…", key="key-E", shortcut="E", on_click=act.pick, args=("text",), help="Another text.")
+        keys = {"Z": None, "N": None} if is_typing else {"Z": "Z", "N": "N"}
+        st.button(
+            "Undo", key="key-Z", shortcut=keys["Z"], on_click=act.undo, help="The last decision; again and again."
+        )
+        st.button(
+            "Note…", key="key-N", shortcut=keys["N"], on_click=act.pick, args=("note",), help="Why; Enter saves it."
+        )  # fmt: skip
+        has_spans = desk.triage.summary.get("unjudged") == "spans"
+        st.button(
+            "Edit…", key="key-E", shortcut=None if is_typing else "E", on_click=act.pick,
+            args=("spans" if has_spans else "text",), help="Other spans." if has_spans else "Another text.",
+        )  # fmt: skip
 
 
 def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, act: "Actions") -> None:
@@ -155,6 +178,10 @@ def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, a
             _digits(desk, row, kind, act)
         elif picking == "any":
             _any_label(desk, kind, act, key)
+        elif picking == "spans" and (found := sentence(desk, split, position)) is not None:
+            span_form(found, desk.dataset.label_names or (), key, lambda label: act.decide(
+                Action.RELABEL, label=label, finding=kind
+            ))  # fmt: skip
         elif picking == "note":
 
             def keep_note() -> None:
@@ -172,7 +199,7 @@ def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, a
             "Close", key="key-close", shortcut="Escape", type="tertiary", on_click=act.pick, args=(picking,),
             help="Decide nothing here.",
         )  # fmt: skip
-    if picking != "label":
+    if picking not in ("label", "spans"):
         st.html(_FOCUS, unsafe_allow_javascript=True)
 
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from dashboard.formats import is_known, number, short
+from dashboard.triage.targets import suggested_target
 from evals.triage.findings import Action as ToDo
 from evals.triage.findings import get_detector
 from evals.triage.phrases import KINDS, PHRASES, suggested_text
@@ -14,11 +17,11 @@ from store import Action
 @dataclass(frozen=True)
 class Proposal:
     """What accepting does. `button`: what it says there; `words`: the same beside the example's label, where it is
-    another label; `label` is a class index."""
+    another label; `label` is a class index, or what else stands in its place (`store.targets`)."""
 
     action: Action
     button: str
-    label: int | None = None
+    label: int | float | str | None = None
     text: str | None = None
     words: str = ""
 
@@ -94,7 +97,22 @@ def unsure_words(votes: Sequence[int], given: int, label_names: Sequence[str]) -
     )
 
 
-def said(action: str, label: int | None, label_names: Sequence[str]) -> str:
+def instead(offered: Proposal, target: object, found: pd.DataFrame, names: Sequence[str]) -> Proposal:
+    """As `offered`, where that would keep an example of which a triage suggests other spans, labels or another number.
+
+    target: as the store has it. found: its findings, columns kind and evidence. names: of the labels.
+    """
+    if offered.action is not Action.KEEP:
+        return offered
+    evidence = dict(zip(found["kind"], found["evidence"], strict=True))
+    suggested = suggested_target(target, evidence, names)
+    if suggested is None:
+        return offered
+    label, words = suggested
+    return Proposal(Action.RELABEL, f"Accept {words}", label=label, words=words)
+
+
+def said(action: str, label: int | float | str | None, label_names: Sequence[str]) -> str:
     """A decision in words, as it is shown on the example.
 
     >>> said("relabel", 1, ["no", "yes"]), said("keep", None, []), said("drop", None, [])
@@ -102,7 +120,7 @@ def said(action: str, label: int | None, label_names: Sequence[str]) -> str:
     >>> said("relabel", None, [])
     'relabelled'
     """
-    if action == "relabel" and is_known(label):
+    if action == "relabel" and label is not None and not isinstance(label, str):
         known = 0 <= int(label) < len(label_names)
         return f"relabelled {label_names[int(label)] if known else label}"
     words = {

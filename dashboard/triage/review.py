@@ -91,8 +91,8 @@ class Actions:
         self._now = now
 
     def decide(
-        self, action: Action, *, label: int | None = None, text: str | None = None, note: str | None = None,
-        finding: str | None = None,
+        self, action: Action, *, label: int | float | str | None = None, text: str | None = None,
+        note: str | None = None, finding: str | None = None,
     ) -> None:  # fmt: skip
         """Write it and go on."""
         now, place = self._now, self._now.work.place

@@ -7,7 +7,18 @@ import streamlit as st
 
 from dashboard.spans import Marked, is_span_target, marked, sentence_html
 from dashboard.triage.reads import Desk
-from store import RunNotFound, get_evaluation, get_run, read_inputs, read_responses, read_rows, reading
+from evals.tags import Span
+from store import (
+    RunNotFound,
+    get_dataset,
+    get_evaluation,
+    get_run,
+    list_findings,
+    read_inputs,
+    read_responses,
+    read_rows,
+    reading,
+)
 
 
 class Sentence(NamedTuple):
@@ -15,6 +26,8 @@ class Sentence(NamedTuple):
 
     tokens: list[str]
     lines: dict[str, list[Marked]]
+    target: str
+    """Its spans as the store has them."""
 
 
 def show_sentence(desk: Desk, split: str, position: int) -> bool:
@@ -48,4 +61,23 @@ def sentence(desk: Desk, split: str, position: int) -> Sentence | None:
             if position in said:
                 lines[run.name] = marked(said[position]["spans"], names)
                 break
-        return Sentence(tokens, lines)
+        if len(lines) == 1:  # a training sentence: what models say that had not seen it, where that is something else
+            found = list_findings(store, desk.triage.key, kind="span_error", split=split, position=position)
+            for evidence in found["evidence"].head(1):
+                by = (desk.triage.summary.get("judged") or {}).get("name") or "model"
+                lines[f"{by}, unseen"] = [Marked(Span(*each)) for each in evidence.get("spans") or ()]
+        return Sentence(tokens, lines, str(row["target"]))
+
+
+def target_of(desk: Desk, split: str, position: int) -> object:
+    """What an example has, as the store keeps it: a label's index, a number, or JSON."""
+    return _target(desk.path, desk.dataset.key, split, position)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _target(path: str, dataset_key: int, split: str, position: int) -> object:
+    with reading(path) as store:
+        target: object = read_rows(store, get_dataset(store, dataset_key), split, positions=[position])["target"].iloc[
+            0
+        ]
+        return target

@@ -56,14 +56,13 @@ def without_classes(targets: str) -> str:
     """Why nothing is judged class by class; targets: what the examples have, such as "numbers".
 
     >>> print(without_classes("sets of labels"))
-    The examples of this data set have sets of labels, not one class each: nothing is judged class by class, no other \
-label is suggested, and none can be given here. What was found about their texts is in the queue, where examples can \
-be kept, dropped or edited.
+    The examples of this data set have sets of labels, not one class each: nothing is judged class by class. What was \
+found about them is in the queue, where what is suggested can be accepted, and examples kept, dropped or edited.
     """
     return (
-        f"The examples of this data set have {targets}, not one class each: nothing is judged class by class, no other "
-        "label is suggested, and none can be given here. What was found about their texts is in the queue, where "
-        "examples can be kept, dropped or edited."
+        f"The examples of this data set have {targets}, not one class each: nothing is judged class by class. What was "
+        "found about them is in the queue, where what is suggested can be accepted, and examples kept, dropped or "
+        "edited."
     )
 
 

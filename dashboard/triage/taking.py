@@ -11,8 +11,9 @@ from dashboard.formats import count, escape, short
 from dashboard.triage import reads
 from dashboard.triage.exports import WRITERS, to_folder
 from dashboard.triage.reads import Desk
+from dashboard.triage.tagged import tagged, tagged_conll, tagged_jsonl
 from dashboard.writing import note, write
-from store import PatchReport, apply_patch, export_patch, reading
+from store import PatchReport, apply_patch, export_patch, read_inputs, reading
 
 _FOLDER_HELP = "A ZIP with a Parquet file a split: unpack it, then datasets.load_dataset(FOLDER)"
 
@@ -45,20 +46,46 @@ def downloads(desk: Desk) -> None:
     with st.popover("Export", icon=":material/download:"):
         st.caption("The whole data set with what was decided done. Where authors differ the newest decision counts.")
         with st.container(horizontal=True, gap="small"):
-            for suffix, (writer, mime) in WRITERS.items():
-                st.download_button(
-                    suffix.upper() if suffix != "parquet" else "Parquet", _lazily(desk, writer), f"{name}.{suffix}",
-                    mime, key=f"export-{suffix}", on_click="ignore",
-                )  # fmt: skip
-            st.download_button(
-                "datasets folder", _folder(desk, name), f"{name}.zip", "application/zip", key="export-folder",
-                on_click="ignore", help=_FOLDER_HELP,
-            )  # fmt: skip
+            if desk.triage.summary.get("unjudged") == "spans":
+                _of_sentences(desk, name)
+            else:
+                _of_texts(desk, name)
         st.caption("The decisions alone, each author's last word, to be done again here or elsewhere.")
         st.download_button(
             "Patch", lambda: _patch(desk), f"{desk.dataset.name}-{desk.dataset.version}.patch.jsonl",
             "application/jsonl", key="export-patch", on_click="ignore", icon=":material/difference:",
         )  # fmt: skip
+
+
+def _of_texts(desk: Desk, name: str) -> None:
+    for suffix, (writer, mime) in WRITERS.items():
+        st.download_button(
+            suffix.upper() if suffix != "parquet" else "Parquet", _lazily(desk, writer), f"{name}.{suffix}",
+            mime, key=f"export-{suffix}", on_click="ignore",
+        )  # fmt: skip
+    st.download_button(
+        "datasets folder", _folder(desk, name), f"{name}.zip", "application/zip", key="export-folder",
+        on_click="ignore", help=_FOLDER_HELP,
+    )  # fmt: skip
+
+
+def _of_sentences(desk: Desk, name: str) -> None:
+    st.download_button(
+        "JSONL", lambda: tagged_jsonl(corrected_sentences(desk)), f"{name}.jsonl", "application/jsonl",
+        key="export-jsonl", on_click="ignore", help="A list of words and a list of their tags for each sentence",
+    )  # fmt: skip
+    st.download_button(
+        "CoNLL", lambda: tagged_conll(corrected_sentences(desk)), f"{name}.zip", "application/zip",
+        key="export-conll", on_click="ignore", help="A ZIP with a file a split: a word and its tag on each line",
+    )  # fmt: skip
+
+
+def corrected_sentences(desk: Desk) -> pd.DataFrame:
+    """`tagged` of `corrected_rows`."""
+    rows = corrected_rows(desk)
+    with reading(desk.path) as store:
+        inputs = read_inputs(store, rows["id"])
+    return tagged(rows, {identity: each["tokens"] for identity, each in inputs.items()})
 
 
 def _lazily(desk: Desk, writer: Callable[[pd.DataFrame], bytes]) -> Callable[[], bytes]:

@@ -94,9 +94,10 @@ def span_table(given_spans: Sequence[Sequence[Span]], predicted_spans: Sequence[
 def span_errors(given_spans: Sequence[Sequence[Span]], predicted_spans: Sequence[Sequence[Span] | None]) -> Found:
     """Sentences whose spans a model sees differently: the share of their given and predicted spans that differ.
 
-    A pair counts once; 0 where all are right or there are none, nan where the prediction is None. evidence: n_errors,
-    and kinds, such as "missed LOC, ghost PER". groups: each kind of error for each tag, the commonest first; their risk
-    is the share of the spans with that tag (given ones; predicted ones for ghosts) that have it.
+    A pair counts once; 0 where all are right or there are none, nan where the prediction is None. evidence: n_errors;
+    kinds, such as "missed LOC, ghost PER"; spans, those of the prediction: [start, end, tag] each. groups: each kind of
+    error for each tag, the commonest first; their risk is the share of the spans with that tag (given ones; predicted
+    ones for ghosts) that have it.
 
     >>> found = span_errors([[Span(0, 1, "PER"), Span(3, 4, "LOC")]], [[Span(0, 1, "PER")]])
     >>> found.risk.tolist(), found.evidence["kinds"].tolist(), found.groups[0].name
@@ -126,4 +127,8 @@ def span_errors(given_spans: Sequence[Sequence[Span]], predicted_spans: Sequence
         evidence: dict[str, Evidence] = {"n_errors": len(rows), "n_spans": total}
         groups.append(Group(f"{kind} {tag}", len(rows) / total, np.unique(rows), evidence))
     groups.sort(key=lambda group: -int(str(group.evidence["n_errors"])))
-    return Found(risk, {"n_errors": np.where(is_known & (n_errors > 0), n_errors, -1), "kinds": kinds}, tuple(groups))
+    said = np.full(n, None, dtype=object)
+    for row in np.flatnonzero(is_known & (n_errors > 0)).tolist():
+        said[row] = [list(span) for span in sorted(set(predicted_spans[row] or ()))]
+    told = {"n_errors": np.where(is_known & (n_errors > 0), n_errors, -1), "kinds": kinds, "spans": said}
+    return Found(risk, told, tuple(groups))

@@ -11,9 +11,9 @@ from evals.triage.tokens import token_label_errors
 from runner.triage.context import Context
 from runner.triage.dynamics import has_dynamics, run_risks
 
-IN_SAMPLE = "confidence"
-"""Of a run's scores the one that sentences with spans are sorted by, where no cross-validation has judged them: 1 - the
-mean over the epochs of the probability of the least likely tag."""
+IN_SAMPLE = "area_under_margin"
+"""Of a run's scores the one that sentences with spans are sorted by, where no cross-validation has judged them: the
+margin of the least likely tag against everything else, over the epochs."""
 
 
 class Doubts(NamedTuple):

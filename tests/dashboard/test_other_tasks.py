@@ -1,8 +1,10 @@
 """Pages of runs whose predictions are no classes: they show what there is and break on nothing."""
 
+import io
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.triage.reads import Desk
+from dashboard.triage.tagged import tagged_conll, tagged_jsonl
+from dashboard.triage.taking import corrected_sentences
+from dashboard.triage.targets import spans_of_rows
 from store import (
     Dataset,
     NewRow,
@@ -20,9 +26,11 @@ from store import (
     ScoreRow,
     Store,
     begin_triage,
+    current_decisions,
     finish_triage,
     get_dataset,
     get_run,
+    get_triage,
     open_store,
     read_rows,
     record_dataset,
@@ -299,6 +307,60 @@ def test_triage_marks_spans(show: Show, spans: str) -> None:
     assert "<th>given</th>" in sentence
     assert "New York<sub>LOC</sub>" in sentence
     assert "New<sub>LOC 60%</sub>" in sentence
+
+
+def test_suggested_spans_are_accepted_by_a_key_and_others_are_written(show: Show, spans: str) -> None:
+    store = open_store(Path(os.environ["ASSAY_STORE"]))
+    dataset = get_dataset(store, "people@1")
+    triage = begin_triage(store, dataset, fingerprint="x", versions={}, sources=[])
+    found = pd.DataFrame(
+        [("span_error", "train", 0, 0.9, None, {"n_errors": 1, "kinds": "missed PER", "spans": [[2, 4, "LOC"]]})],
+        columns=["kind", "split", "position", "risk", "suggested", "evidence"],
+    )
+    queue = pd.DataFrame({"split": "train", "position": [0, 1], "risk": [0.9, 0.2]})
+    record_step(store, triage.key, "findings", seconds=1.0, findings=found, queue=queue)
+    judged = {"name": "folds", "in_sample": False}
+    summary = {"n": 2, "labels": None, "unjudged": "spans", "judged": judged, "findings": {"span_error": 1}}
+    finish_triage(store, triage.key, summary)
+    app = show("triage")
+    assert "judged by models of folds that had not seen them" in words(app)
+    assert "<th>folds, unseen</th>" in marks(app)[0]
+    app.session_state["author"] = "ada"
+    app.run()
+    assert app.button(key="key-A").label == "Accept 1 span"
+    app.button(key="key-E").click().run()
+    assert "1 <b>Ann</b>  2 of  3 New  4 York" in [text.value for text in app.text]
+    app.button(key="key-close").click().run()
+    app.button(key="key-A").click().run()
+    assert app.button(key="key-A").label.replace("\\", "") == "Accept: it is right"
+    app.button(key="key-E").click().run()
+    app.button(key="key-save-spans").click().run()  # as they are
+    assert not app.exception
+    decided = current_decisions(store, dataset)
+    assert decided[["action", "label_index"]].values.tolist() == [["relabel", "[[2, 4, 0]]"], ["keep", "[]"]]
+    desk = Desk(str(store.path), get_triage(store, triage.key), dataset, 1)
+    rows = corrected_sentences(desk)
+    assert rows["tags"].tolist()[0] == ["O", "O", "B-LOC", "I-LOC"]
+    assert tagged_jsonl(rows).decode().splitlines()[0].startswith('{"id": ')
+    with zipfile.ZipFile(io.BytesIO(tagged_conll(rows))) as folder:
+        assert folder.namelist() == ["train.conll", "test.conll"]
+        assert folder.read("train.conll").decode().startswith("<b>Ann</b>\tO\nof\tO\nNew\tB-LOC\n")
+    store.close()
+    app = show("triage", view="Edits")
+    assert not app.exception
+
+
+def test_a_table_of_spans_is_checked() -> None:
+    table = pd.DataFrame([(1, None, "LOC"), (3, 4, "PER"), (None, None, None)], columns=["from", "to", "type"])
+    assert spans_of_rows(table, ["LOC", "PER"], 4) == "[[0, 1, 0], [2, 4, 1]]"
+    for row, said in (
+        ((4, 5, "PER"), "sentence of 4 words"),
+        ((None, 2, "PER"), "first word"),
+        ((2, 3, "PER"), "word 3"),
+    ):
+        wrong = pd.DataFrame([(3, 4, "PER"), row], columns=["from", "to", "type"])
+        with pytest.raises(ValueError, match=said):
+            spans_of_rows(wrong, ["LOC", "PER"], 4)
 
 
 @pytest.fixture

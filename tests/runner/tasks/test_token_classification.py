@@ -192,7 +192,7 @@ def test_triage_compares_held_out_spans(kit: Kit, store: Store, tmp_path: Path) 
     assert "300 training examples with spans, those that tiny learnt the least first" in said
     queue = list_queue(store, triage, get_dataset(store, triage.dataset_key), limit=20)
     assert set(queue["split"]) == {"train"}
-    assert triage.summary["judged"]["score"] == f"confidence@{run.id}"
+    assert triage.summary["judged"]["score"] == f"area_under_margin@{run.id}"
     found = list_findings(store, triage.key, kind="span_error")
     assert set(found["split"]) <= {"validation", "test"}
     mine = found[(found["split"] == "test") & (found["position"] == 0)]
