@@ -12,7 +12,7 @@ from runner.data.splits import LEFT_OUT, TRAIN, stratified_cut, stratified_subse
 from runner.data.tables import SPLITS, Split
 
 if TYPE_CHECKING:
-    from runner.recipe.models import Data
+    from runner.recipe.data import Data
 
 
 def assign_splits(

@@ -44,7 +44,8 @@ from store.ids import dataset_fingerprint
 from store.records import Dataset, NewRow
 
 if TYPE_CHECKING:
-    from runner.recipe.models import Data, Recipe
+    from runner.recipe.data import Data
+    from runner.recipe.models import Recipe
     from store.connection import Store
 
 

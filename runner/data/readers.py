@@ -10,7 +10,7 @@ from runner.data.tags import TagReader
 from runner.data.targets import LabelReader, LabelSetReader, NumberReader, TargetReader
 
 if TYPE_CHECKING:
-    from runner.recipe.models import Data
+    from runner.recipe.data import Data
 
 
 def target_reader(source: Source, data: "Data", problems: Problems) -> TargetReader:

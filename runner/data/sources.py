@@ -19,7 +19,7 @@ from runner.data.text_files import byte_order_problem, csv_header, jsonl_columns
 from runner.recipe.shapes import SHAPES, Shape
 
 if TYPE_CHECKING:
-    from runner.recipe.models import Data
+    from runner.recipe.data import Data
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 

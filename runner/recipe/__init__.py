@@ -1,6 +1,7 @@
 """The recipe: the TOML file that a person writes, checked as a whole and resolved into one experiment.
 
 load     reading, resolving, hashing          models   the tables and their fields: the one place that says which exist
+data     the table of the examples            search   the table of a sweep
 file     TOML, `base =`, `--set`              paths    `${NAME}` and relative paths
 check    pydantic's findings in our words     rules    rules between fields
 fields   the schema and the list of fields    errors   what a person reads
@@ -12,6 +13,7 @@ frozen   as JSON, for the queue               shapes   which columns each task r
 outline  these as plain values            named_metrics  the table of metrics of others
 """
 
+from runner.recipe.data import Columns, Data, Files, Split
 from runner.recipe.errors import Problem, RecipeError
 from runner.recipe.fields import FieldRow, recipe_fields, recipe_schema
 from runner.recipe.load import (
@@ -27,21 +29,15 @@ from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
 from runner.recipe.models import (
     Card,
     Checkpoints,
-    Choices,
-    Columns,
-    Data,
     Evaluation,
-    Files,
     Model,
-    Range,
     Recipe,
     Recording,
-    Split,
-    Sweep,
     Training,
     Triage,
 )
 from runner.recipe.named_metrics import NamedMetric
+from runner.recipe.search import Choices, Range, Sweep
 
 __all__ = [
     "METHOD_DEFAULTS",

@@ -20,9 +20,7 @@ import tomli_w
 from runner.recipe.check import check_fields
 from runner.recipe.errors import Problem, RecipeError
 from runner.recipe.file import Layer, Layers, read_file_layers, read_override, read_text
-from runner.recipe.models import (
-    Recipe,
-)
+from runner.recipe.models import Recipe
 from runner.recipe.paths import locate
 from runner.recipe.rules import active, check_rules, drop_inherited
 from runner.recipe.sweep_rules import command_rules

@@ -11,40 +11,28 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from runner.recipe.cleaning import Clean
+from runner.recipe.data import Data
 from runner.recipe.language import Generation, Instruction, MaskedLm, Seq2Seq
 from runner.recipe.methods import METHOD_DEFAULTS, Lora, Peft, Quantization
 from runner.recipe.named_metrics import NamedMetrics
+from runner.recipe.search import Sweep
 from runner.recipe.types import (
-    ALTERNATIVES,
     BY_KIND,
-    BY_SEARCH_KIND,
-    FIXED,
-    LIST,
     NUMBER,
-    RANGE,
     STRING,
     TABLE,
-    VALUES,
     Base,
     Count,
     Device,
-    Fraction,
-    Labels,
     Languages,
     Name,
-    Number,
     Positive,
     Seed,
     Share,
-    Source,
-    Step,
     Table,
     Text,
     Texts,
     TomlTable,
-    TomlValue,
-    any_of,
     refuse,
     words,
 )
@@ -122,114 +110,6 @@ class Model(Table):
         default=Quantization(), description="With method `qlora` only: the base in few bits."
     )
     peft: Peft = Field(default=Peft(), description="With method `peft` only: which adapter, and its settings.")
-
-
-Parts = Annotated[
-    Annotated[Source, STRING] | Annotated[tuple[Source, ...], Field(strict=False, min_length=1), LIST], BY_KIND
-]
-
-
-class Files(Table):
-    """`data.source` as a table: a source, or a list of them that are read one after the other, for each split; what
-    is missing is split off from `train`."""
-
-    train: Parts = Field(description="Source or sources of the training split.")
-    validation: Parts | None = Field(default=None, description="Source or sources of the validation split.")
-    test: Parts | None = Field(default=None, description="Source or sources of the test split.")
-
-
-class Columns(Table):
-    """`data.columns`: which column is what."""
-
-    text: Text = Field(default="text", description="Column of the input text.")
-    text_pair: Text | None = Field(
-        default=None, description="Column of the second text: for pair-classification, and for regression over pairs."
-    )
-    label: Text = Field(default="label", description="Column of the label: for text- and pair-classification.")
-    labels: Text = Field(
-        default="labels",
-        description='Column of the labels of multi-label-classification: a list, or a text with "|" between them.',
-    )
-    score: Text = Field(default="score", description="Column of the number: for regression.")
-    query: Text = Field(default="query", description="Column of what is asked: for rerank.")
-    document: Text = Field(default="document", description="Column of what may answer it: for rerank.")
-    relevance: Text = Field(
-        default="relevance",
-        description="Column of how well the document answers the query, 0 = not at all: for rerank.",
-    )
-    query_id: Text | None = Field(
-        default=None,
-        description="Column that says which rows are of one query, kept beside the examples; by default the query "
-        "itself says it: for rerank.",
-    )
-    tokens: Text = Field(
-        default="tokens",
-        description="Column of the words of token-classification: a list, or a text with blanks between them. Columns "
-        'of CoNLL files are called "1", "2", …; "tokens" is the first one there.',
-    )
-    tags: Text = Field(
-        default="tags",
-        description='Column of the tags of the words: as `tokens`; "tags" is the last column of a CoNLL file.',
-    )
-    prompt: Text = Field(default="prompt", description="Column of the prompt: for instruction.")
-    input: Text | None = Field(
-        default=None,
-        description="Column of what a prompt is about, such as a text to summarise, put behind it; a row may have "
-        "none: for instruction.",
-    )
-    completion: Text = Field(default="completion", description="Column of the answer to it: for instruction.")
-    messages: Text | None = Field(
-        default=None,
-        description="Column of whole chats instead, lists of messages with `role` and `content`: for instruction.",
-    )
-    target: Text = Field(default="target", description="Column of the text to be made: for seq2seq.")
-    id: Text | None = Field(default=None, description="Column of your own ids, kept beside the content id.")
-
-
-class Split(Table):
-    """`data.split`: seeded stratified fractions, used for the splits that the source lacks."""
-
-    validation: Fraction = Field(default=0.1, description="Fraction of the examples that become the validation split.")
-    test: Fraction = Field(default=0.1, description="Fraction of the examples that become the test split.")
-    seed: Seed = Field(default=0, description="Seed of the split.")
-    group: Text | None = Field(
-        default=None,
-        description="Column whose rows of one value stay in one split (of one patient, document or author); rerank "
-        "keeps the rows of a query together without it.",
-    )
-
-
-class Data(Table):
-    """`[data]`: the examples."""
-
-    source: Annotated[Annotated[Source, STRING] | Annotated[Files, TABLE], BY_KIND] = Field(
-        description="A .csv, .tsv, .jsonl or .parquet file, for token-classification also .conll, .bio, .iob, .iob2 or "
-        ".txt with words in columns, a folder written by `save_to_disk`, "
-        "`hub:NAME[:config]`, `dataset:NAME@VERSION`, `builtin:docstrings`, or a table of sources for each "
-        "split. `${NAME}` and `${NAME:-fallback}` are taken from the environment."
-    )
-    columns: Columns = Field(default=Columns(), description="Which column is what.")
-    labels: Labels | None = Field(
-        default=None,
-        description="Label names in index order: to name integer labels, or to fix the order. Of token-classification "
-        "the types of spans, or, where tags are integers, all tags with O.",
-    )
-    metadata: Texts = Field(default=(), description="Further columns to keep, for slices.")
-    split: Split = Field(default=Split(), description="Fractions for the splits that the source lacks.")
-    tag_rules: Literal["strict", "lenient"] = Field(
-        default="strict",
-        description="`strict` refuses tags that break the rules of their scheme (BIO, BIOES or BILOU), `lenient` reads "
-        "them as the CoNLL evaluation does, IOB1 and tags without a prefix too.",
-    )
-    clean: Clean = Field(default=Clean(), description="What is done to the texts before they are stored.")
-    encoding: Text = Field(default="utf-8", description="Encoding of text files.")
-    on_empty: Literal["error", "drop"] = Field(
-        default="error", description="What to do with a row without text or label."
-    )
-    max_examples: int | None = Field(
-        default=None, ge=2, description="Train on a seeded stratified subset of this many examples."
-    )
-    name: Text | None = Field(default=None, description="Name of the dataset in the store; by default from the source.")
 
 
 Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
@@ -378,105 +258,6 @@ class Card(Table):
     data_licence: Text | None = Field(default=None, description="Licence of the data it was trained on.")
     language: Languages = Field(
         default=(), description="Languages of the texts, by their codes (`en`, `pt-BR`) or `multilingual`."
-    )
-
-
-Condition = Annotated[TomlTable, Field(min_length=1)]
-_WHEN: Final = (
-    "Only where other parts of the space have one of these values: path = value, or a list of values. "
-    "What belongs to one method needs none."
-)
-
-
-class Range(Table):
-    """A range of `[sweep.space]`. Whole numbers are drawn for a field that holds whole numbers."""
-
-    low: Number = Field(description="Smallest value.")
-    high: Number = Field(description="Largest value.")
-    log: bool = Field(default=False, description="Draw evenly on a logarithmic scale.")
-    step: Step | None = Field(default=None, description="Distance between two values.")
-    when: Condition | None = Field(default=None, description=_WHEN)
-    int: bool = Field(default=False, description="Draw whole numbers where the field itself takes any.")
-
-
-class Choices(Table):
-    """Values of `[sweep.space]` as a table, so that they can have a condition."""
-
-    values: Annotated[tuple[TomlValue, ...], Field(strict=False, min_length=1)] = Field(description="Values to try.")
-    when: Condition | None = Field(default=None, description=_WHEN)
-
-
-Search = Annotated[
-    Annotated[str | int | float | bool, FIXED]
-    | Annotated[tuple[TomlValue, ...], Field(strict=False, min_length=1), LIST]
-    | Annotated[Range, RANGE]
-    | Annotated[Choices, VALUES]
-    | Annotated[
-        tuple[Annotated[Annotated[Range, RANGE] | Annotated[Choices, VALUES], BY_SEARCH_KIND], ...],
-        Field(strict=False),
-        ALTERNATIVES,
-    ],
-    BY_SEARCH_KIND,
-    Field(json_schema_extra=any_of),
-]
-"""What a path of `[sweep.space]` holds."""
-
-
-class Sweep(Table):
-    """`[sweep]`: a search over recipe values; `runner train` leaves it alone and runs the recipe's own."""
-
-    trials: Count | None = Field(
-        default=None, description="How many configurations to try; a grid tries all by default."
-    )
-    seeds: Count = Field(
-        default=1,
-        description="Seeds of each configuration that `seeds_for` names: `training.seed` and the ones after it.",
-    )
-    seeds_for: Literal["contenders", "all"] = Field(
-        default="contenders",
-        description="Which configurations get all seeds: those that contend for the best, or all that were not stopped "
-        "early.",
-    )
-    objectives: Annotated[Texts, Field(min_length=1)] | None = Field(
-        default=None,
-        description="What to look for: `validation/METRIC`, `cost/MEASURE`, `latency/ms`; by default "
-        "`evaluation.select`. Of several, what no other configuration beats in everything is found.",
-    )
-    sampler: Literal["grid", "random", "tpe", "gp", "cma-es"] = Field(
-        default="tpe", description="How trials are chosen."
-    )
-    pruner: Literal["none", "asha", "hyperband", "median", "patience", "wilcoxon"] = Field(
-        default="none", description="How hopeless trials are stopped early."
-    )
-    eta: Annotated[int, Field(ge=2, le=64)] = Field(
-        default=4,
-        description="With asha and hyperband: one of so many goes on at each rung, and a rung lies so many times "
-        "further than the one before.",
-    )
-    first_rung: Fraction | None = Field(
-        default=None,
-        description="Share of a trial's own optimizer steps before pruners first look at it: by default 1/16 with asha "
-        "and hyperband; 1/8 with the others, which look again at each multiple of it.",
-    )
-    patience: Count = Field(default=3, description="With pruner patience: rungs without a better value.")
-    seed: Seed = Field(default=0, description="Seed of the sampler.")
-    retries: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=1, description="How often a failed trial is tried again, from its last checkpoint."
-    )
-    stop_after: Count = Field(
-        default=5, description="Stop after so many trials in a row that failed for the same reason."
-    )
-    max_hours: Positive | None = Field(
-        default=None, description="Hours of work on the sweep, all its drivers together."
-    )
-    max_gpu_hours: Positive | None = Field(
-        default=None,
-        description="Hours of all devices together that the trials may take (of the CPU where that trains).",
-    )
-    space: dict[str, Search] = Field(
-        min_length=1,
-        description="Quoted recipe paths, each with a range, values or one value; a list of tables, each with `when`, "
-        "holds alternatives.",
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from runner.recipe.data import Columns
 from runner.recipe.errors import RecipeError
 from runner.recipe.load import parse_recipe
 from runner.recipe.methods import METHOD_DEFAULTS
-from runner.recipe.models import Columns
 from runner.recipe.shapes import NOUNS, SHAPES, Shape
 
 _BASES = {

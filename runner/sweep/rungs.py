@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from runner.recipe.models import Sweep as SweepSpec
+from runner.recipe.search import Sweep as SweepSpec
 from store import Status, Trial, TrialReport
 
 HALVING = ("asha", "hyperband")

@@ -6,9 +6,9 @@ from typing import Any
 
 from runner.recipe import LoadedRecipe, Problem, Recipe, RecipeError, recipe_hash, resolved_form, toml_text
 from runner.recipe.check import check_fields
-from runner.recipe.models import Sweep as SweepSpec
 from runner.recipe.objectives import objectives_of
 from runner.recipe.rules import active, check_rules
+from runner.recipe.search import Sweep as SweepSpec
 from runner.recipe.tables import RawTable, merge, nested, with_value, without
 from runner.sweep.rungs import rungs_of
 from runner.sweep.space import Parameters, Space, read_space

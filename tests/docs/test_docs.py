@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ PAGES = [
     ROOT / "docs/methods.md",
 ]
 BIN = Path(sys.executable).parent
+WARM = ROOT / "tests/docs/warm_runner.py"
 
 # Not run here, each with its reason.
 NOT_RUN = {
@@ -66,11 +69,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     result = run("runner demo", folder)
     assert result.returncode == 0, result.stderr
     assert "flipped" in result.stdout
-    return folder
+    with warm_runner(folder / "bin"):
+        yield folder
+
+
+@contextmanager
+def warm_runner(folder: Path) -> Iterator[None]:
+    """`runner` in this folder: what it needs is loaded once for all commands."""
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has little room
+        address = Path(short) / "runner"
+        command = [sys.executable, WARM, "serve", address]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as server:
+            assert server.stdout is not None
+            assert server.stdin is not None
+            assert server.stdout.readline() == "ready\n"
+            folder.mkdir()
+            script = f'#!/bin/sh\nexec {sys.executable} -IS {WARM} {address} "$@"\n'
+            (folder / "runner").write_text(script)
+            (folder / "runner").chmod(0o755)
+            yield
+            server.stdin.close()
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
+    path = os.pathsep.join([str(folder / "bin"), str(BIN), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "NO_COLOR": "1"}
     environment.pop("ASSAY_STORE", None)
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
