@@ -11,7 +11,6 @@ from runner.classifier import read_info
 from runner.errors import ModelError
 from runner.files import wrong_files
 from runner.inputs import choose_checkpoint
-from runner.merge.plan import TASKS
 from runner.recipe import LoadedRecipe, Model, recipe_hash
 from store import Checkpoint, Run, Store, get_run
 
@@ -68,7 +67,5 @@ def _found(spec: Model, store: Store) -> tuple[Run, Checkpoint]:
         raise ModelError(f"{title} has a checkpoint that is not what it wrote: {'; '.join(wrong[:5])}.")
     if not (folder / "backbone").is_dir():
         instead = f"`runner merge {run.id} --fold` makes one of an adapter: name that run."
-        if run.task not in TASKS:
-            instead = "Train it by full or top-layers."
         raise ModelError(f"{title} is of method {run.method}, whose checkpoints hold no whole model. {instead}")
     return run, checkpoint

@@ -36,6 +36,7 @@ plain        values as JSON that SQLite takes  oom    whether the kernel killed 
 labelled     names of labels in SQL          queries rows of one query
 targets      what may be decided in their place
 target_tokens  how likely a run finds what it learns
+merged       a merged run beside its parents
 """
 
 from store.alerts import list_alerts
@@ -150,6 +151,7 @@ from store.leftovers import (
     register_checkpoint,
     run_ids,
 )
+from store.merged import OTHER_PARENT, list_merge_scores
 from store.merging import Candidate, DatasetMerge, Merged, merge_store
 from store.metrics import list_latest, list_metrics, list_sparklines
 from store.opinions import (
@@ -235,6 +237,7 @@ from store.trials import list_trial_reports, list_trials, read_reports, read_tri
 from store.versions import count_changes, list_changes, list_version_changes, make_version
 
 __all__ = [
+    "OTHER_PARENT",
     "Action",
     "Answers",
     "Backup",
@@ -384,6 +387,7 @@ __all__ = [
     "list_groups",
     "list_jobs",
     "list_latest",
+    "list_merge_scores",
     "list_metrics",
     "list_opinions",
     "list_places",

@@ -10,6 +10,7 @@ from dashboard import queries
 from dashboard.differences import flatten
 from dashboard.formats import UNKNOWN, compact, count, duration, number, percent, size
 from dashboard.source import Source
+from dashboard.tabs import merge
 from store import Run, RunCost
 
 _FOLDED = ("packages", "git", "merge")
@@ -27,7 +28,7 @@ def render(source: Source, run: Run) -> None:
     if not provenance:
         st.info("Nothing was recorded about where this run came from.", icon=":material/info:")
     if provenance.get("merge"):
-        _merge(provenance["merge"])
+        merge.render(source, run, provenance["merge"])
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("###### Data")
@@ -46,17 +47,6 @@ def render(source: Source, run: Run) -> None:
         if provenance.get("packages"):
             with st.expander(f"{len(provenance['packages'])} packages", icon=":material/inventory_2:"):
                 _table(provenance["packages"])
-
-
-def _merge(merge: Mapping[str, Any]) -> None:
-    """Of which runs a merged one was made, and how."""
-    st.markdown("###### Made of")
-    settings = {"by": merge.get("method"), "density": merge.get("density"), "seed": merge.get("seed")}
-    said = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
-    st.caption(said + (", folded into the base" if merge.get("folded") else ""))
-    names = ("name", "id", "step", "weight", "dataset")
-    rows = [{name: parent.get(name) for name in names} for parent in merge.get("parents") or ()]
-    st.dataframe(pd.DataFrame(rows, columns=list(names)), hide_index=True)
 
 
 def cost_figures(cost: RunCost) -> dict[str, str]:

@@ -29,10 +29,10 @@ def command(
 ) -> None:
     """Write RUN's best checkpoint to the new folder DIR, with its model card, so that it loads without Assay.
 
-    transformers: what AutoModelForSequenceClassification loads. parts: backbone, head and tokenizer, each loaded by the
-    library that made it, for models that those classes cannot hold. adapter: as parts, but of a LoRA only the adapter.
-    auto: transformers where it can be, else parts. The folder's answers are compared with the run's own before it is in
-    its place. See docs/publish.md.
+    transformers: what an auto class of transformers loads: a classifier, a tagger, a language model. parts: backbone,
+    head and tokenizer, each loaded by the library that made it, for models that those classes cannot hold. adapter: of
+    a LoRA or another adapter only that, and its head. auto: transformers where it can be, else parts. The folder's
+    answers are compared with the run's own before it is in its place. See docs/publish.md.
     """
     from runner.publish.plan import check_target, plan_export
     from store import get_run
@@ -60,14 +60,15 @@ def command(
 
 
 def as_dict(done: "Done") -> dict[str, Any]:
-    exported = done.exported
+    exported, checked = done.exported, done.exported.checked
     return {
         "folder": str(done.folder),
-        "format": exported.form,
+        "format": exported.loading.form,
         "reason": exported.reason,
         "bytes": done.n_bytes,
-        "n_compared": exported.n_compared,
-        "largest_difference": exported.difference,
+        "n_compared": checked.n_compared,
+        "largest_difference": checked.difference,
+        "n_written_alike": checked.n_written,
     }
 
 
@@ -75,9 +76,10 @@ def said(done: "Done") -> str:
     """How it was written, why so, and how it was checked."""
     from runner.publish.card import at_most
 
-    exported = done.exported
+    exported, checked = done.exported, done.exported.checked
     why = f" ({exported.reason})" if exported.reason else ""
+    writes = "" if checked.n_written is None else f", what it writes to {checked.n_written} is the same"
     return (
-        f"written as {exported.form}{why}; its answers to {exported.n_compared} texts differ by at most "
-        f"{at_most(exported.difference)} from the run's own. README.md says how to load it."
+        f"written as {exported.loading.form}{why}; its answers to {checked.n_compared} texts differ by at most "
+        f"{at_most(checked.difference)} from the run's own{writes}. README.md says how to load it."
     )

@@ -132,6 +132,11 @@ def describe(store: "Store", run: "Run") -> str:
             )
             + "\n(step 0 is the untrained model)"
         )
+    if _merged(run):
+        from runner.merge.scores import HEADERS, score_rows
+
+        if rows := score_rows(store, [run]):
+            blocks.append(table(HEADERS, rows, right=(3,)))
     checkpoints = list_checkpoints(store, run.key, existing=True)
     if checkpoints:
         blocks.append(
@@ -175,7 +180,8 @@ def _merged(run: "Run") -> str | None:
     density = "" if merge["density"] is None else f", density {merge['density']:g}"
     folded = ", folded" if merge["folded"] and merge["method"] != "fold" else ""
     parents = ", ".join(f"{each['name']} ({each['id']}) × {each['weight']:.3g}" for each in merge["parents"])
-    return f"by {merge['method']}{density}{folded}: {parents}"
+    head = f"; head, labels and data of {merge['head_of']['name']}" if merge.get("head_of") else ""
+    return f"by {merge['method']}{density}{folded}: {parents}{head}"
 
 
 def _count(value: float | None) -> str:

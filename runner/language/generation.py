@@ -10,7 +10,7 @@ from runner.language.model import LanguageModel
 from runner.recipe.language import Generation
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 
 def end_tokens(of_model: int | list[int] | None, of_tokenizer: int | None) -> list[int] | None:
@@ -31,13 +31,10 @@ def write_answers(
     dtype: torch.dtype | None = None,
 ) -> list[str]:
     """An answer to each prompt, given as tokens, special ones left out; the same model writes the same."""
-    from transformers import GenerationConfig
-
     library, answers = model.library_model, [""] * len(prompts)
-    pad, own = int(tokenizer.pad_token_id), library.generation_config
-    ends = end_tokens(None if own is None else own.eos_token_id, tokenizer.eos_token_id)
+    pad = int(tokenizer.pad_token_id)
     reads_apart = bool(library.config.is_encoder_decoder)
-    n_places = None if reads_apart else getattr(library.config, "max_position_embeddings", None)
+    n_places = places_of(model)
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     with evaluating(model, dtype) as device:
         for first in range(0, len(order), spec.batch_size):
@@ -53,15 +50,7 @@ def write_answers(
                 here = slice(0, n) if reads_apart else slice(width - n, width)
                 ids[row, here] = torch.tensor(prompts[index], dtype=torch.long)
                 mask[row, here] = 1
-            config = GenerationConfig(
-                max_new_tokens=room,
-                num_beams=spec.beams,
-                do_sample=False,
-                pad_token_id=pad,
-                eos_token_id=ends,
-                bos_token_id=tokenizer.bos_token_id,
-                decoder_start_token_id=getattr(library.config, "decoder_start_token_id", None),
-            )
+            config = generation_config(model, tokenizer, spec, room)
             written = model.backbone.generate(  # type: ignore[operator]  # modules' attributes are typed as tensors or modules
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
@@ -71,3 +60,29 @@ def write_answers(
             for index, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
                 answers[index] = text.partition(spec.stop)[0] if spec.stop else text
     return answers
+
+
+def places_of(model: LanguageModel) -> int | None:
+    """Tokens that a decoder reads and writes together; None: it has no such limit, or reads and writes apart."""
+    config = model.library_model.config
+    return None if config.is_encoder_decoder else getattr(config, "max_position_embeddings", None)
+
+
+def generation_config(
+    model: LanguageModel, tokenizer: "PreTrainedTokenizerBase", spec: Generation, most_tokens: int
+) -> "GenerationConfig":
+    """How the model writes: always the likeliest, up to its own end."""
+    from transformers import GenerationConfig
+
+    library = model.library_model
+    own = library.generation_config
+    ends = end_tokens(None if own is None else own.eos_token_id, tokenizer.eos_token_id)
+    return GenerationConfig(
+        max_new_tokens=most_tokens,
+        num_beams=spec.beams,
+        do_sample=False,
+        pad_token_id=int(tokenizer.pad_token_id),
+        eos_token_id=ends,
+        bos_token_id=tokenizer.bos_token_id,
+        decoder_start_token_id=getattr(library.config, "decoder_start_token_id", None),
+    )

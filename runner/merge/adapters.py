@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from runner.merge.plan import Way
+from runner.merge.parent import Way
 
 MERGED = "default"
 """The name that peft saves without a folder of its own."""

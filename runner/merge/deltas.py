@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import ModelError
-from runner.merge.plan import Way
+from runner.merge.parent import Way
 
 
 def combine_deltas(

@@ -1,6 +1,7 @@
 """Classification layers of several runs as one: their weighted mean, label by label."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -29,3 +30,17 @@ def merged_head(
             mean = torch.tensordot(shares, stacked, dims=1)
             getattr(merged.linear, part).copy_(mean.float())
     return merged
+
+
+def in_units(head: ClassifierHead, settings: Mapping[str, Any], *, back: bool = False) -> ClassifierHead:
+    """A head that says its number in the unit of the targets, as one linear layer; `back`: from there to what
+    `settings` stand for, deviations (`scale`) from a mean (`centre`). Without such settings the head itself."""
+    if "scale" not in settings:
+        return head
+    scale, centre = float(settings["scale"]), float(settings["centre"])
+    weight, bias = folded_head(head)
+    changed = ClassifierHead(weight.shape[1], len(bias), 0.0)
+    with torch.no_grad():
+        changed.linear.weight.copy_(weight / scale if back else weight * scale)
+        changed.linear.bias.copy_((bias - centre) / scale if back else bias * scale + centre)
+    return changed

@@ -1,10 +1,9 @@
 """A merged model as a run of its own: recorded, evaluated on every split but train, with one checkpoint.
 
-It has no steps of its own; what is recorded of it stands at step 1 (step 0 is always an untrained model).
+It has no steps of its own; what is recorded of it stands at step 1 (step 0 is always an untrained model). Where every
+task keeps its own head there is a run for each: the same weights, that head, that task's data.
 """
 
-import hashlib
-import json
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -16,38 +15,51 @@ import torch
 from runner import reasons
 from runner.causes import cause_of
 from runner.checkpoints import CheckpointFolder, require_room
-from runner.classifier import CheckpointInfo, count_parameters, save_model
+from runner.classifier import CheckpointInfo, TextModel, count_parameters, save_model
 from runner.console import ConsoleCapture
 from runner.cost import CostMeter
 from runner.devices import Device, choose_device
 from runner.inference import Passing
 from runner.interrupts import Interrupted, held_interrupts
-from runner.merge.combine import Merged, combine
-from runner.merge.plan import Merge
+from runner.merge.combine import Merged, combine, with_head, with_other_body
+from runner.merge.parent import Parent
+from runner.merge.plan import Merge, merge_hash
 from runner.named_metrics import WithNamed, load_named
 from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.recipe import Recipe, resolved_form
 from runner.tasks import TASKS
-from store import NewRun, Recorder, Run, ScoreRow, Status, Store, get_run, record_run
+from runner.tasks.task import Examination, Examiner
+from store import OTHER_PARENT, NewRun, Recorder, Run, ScoreRow, Status, Store, get_run, record_run
 
 STEP = 1
 TAG = "merge"
 
 
-def merge_runs(merge: Merge, store: Store, progress: Progress, *, command: Sequence[str] | None = None) -> Run:
-    """Combine, record and evaluate. Returns the run, whatever became of it.
+def merge_runs(
+    merges: Sequence[Merge], store: Store, progress: Progress, *, command: Sequence[str] | None = None
+) -> list[Run]:
+    """Combine once, then record and evaluate each; returns the runs, whatever became of them.
 
-    Raises ModelError or DiskFull before there is a run.
+    Merges of one plan share their weights. After one that did not finish no further one is begun. Raises ModelError or
+    DiskFull before there is a run.
     """
+    combined = combine(merges[0], store)
+    runs: list[Run] = []
+    for merge in merges:
+        runs.append(_merge_run(merge, with_head(merge, combined), store, progress, command or sys.argv))
+        if runs[-1].status != Status.FINISHED:
+            break
+    return runs
+
+
+def _merge_run(merge: Merge, merged: Merged, store: Store, progress: Progress, command: Sequence[str]) -> Run:
     recipe = merged_recipe(merge)
-    merged = combine(merge, store)
-    parameters = merged.model.backbone.parameters() if merge.method == "full" else merged.model.head.parameters()
-    n_bytes = sum(p.numel() * p.element_size() for p in parameters)
+    n_bytes = _bytes(merge, merged)
     require_room(store.path.parent, n_bytes)
     device = choose_device(recipe.training.model_copy(update={"precision": "auto"}))
     with held_interrupts() as interrupts:
-        run = record_run(store, _new_run(merge, recipe, command or sys.argv), status=Status.RUNNING)
+        run = record_run(store, _new_run(merge, recipe, command), status=Status.RUNNING)
         recorder = Recorder(store, run)
         status, cause, said = Status.FINISHED, None, ""
         with ConsoleCapture(lambda line: recorder.text(line + "\n")) as console, progress:
@@ -65,12 +77,21 @@ def merge_runs(merge: Merge, store: Store, progress: Progress, *, command: Seque
     return get_run(store, run.key)
 
 
-def merged_recipe(merge: Merge) -> Recipe:
-    """The first parent's recipe under the merge's name: how to load the model and what it answers.
+def _bytes(merge: Merge, merged: Merged) -> int:
+    """About what its checkpoint takes: of an adapter only that, and the head."""
+    body = merged.model.backbone.named_parameters()
+    kept = [p for name, p in body if merge.method == "full" or "lora_" in name]
+    kept += [] if merged.model.head is None else list(merged.model.head.parameters())
+    return sum(p.numel() * p.element_size() for p in kept)
 
-    Its training table says how the first parent was trained, not the merged model.
+
+def merged_recipe(merge: Merge) -> Recipe:
+    """The recipe of its first parent, or of the one whose head it has, under the merge's name: how to load the model
+    and what it answers.
+
+    The training table says how that parent was trained, not the merged model.
     """
-    first = merge.parents[0].recipe
+    first = merge.first.recipe
     model = first.model.model_copy(
         update={
             "method": merge.method,
@@ -99,19 +120,13 @@ def _new_run(merge: Merge, recipe: Recipe, command: Sequence[str]) -> NewRun:
         method=merge.method,
         base_model=recipe.model.base,
         recipe=resolved_form(recipe),
-        recipe_hash=_hash(said),
+        recipe_hash=merge_hash(said),
         dataset_key=dataset.key,
         provenance=provenance,
         tags=recipe.tags,
         note=recipe.notes,
         select_metric=recipe.evaluation.select,
     )
-
-
-def _hash(said: Mapping[str, Any]) -> str:
-    """Equal for two merges of the same checkpoints in the same way; never that of a recipe that was trained."""
-    kept = {**said, "parents": [(each["sha256"], each["weight"]) for each in said["parents"]]}
-    return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _record(
@@ -123,9 +138,15 @@ def _record(
     meter.start()
     try:
         _warn_of_data(merge, recorder, progress)
-        _save(merge, merged, recipe, recorder, n_bytes)
+        judge = TASKS[recipe.task].examiner(
+            merged.labels, merge.first.settings, with_predictions=recipe.recording.predictions
+        )
+        examiner = WithNamed(judge, load_named(recipe))
         with meter.evaluating():
-            values = _evaluate(merge, merged, recipe, device, recorder, progress)
+            values = _evaluate(merge, merged, recipe, device, recorder, progress, examiner)
+            _save(merge, merged, recipe, recorder, n_bytes, examiner.settings)
+            for other in merge.others:
+                _ask_other(merge, merged, recipe, device, recorder, progress, other)
         recorder.best(STEP)
     finally:
         meter.stop()
@@ -136,17 +157,22 @@ def _record(
 
 def _warn_of_data(merge: Merge, recorder: Recorder, progress: Progress) -> None:
     """A split that is held out for one parent may have been trained on by another."""
+    if merge.speaker is not None:
+        return  # each is evaluated on the data that its head was trained for
     others = sorted({str(p.dataset) for p in merge.parents if p.dataset is None or p.dataset.key != merge.dataset.key})
     if others:
         text = (
             f"evaluated on {merge.dataset}, and parents were trained on {', '.join(others)}: where these share "
-            "examples, the scores may be too good"
+            "examples, the scores may be too good. --each evaluates each run's task on that run's data"
         )
         progress.warning(text)
         recorder.event("warning", text)
 
 
-def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_bytes: int) -> None:
+def _save(
+    merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_bytes: int, settings: Mapping[str, Any]
+) -> None:
+    """`settings`: what its outputs are to be read by."""
     info = CheckpointInfo(
         run_id=recorder.run.id,
         task=recipe.task,
@@ -159,7 +185,7 @@ def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_by
         epoch=None,
         revision=recipe.model.revision,
         quantization=recipe.model.quantization.model_dump() if recipe.model.method == "qlora" else None,
-        settings=_settings(recipe),
+        settings=settings,
     )
     CheckpointFolder(recorder, "all").save(
         STEP,
@@ -170,32 +196,25 @@ def _save(merge: Merge, merged: Merged, recipe: Recipe, recorder: Recorder, n_by
     )
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """What the outputs of the merged model are to be read by."""
-    return {"scheme": recipe.model.tag_scheme} if recipe.task == "token-classification" else {}
-
-
 def _evaluate(
-    merge: Merge, merged: Merged, recipe: Recipe, device: Device, recorder: Recorder, progress: Progress
+    merge: Merge,
+    merged: Merged,
+    recipe: Recipe,
+    device: Device,
+    recorder: Recorder,
+    progress: Progress,
+    examiner: Examiner,
 ) -> dict[str, float | None]:
     """Scores and predictions of every split but train; `SPLIT/METRIC` → value."""
-    task, store, found = TASKS[recipe.task], recorder.store, dict[str, float | None]()
-    settings = _settings(recipe)
-    judge = task.examiner(merged.labels, settings, with_predictions=recipe.recording.predictions)
-    examiner = WithNamed(judge, load_named(recipe))
-    for split in ("validation", "test"):
-        if not merge.dataset.n_rows.get(split):
-            continue
-        encoded = task.encode(store, merge.dataset, split, merged.backbone, recipe, progress.reading)
-        passing = Passing(merged.tokenizer, merged.backbone.max_length, recipe.evaluation.batch_size, device.dtype)
-        outputs = task.outputs(merged.model, encoded, passing)
-        said = examiner.examine(split, outputs, encoded)
+    found = dict[str, float | None]()
+    for split in _evaluated(merge):
+        said, n_examples = _examined(merge, merged, merged.model, split, recipe, device, recorder, progress, examiner)
         scores = [ScoreRow(s.metric, _known(s.value), _known(s.low), _known(s.high), s.n) for s in said.scores]
         recorder.evaluation(
             split,
             STEP,
             epoch=None,
-            n_examples=len(encoded),
+            n_examples=n_examples,
             scores=scores,
             predictions=said.predictions,
             responses=said.responses,
@@ -204,6 +223,53 @@ def _evaluate(
         progress.evaluation(split, values, step=STEP)
         found |= {f"{split}/{metric}": value for metric, value in values.items()}
     return found
+
+
+def _evaluated(merge: Merge) -> list[str]:
+    return [split for split in ("validation", "test") if merge.dataset.n_rows.get(split)]
+
+
+def _examined(
+    merge: Merge,
+    merged: Merged,
+    model: TextModel,
+    split: str,
+    recipe: Recipe,
+    device: Device,
+    recorder: Recorder,
+    progress: Progress,
+    examiner: Examiner,
+) -> tuple[Examination, int]:
+    """What a model says of a split of the merge's data, and how many examples that has."""
+    task = TASKS[recipe.task]
+    encoded = task.encode(recorder.store, merge.dataset, split, merged.backbone, recipe, progress.reading)
+    passing = Passing(
+        merged.tokenizer, merged.backbone.max_length, recipe.evaluation.batch_size, device.dtype, recipe.generation
+    )
+    return examiner.examine(split, task.outputs(model, encoded, passing), encoded), len(encoded)
+
+
+def _ask_other(
+    merge: Merge,
+    merged: Merged,
+    recipe: Recipe,
+    device: Device,
+    recorder: Recorder,
+    progress: Progress,
+    other: Parent,
+) -> None:
+    """What a parent that was trained for another task says of this one, under this head: an event of the run."""
+    progress.message(f"asking {other.run.name} alone, which was not trained for this")
+    model = with_other_body(merged, other, recorder.store).to(device.type)
+    examiner = TASKS[recipe.task].examiner(merged.labels, merge.first.settings, with_predictions=False)
+    split = _evaluated(merge)[-1]
+    said, _ = _examined(merge, merged, model, split, recipe, device, recorder, progress, examiner)
+    scores = [[s.metric, _known(s.value), _known(s.low), _known(s.high), s.n] for s in said.scores]
+    recorder.event(
+        OTHER_PARENT,
+        f"{other.run.name} alone under this head, on {split}",
+        {"id": other.run.id, "name": other.run.name, "split": split, "scores": scores},
+    )
 
 
 def _known(value: float) -> float | None:

@@ -8,21 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evals.metrics import METRICS
 from runner.publish.card_data import data_section, limits_section
-from runner.publish.example import Format, loading_example
-from runner.publish.facts import Facts
+from runner.publish.card_results import UNKNOWN, known_number, results_section
+from runner.publish.example import Loading
+from runner.publish.facts import Facts, Stage
+from runner.publish.kinds import KINDS
 from runner.publish.markdown import inline, paragraphs, table
 from runner.publish.metadata import front_matter, is_merge
 from runner.publish.plan import base_name
 from runner.recipe import resolved_form
 
-if TYPE_CHECKING:
-    from runner.backbone import Pooling
-
-UNKNOWN = "not measured"
 FOLDER = "path/to/this/folder"
 
 # Tables of the recipe that are no hyper-parameters, or have a section of their own.
@@ -30,37 +27,27 @@ _LEFT_OUT = ("name", "notes", "tags", "task", "data", "card", "sweep", "triage",
 
 
 @dataclass(frozen=True)
+class Checked:
+    """How an exported model was compared with the run's own."""
+
+    n_compared: int
+    difference: float
+    """Largest of a probability, or of a number in standard deviations of the training targets."""
+    n_written: int | None = None
+    """Texts that both wrote, to the letter the same; None: it writes none."""
+    n_otherwise: int = 0
+    """Prompts that the lines of the README cut into other tokens than training did; they were not compared."""
+
+
+@dataclass(frozen=True)
 class Exported:
     """How a model was written, and how it was checked."""
 
-    form: Format
+    loading: Loading
     reason: str | None
     """Why it is no class of transformers; None where it is, or nobody asked."""
     note: str | None
-    max_length: int
-    pooling: "Pooling"
-    base: str | None
-    """The public name of the base; None where it has none."""
-    revision: str | None
-    n_compared: int
-    difference: float
-    """Largest difference of a probability from the run's own model."""
-    task: str = "text-classification"
-    prefix_space: bool = False
-    """As in `loading_example`."""
-
-    def example(self, folder: str) -> str:
-        """The lines that load it from a folder."""
-        return loading_example(
-            self.form,
-            folder,
-            task=self.task,
-            prefix_space=self.prefix_space,
-            max_length=self.max_length,
-            pooling=self.pooling,
-            base=self.base,
-            revision=self.revision,
-        )
+    checked: Checked
 
 
 def card_text(facts: Facts, exported: Exported) -> str:
@@ -69,41 +56,59 @@ def card_text(facts: Facts, exported: Exported) -> str:
         "How to use it": _use(exported),
         "Intended use": _intended(facts),
         "Limits": limits_section(facts),
-        "Results": _results(facts),
+        "Results": results_section(facts),
         "Data": data_section(facts),
         "Method": _method(facts),
         "Cost": _cost(facts),
         "Where it comes from": _origin(facts),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"{front_matter(facts, exported.form)}\n# {inline(facts.run.name)}\n\n{_what(facts)}\n\n{body}\n"
+    return f"{front_matter(facts, exported.loading.form)}\n# {inline(facts.run.name)}\n\n{_what(facts)}\n\n{body}\n"
 
 
 def _what(facts: Facts) -> str:
+    kind = KINDS[str(facts.run.task)]
+    made = "merged" if is_merge(facts) else "fine-tuned"
+    base = inline(base_name(facts.recipe.model) if facts.root is None else facts.root)
+    stages = f" in {len(facts.stages) + 1} stages" if facts.stages else ""
+    said = f"A {kind.noun}, {made} from {base}{stages} by {_version()}."
+    if not facts.labels:
+        return said
     labels = ", ".join(inline(label) for label in facts.labels[:20])
     more = f" and {len(facts.labels) - 20:,} more" if len(facts.labels) > 20 else ""
-    made = "merged" if is_merge(facts) else "fine-tuned"
-    is_tagger = facts.run.task == "token-classification"
-    what, known = ("tagger of words", "types of spans") if is_tagger else ("text classifier", "labels")
-    said = f"A {what}, {made} from {inline(base_name(facts.recipe.model))} by {_version()}."
-    return f"{said} It knows {len(facts.labels):,} {known}: {labels}{more}." if facts.labels else said
+    known = "types of spans" if kind.says == "tags" else "labels"
+    return f"{said} It knows {len(facts.labels):,} {known}: {labels}{more}."
 
 
 def _use(exported: Exported) -> str:
-    code = exported.example(FOLDER)
-    auto = "Token" if exported.task == "token-classification" else "Sequence"
-    needs = ["torch", "transformers", *(["peft"] if exported.form == "adapter" else [])]
+    loading = exported.loading
+    is_adapter = loading.form == "adapter"
+    needs = ["torch", "transformers", *(["peft"] if is_adapter else [])]
     lines = [f"Needs {', '.join(needs)}; not Assay."]
-    if exported.form != "transformers":
+    if loading.form == "parts" or (is_adapter and not loading.kind.is_language):
         lines.append('A name on the hub becomes a folder with `huggingface_hub.snapshot_download("NAME")`.')
     if exported.reason:
-        lines.append(f"It is no `AutoModelFor{auto}Classification`: {inline(exported.reason)}.")
-    checked = (
-        f"These lines were run on {exported.n_compared:,} texts when the folder was written: no probability differs by "
-        f"more than {at_most(exported.difference)} from the run's own model."
-    )
+        lines.append(f"It is no `{loading.kind.auto_class}`: {inline(exported.reason)}.")
     further = f"\n\nWhere you train it further: {exported.note}." if exported.note else ""
-    return f"{' '.join(lines)}\n\n```python\n{code}```\n\n{checked}{further}"
+    return f"{' '.join(lines)}\n\n```python\n{loading.example(FOLDER)}```\n\n{_checked(exported)}{further}"
+
+
+def _checked(exported: Exported) -> str:
+    checked, kind = exported.checked, exported.loading.kind
+    what = "probability of a token" if kind.is_language else "number" if kind.says == "number" else "probability"
+    unit = " standard deviations of the training targets" if kind.says == "number" else ""
+    said = (
+        f"These lines were run on {checked.n_compared:,} texts when the folder was written: no {what} differs by more "
+        f"than {at_most(checked.difference)}{unit} from the run's own model"
+    )
+    if checked.n_written is not None:
+        said += f", and what it writes is the same to the letter ({checked.n_written:,} texts)"
+    if checked.n_otherwise:
+        said += (
+            f". {checked.n_otherwise:,} more were not compared: the chat template cuts them into other tokens than "
+            "training did, which took each turn by itself"
+        )
+    return f"{said}."
 
 
 def at_most(difference: float) -> str:
@@ -121,62 +126,6 @@ def _intended(facts: Facts) -> str:
     licence = inline(card.licence) if card and card.licence else "not stated"
     language = ", ".join(map(inline, card.language)) if card and card.language else "not stated"
     return f"{use}\n\nLicence of the model: {licence}. Languages: {language}."
-
-
-# results -------------------------------------------------------------------------------------------------------------
-
-
-def _results(facts: Facts) -> str:
-    if not len(facts.scores):
-        return "Not measured: no evaluation of this checkpoint is in the store."
-    before = {(r["split"], r["metric"]): r["value"] for r in facts.untrained.to_dict("records")}
-    rows = [
-        [
-            inline(row["split"]),
-            _title(row["metric"]),
-            _number(row["value"]),
-            f"{_number(row['low'])} to {_number(row['high'])}" if _known(row["low"]) else UNKNOWN,
-            f"{row['n']:,}",
-            _number(before.get((row["split"], row["metric"]))),
-        ]
-        for row in facts.scores.to_dict("records")
-    ]
-    headers = ["split", "metric", "value", "95 % interval", "n", "before training"]
-    step = f"Of step {facts.checkpoint.step:,}, chosen by {inline(facts.run.select_metric or 'not stated')}."
-    blocks = [table(headers, rows, right=(2, 4, 5)), step, _classes(facts)]
-    return "\n\n".join(blocks)
-
-
-def _classes(facts: Facts) -> str:
-    if facts.classes is None:
-        return f"Each class: {UNKNOWN} (no predictions of this checkpoint are in the store)."
-    rows = [
-        [
-            inline(row["label"]),
-            f"{row['n']:,}",
-            _number(row["precision"]),
-            _number(row["recall"]),
-            _number(row["f1"]),
-            f"{_number(row['f1_low'])} to {_number(row['f1_high'])}" if _known(row["f1_low"]) else UNKNOWN,
-        ]
-        for row in facts.classes.table.to_dict("records")
-    ]
-    headers = ["label", "n", "precision", "recall", "F1", "95 % interval of F1"]
-    return f"Each class on {inline(facts.classes.split)}:\n\n{table(headers, rows, right=(1, 2, 3, 4))}"
-
-
-def _title(metric: str) -> str:
-    known = METRICS.get(metric)
-    unit = f" ({known.unit})" if known and known.unit != "fraction" else ""
-    return inline(known.title if known else metric) + unit
-
-
-def _known(value: Any) -> bool:
-    return value is not None and value == value
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4f}" if _known(value) else UNKNOWN
 
 
 # how it was made -----------------------------------------------------------------------------------------------------
@@ -203,8 +152,9 @@ def _merge(merge: Mapping[str, Any]) -> str:
         [
             inline(p["name"]),
             f"`{inline(p['id'])}`",
+            inline(p.get("task") or "not stated"),
             f"{p['step']:,}",
-            _number(p["weight"]),
+            known_number(p["weight"]),
             inline(p["dataset"] or "not stated"),
         ]
         for p in merge["parents"]
@@ -216,8 +166,10 @@ def _merge(merge: Mapping[str, Any]) -> str:
         facts.append(f"seed {merge['seed']}")
     if merge.get("folded"):
         facts.append("the adapter folded into its base")
+    if merge.get("head_of"):
+        facts.append(f"with the head, the labels and the data of {inline(merge['head_of']['name'])}")
     return f"Not trained, but made of other runs' models: {', '.join(facts)}.\n\n" + table(
-        ["parent", "run", "step", "weight", "data"], parents, right=(2, 3)
+        ["parent", "run", "task", "step", "weight", "data"], parents, right=(3, 4)
     )
 
 
@@ -274,6 +226,7 @@ def _origin(facts: Facts) -> str:
     ended = facts.run.ended_at or facts.run.created_at
     rows = [
         ["run", f"{inline(facts.run.name)} (`{facts.run.id}`)"],
+        *(["made of", _stage(stage)] for stage in facts.stages),
         ["ended", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(ended))],
         ["checkpoint", f"step {facts.checkpoint.step:,}, sha256 `{facts.checkpoint.sha256[:16]}`"],
         ["packages", inline(", ".join(named)) or "not stated"],
@@ -281,6 +234,11 @@ def _origin(facts: Facts) -> str:
         ["commit", f"`{inline(commit)}`" if commit else "not stated"],
     ]
     return table(["", ""], rows)
+
+
+def _stage(stage: Stage) -> str:
+    data = f", on {inline(stage.dataset)}" if stage.dataset else ""
+    return f"{inline(stage.name)} (`{inline(stage.id)}`), {inline(stage.task)}, step {stage.step:,}{data}"
 
 
 def _version() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from evals.triage.findings import DETECTORS
 from evals.triage.phrases import counted
 from runner.publish.facts import Facts, Step
+from runner.publish.kinds import KINDS
 from runner.publish.markdown import clean, inline, paragraphs, table
 from runner.triage.sentences import of_labels, percent
 
@@ -95,10 +96,12 @@ def limits_section(facts: Facts) -> str:
 
 
 def _measured(facts: Facts) -> Iterator[str]:
-    yield f"Texts longer than {facts.recipe.model.max_length:,} tokens are cut off."
+    yield _length(facts)
     if facts.dataset is not None and facts.dataset.cleaning is not None:
         done = f"Texts were cleaned before training ({inline(facts.dataset.cleaning)})"
         yield f"{done}: what the model is asked has to be cleaned in the same way."
+    if KINDS[str(facts.run.task)].writes:
+        yield "What it writes was not checked for truth, bias or harm."
     yield "The results below are of one training run; other seeds give other numbers."
     if facts.triage is None:
         yield "The training data: faults were not looked for."
@@ -110,6 +113,15 @@ def _measured(facts: Facts) -> Iterator[str]:
             yield f"Also found in the data: {inline(', '.join(found))}."
     for row in facts.slices.head(MOST_SLICES).to_dict("records"):
         yield _slice(str(row["kind"]), str(row["name"]), row["n"], row["evidence"])
+
+
+def _length(facts: Facts) -> str:
+    n, says = f"{facts.recipe.model.max_length:,}", KINDS[str(facts.run.task)].says
+    if says in ("continuation", "gaps"):
+        return f"Texts longer than {n} tokens were read in stretches of so many."
+    if says == "answer":
+        return f"Prompt and answer together had at most {n} tokens in training; longer prompts lose their beginning."
+    return f"Texts longer than {n} tokens are cut off."
 
 
 def _slice(kind: str, name: str, n: int, evidence: dict[str, float | None]) -> str:

@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from evals.classification import class_table, confusion_matrix
 from evals.entities import count_entities, entity_table
+from evals.multilabel import set_table
 from evals.tags import Span
-from runner.publish.plan import Plan
+from runner.publish.kinds import Says
+from runner.publish.plan import Plan, public_base
 from runner.recipe import Recipe
 from store import (
     Checkpoint,
     Dataset,
     Run,
     RunCost,
+    RunNotFound,
     Store,
     get_cost,
     get_dataset,
     get_evaluation,
+    get_run,
     latest_triage,
     list_groups,
     list_scores,
@@ -34,6 +38,7 @@ from store import (
 )
 
 _TABLE_SPLITS = ("test", "validation")
+"""In which of them each label is looked at."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,17 @@ class Step:
     """relabel, edit, edit and relabel, drop."""
     n_people: int | None
     """Who decided; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An earlier run whose model was the base (`model.base = "run:NAME"`)."""
+
+    id: str
+    name: str
+    task: str
+    step: int
+    dataset: str | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,10 @@ class Facts:
     """The summary of the newest triage of the dataset version."""
     slices: pd.DataFrame
     """Slices with more errors: columns kind, name, n, evidence."""
+    stages: tuple[Stage, ...] = ()
+    """The newest first."""
+    root: str | None = None
+    """The public name of the model that the first stage began with; None where it has none, or is not known."""
 
 
 def card_facts(plan: Plan) -> Facts:
@@ -86,6 +106,7 @@ def card_facts(plan: Plan) -> Facts:
     labels = dataset.label_names or () if dataset else ()
     scores = list_scores(store, [run.key])
     triage = None if dataset is None else latest_triage(store, dataset.key)
+    stages, root = _stages(store, run)
     return Facts(
         run=run,
         recipe=plan.recipe,
@@ -93,14 +114,36 @@ def card_facts(plan: Plan) -> Facts:
         labels=tuple(labels),
         dataset=dataset,
         lineage=_lineage(store, dataset),
-        balance=_balance(store, dataset),
+        balance=_balance(store, dataset, plan.kind.says),
         scores=scores[scores["step"] == plan.checkpoint.step],
         untrained=scores[(scores["step"] == 0) & (plan.checkpoint.step != 0)],
-        classes=_classes(store, run, dataset, plan.checkpoint.step),
+        classes=_classes(store, plan, dataset),
         cost=get_cost(store, run.key),
         triage=None if triage is None else triage.summary,
         slices=_slices(store, None if triage is None or not triage.has_rows else triage.key),
+        stages=stages,
+        root=root,
     )
+
+
+def _stages(store: Store, run: Run) -> tuple[tuple[Stage, ...], str | None]:
+    """Runs whose models a run was made of, one of another, as long as the store has them; and what they began with."""
+    stages: list[Stage] = []
+    while run.base_model is not None and run.base_model.startswith("run:"):
+        parent: Any = (run.provenance or {}).get("base_run") or {}
+        try:
+            run = get_run(store, run.base_model.removeprefix("run:"))
+        except RunNotFound:  # it was removed since
+            stages += [_stage(parent, None)] if parent else []
+            return tuple(stages), None
+        data: Any = (run.provenance or {}).get("data") or {}
+        step = parent.get("step", 0)
+        stages.append(Stage(run.id, run.name, str(run.task), step, data.get("dataset")))
+    return tuple(stages), public_base(run.base_model)
+
+
+def _stage(parent: Mapping[str, Any], dataset: str | None) -> Stage:
+    return Stage(parent["id"], parent["name"], parent["task"], parent["step"], dataset)
 
 
 def _lineage(store: Store, dataset: Dataset | None) -> tuple[Step, ...]:
@@ -113,35 +156,37 @@ def _lineage(store: Store, dataset: Dataset | None) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _balance(store: Store, dataset: Dataset | None) -> pd.DataFrame:
+def _balance(store: Store, dataset: Dataset | None, says: Says) -> pd.DataFrame:
     if dataset is None or not dataset.label_names:
         return pd.DataFrame({"label": []})
     columns: dict[str, Any] = {"label": list(dataset.label_names)}
     for split, n in dataset.n_rows.items():
         if n:
-            columns[split] = np.bincount(_labels(store, dataset, split), minlength=len(dataset.label_names))
+            given = _labels(store, dataset, split, says)
+            columns[split] = np.bincount(given, minlength=len(dataset.label_names))
     return pd.DataFrame(columns)
 
 
-def _labels(store: Store, dataset: Dataset, split: str) -> NDArray[np.int64]:
-    """The label of each row that has one; of spans the type of each."""
-    values = read_values(store, dataset, split)
-    if any(isinstance(value, str) and value.startswith("[[") for value in values):
-        return np.array([span[2] for value in values for span in json.loads(value)], dtype=np.int64)
+def _labels(store: Store, dataset: Dataset, split: str, says: Says) -> NDArray[np.int64]:
+    """The label of each row that has one; of sets every label, of spans the type of each."""
+    if says in ("labels", "tags"):
+        items = [item for value in read_values(store, dataset, split) if value for item in json.loads(str(value))]
+        return np.array([item if says == "labels" else item[2] for item in items], dtype=np.int64)
     targets = read_targets(store, dataset, split)
     return targets[targets >= 0]
 
 
-def _classes(store: Store, run: Run, dataset: Dataset | None, step: int) -> ClassScores | None:
+def _classes(store: Store, plan: Plan, dataset: Dataset | None) -> ClassScores | None:
     if dataset is None or not dataset.label_names:
         return None
     for split in _TABLE_SPLITS:
-        evaluation = get_evaluation(store, run.key, split, step)
+        evaluation = get_evaluation(store, plan.run.key, split, plan.checkpoint.step)
         if evaluation is None:
             continue
-        if run.task == "token-classification":
+        if plan.kind.says in ("labels", "tags"):
+            table = _entities if plan.kind.says == "tags" else _sets
             if said := read_responses(store, evaluation):
-                return ClassScores(split, _entities(store, dataset, split, said))
+                return ClassScores(split, table(store, dataset, split, said))
             continue
         predicted = read_predictions(store, evaluation).predicted
         if len(predicted):
@@ -149,6 +194,17 @@ def _classes(store: Store, run: Run, dataset: Dataset | None, step: int) -> Clas
             confusion = confusion_matrix(targets, predicted, len(dataset.label_names))
             return ClassScores(split, class_table(confusion, dataset.label_names))
     return None
+
+
+def _sets(store: Store, dataset: Dataset, split: str, said: Mapping[int, Any]) -> pd.DataFrame:
+    """`evals.multilabel.set_table` of an evaluation."""
+    values = read_values(store, dataset, split)
+    names = dataset.label_names or ()
+    given, predicted = (np.zeros((len(values), len(names)), dtype=np.int64) for _ in range(2))
+    for at, value in enumerate(values):
+        given[at, json.loads(str(value))] = 1
+        predicted[at, said[at]["labels"]] = 1
+    return set_table(given, predicted, names)
 
 
 def _entities(store: Store, dataset: Dataset, split: str, said: Mapping[int, Any]) -> pd.DataFrame:

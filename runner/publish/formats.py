@@ -1,4 +1,4 @@
-"""The ways to write a text classifier for others.
+"""The ways to write a model with a head for others.
 
 transformers   config.json, model.safetensors, tokenizer files: what AutoModelForSequenceClassification loads, or
                AutoModelForTokenClassification
@@ -9,11 +9,11 @@ adapter        adapter/ in its place of backbone/, where others can load the bas
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evals.tags import Scheme, scheme_tags
 from runner.adapters import fold
-from runner.classifier import CheckpointInfo, TextClassifier
+from runner.classifier import CheckpointInfo, TextClassifier, TextModel
 from runner.publish.forms import as_sequence_classifier, as_token_classifier
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def write_transformers(
     whole: Any = (
         as_token_classifier(model, tags_of_model(info))
         if info.task == "token-classification"
-        else as_sequence_classifier(model, info.labels)
+        else as_sequence_classifier(model, info)
     )
     whole.save_pretrained(folder)
-    _save_tokenizer(folder, tokenizer, info)
+    save_tokenizer(folder, tokenizer, info)
 
 
 def tags_of_model(info: CheckpointInfo) -> tuple[str, ...]:
@@ -54,15 +54,19 @@ def write_adapter(
     folder: Path, model: TextClassifier, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo, base: str
 ) -> None:
     """The adapter as peft writes it, naming its base as others find it."""
-    body: Any = model.backbone
-    for settings in body.peft_config.values():
-        settings.base_model_name_or_path, settings.revision = base, info.revision
-    body.save_pretrained(folder / "adapter")
-    (folder / "adapter" / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is above it
+    save_adapter_for(folder / "adapter", model.backbone, base, info.revision)
     _write_rest(folder, model, tokenizer, replace(info, base=base))
 
 
-def fold_adapters(model: TextClassifier) -> None:
+def save_adapter_for(folder: Path, body: Any, base: str, revision: str | None) -> None:
+    """An adapter that names its base as others find it."""
+    for settings in body.peft_config.values():
+        settings.base_model_name_or_path, settings.revision = base, revision
+    body.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is written later
+
+
+def fold_adapters(model: TextModel) -> None:
     """Put the weights of an adapter into those of its base; nothing where there is none. Raises ModelError."""
     from peft import PeftModel
 
@@ -77,13 +81,18 @@ def _write_rest(
 
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
     save_file(head, folder / "head.safetensors")
-    _save_tokenizer(folder / "tokenizer", tokenizer, info)
+    save_tokenizer(folder / "tokenizer", tokenizer, info)
     (folder / "assay.json").write_text(json.dumps(asdict(info), indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def _save_tokenizer(folder: Path, tokenizer: "PreTrainedTokenizerBase", info: CheckpointInfo) -> None:
-    """Padding on the right and cutting where training cut, for whoever does not say it."""
-    tokenizer.padding_side = "right"
+def save_tokenizer(
+    folder: Path,
+    tokenizer: "PreTrainedTokenizerBase",
+    info: CheckpointInfo,
+    padding_side: Literal["left", "right"] = "right",
+) -> None:
+    """Padding on the side that the model needs and cutting where training cut, for whoever does not say it."""
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = padding_side
     tokenizer.model_max_length = info.max_length
     for name in ("name_or_path", "_name_or_path"):
         tokenizer.init_kwargs.pop(name, None)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from runner.backbone import Pooling
-from runner.classifier import ClassifierHead, TextClassifier
+from runner.classifier import CheckpointInfo, ClassifierHead, TextClassifier
+from runner.publish.kinds import KINDS
 
 _SMALL = 2.0**-12
 
@@ -77,9 +78,18 @@ _POOLED = {
 }
 
 
-def as_sequence_classifier(model: TextClassifier, labels: tuple[str, ...]) -> nn.Module:
+_PROBLEMS = {
+    "class": "single_label_classification",
+    "labels": "multi_label_classification",
+    "number": "regression",
+}
+"""What a model says → how transformers calls it."""
+
+
+def as_sequence_classifier(model: TextClassifier, info: CheckpointInfo) -> nn.Module:
     """The same model as transformers' own class, in float32 on the CPU. Its backbone holds no adapters any more.
 
+    A number comes out in its own unit. The thresholds of labels are in the configuration (`thresholds`).
     Raises NotExpressible.
     """
     from transformers import AutoModelForSequenceClassification
@@ -87,16 +97,23 @@ def as_sequence_classifier(model: TextClassifier, labels: tuple[str, ...]) -> nn
     body: Any = model.backbone
     form = find_form(body.config.model_type, model.pooling)
     config = copy.deepcopy(body.config)
+    says, labels = KINDS[info.task].says, info.labels or ("score",)
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
+    config.problem_type = _PROBLEMS[says]
+    head = folded_head(model.head)
+    if says == "labels":
+        config.thresholds = list(info.settings.get("thresholds") or [0.5] * len(labels))
+    elif says == "number":
+        scale, centre = float(info.settings.get("scale", 1.0)), float(info.settings.get("centre", 0.0))
+        head = Linear(head.weight * scale, head.bias * scale + centre)
     config.name_or_path = ""
     whole: Any = AutoModelForSequenceClassification.from_config(config).float()
     missing, unexpected = getattr(whole, whole.base_model_prefix).load_state_dict(body.state_dict(), strict=False)
     if unexpected or any(not name.startswith("pooler.") for name in missing):
         raise NotExpressible(f"the weights do not fit {type(whole).__name__}: {[*missing, *unexpected][:3]}")
     with torch.no_grad():
-        form.put(whole, folded_head(model.head))
+        form.put(whole, head)
     classifier: nn.Module = whole.eval()
     return classifier
 

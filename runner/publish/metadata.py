@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-from evals.metrics import METRICS
+from evals.metrics import find_metric
 from runner.publish.example import Format
 from runner.publish.facts import Facts
+from runner.publish.kinds import KINDS
 from runner.publish.markdown import clean
-from runner.publish.plan import public_base
 
 # Identifiers that the Hugging Face hub takes as `license`, of those that models are often under. Others are "other".
 _LICENCES = frozenset(
@@ -68,6 +68,9 @@ _KNOWN_METRICS: dict[str, tuple[str, dict[str, str]]] = {
     "accuracy": ("accuracy", {}),
     "macro_f1": ("f1", {"average": "macro"}),
     "weighted_f1": ("f1", {"average": "weighted"}),
+    "micro_f1": ("f1", {"average": "micro"}),
+    "spearman": ("spearmanr", {}),
+    "pearson": ("pearsonr", {}),
 }
 
 
@@ -78,7 +81,8 @@ def front_matter(facts: Facts, form: Format) -> str:
     """
     from huggingface_hub import ModelCardData
 
-    base = public_base(facts.run.base_model)
+    base = facts.root
+    kind = KINDS[str(facts.run.task)]
     source: Any = (facts.recipe.model_dump(mode="json")["data"]).get("source")
     card = facts.recipe.card
     relation = "adapter" if form == "adapter" else "merge" if is_merge(facts) else "finetune"
@@ -88,12 +92,12 @@ def front_matter(facts: Facts, form: Format) -> str:
         language=list(card.language) if card and card.language else None,
         **licence,
         library_name="transformers" if form == "transformers" else "peft" if form == "adapter" else None,
-        pipeline_tag=str(facts.run.task),
+        pipeline_tag=kind.pipeline,
         base_model=base,
         base_model_relation=relation if base else None,
         datasets=[hub_data] if hub_data else None,
         metrics=sorted({_KNOWN_METRICS[m][0] for m in facts.scores["metric"] if m in _KNOWN_METRICS}) or None,
-        tags=["assay", *(["lora"] if form == "adapter" else [])],
+        tags=["assay", *(["lora"] if form == "adapter" and facts.recipe.model.method in ("lora", "qlora") else [])],
         model_name=clean(facts.run.name),
         eval_results=_results(facts) or None,
     )
@@ -142,14 +146,14 @@ def _results(facts: Facts) -> list[Any]:
         known, settings = _KNOWN_METRICS.get(metric, (metric, {}))
         results.append(
             EvalResult(
-                task_type=str(facts.run.task),
+                task_type=KINDS[str(facts.run.task)].pipeline,
                 task_name=str(facts.run.task).replace("-", " ").capitalize(),
                 dataset_type=kind,
                 dataset_name=name,
                 dataset_split=clean(row["split"]),
                 dataset_revision=None if dataset is None else dataset.fingerprint,
                 metric_type=known,
-                metric_name=METRICS[metric].title if metric in METRICS else metric,
+                metric_name=metric if (row_of := find_metric(metric)) is None else row_of.title,
                 metric_value=round(float(value), 6),
                 metric_args=dict(settings) or None,
             )

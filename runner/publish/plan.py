@@ -8,12 +8,10 @@ from typing import Any, Literal
 from runner.errors import UserError
 from runner.files import wrong_files
 from runner.inputs import choose_checkpoint
+from runner.publish.kinds import KINDS, Kind
 from runner.recipe import Recipe, RecipeError, recipe_from_resolved
 from runner.recipe.methods import ADAPTERS
 from store import Checkpoint, Run, Store
-
-TASKS = ("text-classification", "token-classification")
-"""Tasks whose models can be exported."""
 
 FORMATS = ("auto", "transformers", "parts", "adapter")
 EXTRAS = ("training-text", "optimizer-state")
@@ -40,6 +38,11 @@ class Plan:
         """The checkpoint's folder."""
         return self.store.files / self.checkpoint.path
 
+    @property
+    def kind(self) -> Kind:
+        """What the run's model is to others."""
+        return KINDS[str(self.run.task)]
+
 
 def public_base(base: str | None) -> str | None:
     """The name under which others find a base model; None for a local folder and for random weights.
@@ -61,8 +64,8 @@ def plan_export(
             f"run {run.name} ({run.id}) was recorded by a script, so how to load its model is not known: "
             "its own script can save it."
         )
-    if run.task not in TASKS:
-        raise UserError(f"run {run.name} ({run.id}) is of task {run.task}; models of {', '.join(TASKS)} are exported.")
+    if run.task not in KINDS:
+        raise UserError(f"run {run.name} ({run.id}) is of task {run.task}; models of {', '.join(KINDS)} are exported.")
     try:
         recipe = recipe_from_resolved(run.recipe)
     except RecipeError as error:
@@ -75,6 +78,7 @@ def plan_export(
 
 def _problems(plan: Plan) -> Iterator[str]:
     run, model = plan.run, plan.recipe.model
+    folded = "transformers" if plan.kind.is_language else "parts"
     title = f"run {run.name} ({run.id})"
     if wrong := wrong_files(plan.source, plan.checkpoint.manifest):
         yield (
@@ -88,16 +92,18 @@ def _problems(plan: Plan) -> Iterator[str]:
         )
     elif plan.wanted == "adapter" and model.method == "qlora":
         yield (
-            f"--format adapter: {title} was trained on a base of 4 bits, and belongs on one; use parts, which folds "
+            f"--format adapter: {title} was trained on a base of 4 bits, and belongs on one; use {folded}, which folds "
             "it into the weights that those bits stand for."
         )
     elif plan.wanted == "adapter" and model.method not in ADAPTERS:
-        yield f"--format adapter: {title} is of method {model.method}, which makes no adapter; use parts."
+        yield f"--format adapter: {title} is of method {model.method}, which makes no adapter; use {folded}."
     elif plan.wanted == "adapter" and public_base(model.base) is None:
         yield (
             f"--format adapter: its base {model.base} is nowhere that others can load it from; "
-            "use parts, which brings the base along."
+            f"use {folded}, which brings the base along."
         )
+    if plan.wanted == "parts" and plan.kind.is_language:
+        yield f"--format parts: {title} is a language model, which is one part; use transformers."
     if "training-text" in plan.extras and run.dataset_key is None:
         yield f"--with training-text: {title} has no dataset in the store."
     if "optimizer-state" in plan.extras and not (plan.source / "training").is_dir():

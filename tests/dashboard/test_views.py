@@ -447,7 +447,8 @@ def test_a_merged_run_has_all_its_tabs(show: Show, store: Store, runs: dict[str,
     """One evaluation at step 1, no training metrics; its parents are named."""
     parent = runs["lora"]
     kept = {"id": parent.id, "name": "**parent**", "step": 3, "sha256": "0", "weight": 0.5, "dataset": None}
-    merge = {"method": "ties", "density": 0.6, "seed": None, "folded": True, "parents": [kept]}
+    merge = {"method": "ties", "density": 0.6, "seed": None, "folded": True, "parents": [kept],
+             "head_of": {"id": parent.id, "name": "**parent**"}}  # fmt: skip
     new = NewRun(
         "merged",
         task=parent.task,
@@ -459,11 +460,19 @@ def test_a_merged_run_has_all_its_tabs(show: Show, store: Store, runs: dict[str,
     )
     evaluation = get_evaluation(store, parent.key, "test")
     assert evaluation is not None
-    scores = [ScoreRow("accuracy", 0.7, 0.6, 0.8, evaluation.n_examples)]
+    scores = [ScoreRow(name, 0.7, 0.6, 0.8, evaluation.n_examples) for name in ("accuracy", "macro_f1")]
     with Recorder(store, record_run(store, new, status=Status.RUNNING)) as recorder:
         recorder.evaluation("test", 1, epoch=None, n_examples=evaluation.n_examples, scores=scores,
                             predictions=read_predictions(store, evaluation))  # fmt: skip
+        recorder.event("other_parent", "asked", {"id": "1", "name": "<b>other</b>", "split": "test",
+                                                 "scores": [["macro_f1", 0.3, 0.2, 0.4, 9]]})  # fmt: skip
         recorder.best(1)
     app = show("run", run=recorder.run.id, tab=tab)
     if tab == "Provenance":
         assert "by ties, density 0.6, folded into the base" in words(app)
+        parents, beside = (frame.value for frame in app.dataframe[:2])
+        assert parents["head"].tolist() == ["this one's"]
+        models = beside[beside["metric"] == "Macro F1"].set_index("model")
+        assert set(models.index) == {"merged", "its own parent", "that parent before training",
+                                     "another parent, not trained for this"}  # fmt: skip
+        assert models.loc["another parent, not trained for this", "run"] == "<b>other</b>"

@@ -29,7 +29,9 @@ def write_data(data: Path) -> None:
 def _write_labelled(data: Path) -> None:
     """As banking77, TweetEval, the NCBI disease corpus and NLU++."""
     rows = {"banking77": ("text,category", ["card_arrival", "top_up", "lost_card"]),
-            "tweeteval/sentiment": ("text,label", ["negative", "neutral", "positive"])}  # fmt: skip
+            "tweeteval/sentiment": ("text,label", ["negative", "neutral", "positive"]),
+            "tweeteval/emotion": ("text,label", ["anger", "joy", "sadness"]),
+            "tweeteval/irony": ("text,label", ["irony", "non_irony", "irony"])}  # fmt: skip
     for name, (header, labels) in rows.items():
         (data / name).mkdir(parents=True)
         for file in ("train.csv", "test.csv", "val.csv"):

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from benchmarks.tiny import words
 from runner.classifier import load_classifier
-from tests.runner.conftest import Trained
+from store import Store
+from tests.runner.conftest import Kit, Trained
 from tests.runner.publish.hub import TOKEN, Hub, Repo, serving
 from tests.runner.test_commands import Runner, runner
 from tests.runner.test_hub import closed_endpoint
@@ -53,6 +55,41 @@ def test_a_private_repository_with_all_files_of_an_export(
     assert said.code == 0, said.err
     assert "anna/mood (private)" in said.out
     assert hub.asked.count("POST /api/repos/create") == 1
+
+
+def test_a_language_model_goes_with_all_that_it_needs(
+    runner: Runner, kit: Kit, store: Store, hub: Hub, tmp_path: Path
+) -> None:
+    """Its adapter folded, no optimizer state though the run could go on, no training text; it comes back and writes."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    data = tmp_path / "data.jsonl"
+    rows = [{"prompt": f"the {word} was", "completion": f"w{at} {word}"} for at, word in enumerate(words())]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = kit.train(
+        store, name="says", task="instruction", model__base=str(kit.gpt2), model__method="lora", model__pooling=None,
+        data__source=str(data), training__max_steps=2, training__head_learning_rate=None, generation__examples=2,
+        generation__max_new_tokens=3, recording__embeddings=False,
+    )  # fmt: skip
+    said = runner(store, "push", "says", "--repo", "says", "--json")
+    assert said.code == 0, said.err
+    files = hub.repos["anna/says"].files
+    assert {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= set(files)
+    assert not any(part in name for name in files for part in ("adapter", "optim", "training", "data/"))
+    assert not any(row["completion"].encode() in content for row in rows[:5] for content in files.values())
+    back = tmp_path / "back"
+    back.mkdir()
+    for name, content in files.items():
+        (back / name).write_bytes(content)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(back), AutoTokenizer.from_pretrained(back)
+    ids = tokenizer("the moon was\n", return_tensors="pt")
+    assert model.generate(**ids).shape[1] <= ids["input_ids"].shape[1] + 3
+    assert b"pipeline_tag: text-generation" in files["README.md"]
+    # without a token nothing is loaded, whatever the task
+    said = runner(store, "push", run.id, "--repo", "says", "--token-env", "NO_SUCH_TOKEN", "--format", "parts")
+    assert said.code == 2
+    assert "the environment variable NO_SUCH_TOKEN is not set" in said.err
+    assert "is a language model, which is one part" in said.err
 
 
 def test_a_dry_run_lists_files_and_asks_nobody(
