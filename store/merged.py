@@ -49,7 +49,8 @@ def list_merge_scores(store: Store, run: Run) -> pd.DataFrame:
 def _of(store: Store, run: Run, who: Who) -> list[dict[str, Any]]:
     scores = list_scores(store, [run.key])
     wanted = scores[scores["step"] == 0] if who == "untrained" else scores[scores["is_best"] == 1]
-    return [{**row, "who": who, "name": run.name, "id": run.id} for row in wanted.to_dict("records")]
+    of = {"who": who, "name": run.name, "id": run.id}
+    return [{**{str(key): value for key, value in row.items()}, **of} for row in wanted.to_dict("records")]
 
 
 def _others(store: Store, run: Run) -> list[dict[str, Any]]:

@@ -117,8 +117,8 @@ def plan_merge(
             problems.append(str(error))
     problems += problems_between(parents, way, fold=fold, each=each)
     evaluated = [parent.dataset for parent in parents] if each else [dataset or _first_dataset(parents)]
-    for parent, data in zip(parents if each else parents[:1] or [None], evaluated, strict=True):
-        problems += problems_of_data(store, [] if parent is None else [parent], data)
+    for at, data in enumerate(evaluated):
+        problems += problems_of_data(store, parents[at : at + 1], data)
     if problems:
         raise UserError("\n".join(problems))
     names = _names(runs, way, name, each=each)

@@ -1,6 +1,6 @@
 """Merged runs beside their parents, as a table of text. Loads no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics import TASKS, find_metric
@@ -54,7 +54,7 @@ def _task(run: Run) -> str:
     return str((merge.get("head_of") or {}).get("name") or run.name)
 
 
-def _cell(row: dict[str, Any], *, named: bool) -> str:
+def _cell(row: Mapping[Any, Any], *, named: bool) -> str:
     """Value and interval, as it was measured.
 
     >>> _cell({"value": 0.5, "low": 0.41, "high": None, "name": "a"}, named=True)

@@ -10,7 +10,7 @@ from runner.files import wrong_files
 from runner.inputs import choose_checkpoint
 from runner.publish.kinds import KINDS, Kind
 from runner.recipe import Recipe, RecipeError, recipe_from_resolved
-from runner.recipe.methods import ADAPTERS
+from runner.recipe.methods import ADAPTERS, PROMPT_TYPES
 from store import Checkpoint, Run, Store
 
 FORMATS = ("auto", "transformers", "parts", "adapter")
@@ -89,6 +89,11 @@ def _problems(plan: Plan) -> Iterator[str]:
         yield (
             f"{title} has a base of 8 bits, whose layers round what goes through them as well: with other weights it "
             f"answers otherwise. `runner merge {run.id} --fold` makes a model of full weights, evaluated as what it is."
+        )
+    elif model.method == "peft" and model.peft.type in PROMPT_TYPES:
+        yield (
+            f"{title} puts learnt tokens before each text ({model.peft.type}), which no weights hold that others load; "
+            "`runner predict` answers with it."
         )
     elif plan.wanted == "adapter" and model.method == "qlora":
         yield (
