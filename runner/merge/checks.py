@@ -93,6 +93,9 @@ def _problems_of_heads(parents: Sequence[Parent], *, has_tasks: bool) -> Iterato
     poolings = _grouped(parents, lambda p: p.pooling)
     if len(poolings) > 1:
         yield f"the runs pool in different ways: {_said(poolings)}. {EACH}"
+    highest = _grouped(parents, lambda p: str(p.settings.get("most")))
+    if len(highest) > 1:
+        yield f"the runs learnt relevance up to different values: {_said(highest)}. {EACH}"
     if KINDS[next(iter(tasks), "text-classification")].is_language:
         ways = _grouped(parents, lambda p: json.dumps(dict(p.settings), sort_keys=True, ensure_ascii=False))
         if len(ways) > 1:

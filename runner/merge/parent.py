@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evals.tags import Scheme, scheme_tags
+from runner.publish.kinds import KINDS
 from runner.recipe import Recipe
 from runner.recipe.methods import ADAPTERS
 from store import Checkpoint, Dataset, Run
@@ -49,4 +50,4 @@ class Parent:
         """What its head says, of these labels: they themselves, of types of spans the tags, or one number."""
         if self.run.task == "token-classification":
             return scheme_tags(labels, Scheme(self.recipe.model.tag_scheme))
-        return tuple(labels) or ("score",)
+        return tuple(labels) if KINDS[str(self.run.task)].has_labels else ("score",)

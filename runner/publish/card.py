@@ -72,7 +72,7 @@ def _what(facts: Facts) -> str:
     base = inline(base_name(facts.recipe.model) if facts.root is None else facts.root)
     stages = f" in {len(facts.stages) + 1} stages" if facts.stages else ""
     said = f"A {kind.noun}, {made} from {base}{stages} by {_version()}."
-    if not facts.labels:
+    if not (facts.labels and kind.has_labels):
         return said
     labels = ", ".join(inline(label) for label in facts.labels[:20])
     more = f" and {len(facts.labels) - 20:,} more" if len(facts.labels) > 20 else ""

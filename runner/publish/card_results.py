@@ -29,7 +29,7 @@ def results_section(facts: Facts) -> str:
     headers = ["split", "metric", "value", "95 % interval", "n", "before training"]
     step = f"Of step {facts.checkpoint.step:,}, chosen by {inline(facts.run.select_metric or 'not stated')}."
     blocks = [table(headers, rows, right=(2, 4, 5)), step]
-    if KINDS[str(facts.run.task)].says in ("class", "labels", "tags"):
+    if KINDS[str(facts.run.task)].has_labels:
         blocks.append(_classes(facts))
     return "\n\n".join(blocks)
 

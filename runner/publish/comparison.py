@@ -52,7 +52,9 @@ def ask_own(predictor: Predictor, questions: Sequence[Mapping[str, Any]], kind: 
     outputs = torch.from_numpy(predictor.outputs(split)).double()
     if kind.says == "number":
         settings = predictor.info.settings
-        return Own((outputs * settings.get("scale", 1.0) + settings.get("centre", 0.0)).numpy())
+        return Own((outputs * settings["scale"] + settings["centre"]).numpy())
+    if kind.says == "relevance":
+        return Own((outputs.sigmoid() * predictor.info.settings["most"]).numpy())
     return Own((outputs.sigmoid() if kind.says == "labels" else outputs.softmax(1)).numpy())
 
 

@@ -127,6 +127,8 @@ _PARTS_LOGITS = """\
     pooled = {pooled}
     logits = (pooled - head["mean"]) / head["deviation"] @ head["linear.weight"].T + head["linear.bias"]"""
 
+_RELEVANCE = "logits[:, 0].sigmoid() * {most}"
+
 _SETS = """
 
 def labels_of({what}):
@@ -144,9 +146,12 @@ def _texts(loading: Loading) -> str:
         "class": (f"Probabilities ({what}, labels), in the order of {order}.", "logits.softmax(-1)"),
         "labels": (f"Probabilities ({what}, labels), each by itself, in the order of {order}.", "logits.sigmoid()"),
         "number": (f"A number for each of the {what}.", "logits[:, 0]"),
+        "relevance": (f"How relevant the second text of each of the {what} is to the first.", _RELEVANCE),
     }[says]
     if says == "number" and not is_whole:
-        reading = 'logits[:, 0] * settings.get("scale", 1) + settings.get("centre", 0)'
+        reading = 'logits[:, 0] * settings["scale"] + settings["centre"]'
+    elif says == "relevance":
+        reading = reading.format(most="model.config.highest_relevance" if is_whole else 'settings["most"]')
     inputs = "**inputs" if loading.is_pair else 'input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]'
     logits = _WHOLE_LOGITS if is_whole else _PARTS_LOGITS
     written = _PREDICT.format(

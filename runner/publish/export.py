@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.checkpoints import DiskFull
 from runner.classifier import CheckpointInfo, TextClassifier
+from runner.encoding import pieces_of
 from runner.errors import ModelError
 from runner.files import folder_bytes, is_disk_full
 from runner.inputs import given_words
@@ -102,12 +103,12 @@ def _write(
         base=public_base(info.base) or (info.base if form == "adapter" else None),
         revision=info.revision,
         prefix_space=plan.kind.says == "tags" and needs_blank(predictor.tokenizer),
-        is_pair="text_pair" in questions[0],
+        is_pair=not plan.kind.is_language and len(pieces_of(questions[0])) > 1,
         prompting=prompting,
     )
     folder.mkdir()
     note = _save(plan, folder, predictor, info, form)
-    scale = float(info.settings.get("scale", 1.0))
+    scale = float(info.settings.get("scale") or info.settings.get("most") or 1.0)
     del predictor  # a large model is not held twice
     code = _found_here(loading.example(folder), loading, plan)
     checked = compare(own, code, questions, plan.kind, prompting or Prompting(), scale=scale)

@@ -82,6 +82,7 @@ _PROBLEMS = {
     "class": "single_label_classification",
     "labels": "multi_label_classification",
     "number": "regression",
+    "relevance": "multi_label_classification",  # of one label: its loss is that of a sigmoid
 }
 """What a model says → how transformers calls it."""
 
@@ -97,15 +98,18 @@ def as_sequence_classifier(model: TextClassifier, info: CheckpointInfo) -> nn.Mo
     body: Any = model.backbone
     form = find_form(body.config.model_type, model.pooling)
     config = copy.deepcopy(body.config)
-    says, labels = KINDS[info.task].says, info.labels or ("score",)
+    kind = KINDS[info.task]
+    says, labels = kind.says, info.labels if kind.has_labels else ("score",)
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
     config.problem_type = _PROBLEMS[says]
     head = folded_head(model.head)
     if says == "labels":
         config.thresholds = list(info.settings.get("thresholds") or [0.5] * len(labels))
+    elif says == "relevance":
+        config.highest_relevance = float(info.settings["most"])
     elif says == "number":
-        scale, centre = float(info.settings.get("scale", 1.0)), float(info.settings.get("centre", 0.0))
+        scale, centre = float(info.settings["scale"]), float(info.settings["centre"])
         head = Linear(head.weight * scale, head.bias * scale + centre)
     config.name_or_path = ""
     whole: Any = AutoModelForSequenceClassification.from_config(config).float()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Says = Literal["class", "labels", "number", "tags", "continuation", "gaps", "answer", "text"]
-"""One of k labels; any of them; a number; a tag for each word; how a text goes on; hidden tokens; an answer to
-a prompt; a text made of a text."""
+Says = Literal["class", "labels", "number", "relevance", "tags", "continuation", "gaps", "answer", "text"]
+"""One of k labels; any of them; a number; how well a document answers a query; a tag for each word; how a text goes on;
+hidden tokens; an answer to a prompt; a text made of a text."""
 
 _LANGUAGE = ("continuation", "gaps", "answer", "text")
 
@@ -28,6 +28,11 @@ class Kind:
     def is_language(self) -> bool:
         """Whether it is a whole model of transformers, with no head of ours."""
         return self.says in _LANGUAGE
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether what it says are labels, or tags made of them."""
+        return self.says in ("class", "labels", "tags")
 
     @property
     def writes(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from runner.encoding import pieces_of
 from runner.publish.kinds import Kind
 from runner.publish.plan import Plan
 from runner.recipe.shapes import SHAPES
@@ -26,7 +27,8 @@ def questions_of(plan: Plan) -> list[Mapping[str, Any]]:
         rows = [] if split is None else next(iter_inputs(plan.store, dataset, split, most), [])
         if stored := [row for row in rows[:most] if all(map(_is_something, row.values()))]:
             return stored
-    fields = [name for name in SHAPES[str(plan.run.task)].inputs if name not in SHAPES[str(plan.run.task)].optional]
+    shape = SHAPES[str(plan.run.task)]
+    fields = [name for name in shape.inputs if name not in shape.optional]
     return [{name: _made(name, text) for name in fields or ["prompt"]} for text in _TEXTS]
 
 
@@ -38,7 +40,8 @@ def as_given(inputs: Mapping[str, Any], kind: Kind, *, is_chat: bool) -> Any:
         return inputs["prompt"]
     if kind.says == "tags":
         return list(inputs["tokens"])
-    return (inputs["text"], inputs["text_pair"]) if "text_pair" in inputs else inputs["text"]
+    pieces = pieces_of(inputs)
+    return pieces if len(pieces) > 1 else pieces[0]
 
 
 def _is_something(value: Any) -> bool:

@@ -24,7 +24,7 @@ from tests.runner.test_commands import Runner, runner
 __all__ = ["runner"]  # the fixture
 
 SWAP = dict(zip(CLUES, ("bread", "goal", "moon"), strict=True))
-TEXTS = rows(160, seed=4)
+TEXTS = rows(120, seed=4)
 T5 = {"model__base": "t5", "data__columns": {"target": "completion"}, "seq2seq__prefix": "the one "}
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "regression": {},
     "causal-lm": {"model__base": "gpt2", "model__method": "lora"},
     "masked-lm": {"model__base": "mlm"},
-    "instruction": {"model__base": "chat", "model__method": "lora", "data__columns": {"messages": "chat"}},
+    "instruction": {"model__base": "chat", "model__method": "qlora", "data__columns": {"messages": "chat"}},
     "seq2seq": T5,
 }
 """Task → what it is trained with."""
@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def record(at: int, text: str, label: str) -> dict[str, Any]:
     """A row that every task can read."""
-    other, its_label = TEXTS[(at * 7 + 1) % len(TEXTS)]
+    other, its_label = TEXTS[(at * 5 + at // 3) % len(TEXTS)]
     answer = SWAP[label]
     chat = [{"role": "user", "content": " ".join(text.split()[:3])}, {"role": "assistant", "content": answer}]
     return {
@@ -272,3 +272,14 @@ def test_stages_are_told(runner: Runner, kit: Kit, store: Store, runs: dict[str,
     assert "in 2 stages" in card
     assert f"| made of | masked-lm (`{first.id}`), masked-lm, step" in card
     assert "on masked-lm&#64;1 |" in card
+
+
+def test_learnt_tokens_are_not_exported(runner: Runner, kit: Kit, store: Store, tmp_path: Path) -> None:
+    run = kit.train(
+        store, name="prompted", model__method="peft", model__peft={"type": "PROMPT_TUNING", "num_virtual_tokens": 4},
+        training__max_steps=1, recording__embeddings=False,
+    )  # fmt: skip
+    said = runner(store, "export", run.id, str(tmp_path / "out"))
+    assert said.code == 2
+    assert "puts learnt tokens before each text (PROMPT_TUNING), which no weights hold that others load" in said.err
+    assert not (tmp_path / "out").exists()

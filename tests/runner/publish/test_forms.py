@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from runner.classifier import ClassifierHead, TextClassifier
+from runner.classifier import CheckpointInfo, ClassifierHead, TextClassifier
 from runner.publish.forms import FORMS, NotExpressible, as_sequence_classifier, find_form
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -42,6 +42,10 @@ def classifier(model_type: str, pooling: Any) -> TextClassifier:
     return TextClassifier(backbone, head, pooling).eval()
 
 
+def info(pooling: Any) -> CheckpointInfo:
+    return CheckpointInfo("run", "text-classification", "full", "base", LABELS, pooling, 64, step=1, epoch=None)
+
+
 def test_every_form_is_tried() -> None:
     assert len(KNOWN) == len(set(KNOWN)) >= 7
 
@@ -56,7 +60,7 @@ def test_the_class_of_transformers_says_the_same(model_type: str, pooling: str) 
         ids[row, n:] = 1
     with torch.inference_mode():
         expected = model(ids, mask).log_softmax(-1)
-        whole: Any = as_sequence_classifier(model, LABELS)
+        whole: Any = as_sequence_classifier(model, info(pooling))
         found = whole(input_ids=ids, attention_mask=mask).logits.log_softmax(-1)
     assert expected.std() > 0.5  # there is something to get wrong
     assert torch.allclose(found, expected, atol=1e-4)
