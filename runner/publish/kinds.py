@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _SEQUENCE, "labels", "text classifier that gives any number of labels", "text-classification"
         ),
         "regression": Kind(_SEQUENCE, "number", "model that gives a number", "text-classification"),
+        "rerank": Kind(_SEQUENCE, "relevance", "reranker of documents", "text-ranking"),
         "token-classification": Kind(
             "AutoModelForTokenClassification", "tags", "tagger of words", "token-classification"
         ),

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from benchmarks.tiny import CLUES, rows
+from runner.encoding import pieces_of
 from runner.predict import load_predictor
 from runner.publish.kinds import KINDS
 from runner.tasks import TASKS
@@ -31,12 +32,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pair-classification": {"data__columns": {"text_pair": "other"}},
     "multi-label-classification": {},
     "regression": {},
+    "rerank": {},
     "causal-lm": {"model__base": "gpt2", "model__method": "lora"},
     "masked-lm": {"model__base": "mlm"},
     "instruction": {"model__base": "chat", "model__method": "qlora", "data__columns": {"messages": "chat"}},
     "seq2seq": T5,
 }
 """Task → what it is trained with."""
+
+PROBLEMS = {
+    "multi-label-classification": "multi_label_classification",
+    "regression": "regression",
+    "rerank": "multi_label_classification",
+}
 
 
 def record(at: int, text: str, label: str) -> dict[str, Any]:
@@ -47,6 +55,7 @@ def record(at: int, text: str, label: str) -> dict[str, Any]:
     return {
         "text": text, "other": other, "label": "same" if label == its_label else "different", "chat": chat,
         "labels": sorted({label, its_label}), "score": 10.0 * len(label) + 200, "prompt": text, "completion": answer,
+        "query": f"{answer} w{at % 10}", "document": other, "relevance": 2.0 * (label == its_label),
     }  # fmt: skip
 
 
@@ -130,16 +139,14 @@ def test_stock_transformers_says_the_same(store: Store, runs: dict[str, Run], ex
                 batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "targets": ids}
                 assert torch.allclose(model(ids, **beside).logits, own.model(batch), atol=1e-4), task
                 continue
-            given = [each["text"], each["text_pair"]] if "text_pair" in each else [each["text"]]
-            read = tokenizer(*given, return_tensors="pt")
+            read = tokenizer(*pieces_of(each), return_tensors="pt")
             logits = model(**read).logits
             expected = own.model(read["input_ids"], read["attention_mask"], read.get("token_type_ids"))
         if task == "regression":
             expected = expected * own.info.settings["scale"] + own.info.settings["centre"]
             assert float(logits) > 100  # in the unit of the targets
         assert torch.allclose(logits, expected, atol=1e-3), task
-        problems = {"multi-label-classification": "multi_label_classification", "regression": "regression"}
-        assert model.config.problem_type == problems.get(task, "single_label_classification")
+        assert model.config.problem_type == PROBLEMS.get(task, "single_label_classification")
         if task == "multi-label-classification":
             assert model.config.thresholds == own.info.settings["thresholds"]
 
@@ -153,6 +160,7 @@ def test_the_lines_of_the_readme_need_no_assay(
         "pair-classification": "predict([(e['text'], e['text_pair']) for e in given]).tolist()",
         "multi-label-classification": "labels_of([e['text'] for e in given])",
         "regression": "predict([e['text'] for e in given]).tolist()",
+        "rerank": "predict([(e['query'], e['document']) for e in given]).tolist()",
         "causal-lm": "[write(e['text'], max_new_tokens=3) for e in given]",
         "masked-lm": "fill(given[0]['text'] + ' ' + tokenizer.mask_token, k=2)",
         "instruction": "[write(e['messages']) for e in given]",
@@ -177,6 +185,7 @@ def test_the_lines_of_the_readme_need_no_assay(
     sets = [[names[at] for at in own["multi-label-classification"][i]["labels"]] for i in range(5)]
     assert said["multi-label-classification"] == sets
     assert np.allclose(said["regression"], [own["regression"][i] for i in range(5)], rtol=1e-4)
+    assert np.allclose(said["rerank"], [own["rerank"][i]["score"] for i in range(5)], atol=1e-4)
     for task in ("instruction", "seq2seq"):
         assert said[task] == [own[task][i]["text"] for i in range(5)], task
     assert np.allclose(np.sum(said["pair-classification"], axis=1), 1)
@@ -211,6 +220,7 @@ def test_the_card_says_what_belongs_to_the_task(exported: dict[str, Path]) -> No
         "multi-label-classification": ("Each class on test", "| food |", "any number of labels", "Micro F1"),
         "regression": ("| test | Spearman correlation |", "no number differs by more than"),
         "pair-classification": ("def predict(pairs)", "| same |"),
+        "rerank": ("How relevant the second text", "A reranker of documents", "| test | nDCG&#64;10 |"),
         "causal-lm": ("| test | Perplexity", "to the letter (8 texts)", "were read in stretches"),
         "masked-lm": ("def fill(text", "no probability of a token differs"),
         "instruction": ("def write(messages", "apply_chat_template", "not checked for truth", "ROUGE-L"),
