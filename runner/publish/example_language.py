@@ -83,7 +83,9 @@ def language_example(kind: Kind, folder: str, prompting: Prompting, max_length: 
         ids=_ids(kind, prompting, max_length),
         peft_import="" if base is None else "from peft import PeftModel\n",
         generation_import=", GenerationConfig" if sets_defaults else "",
-        generation="model.generation_config = GenerationConfig.from_pretrained(folder)\n" if sets_defaults else "",
+        generation="model.get_base_model().generation_config = GenerationConfig.from_pretrained(folder)\n"
+        if sets_defaults
+        else "",
     )
     if not kind.writes:
         return loading + _FILLS
