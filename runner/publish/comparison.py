@@ -67,7 +67,7 @@ def compare(
     """
     names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)  # our own lines, with the folder filled in
-    given = [as_given(each, kind, is_chat=prompting.is_chat) for each in questions]
+    given = [as_given(each, kind, prompting) for each in questions]
     if kind.is_language:
         return _compare_language(own, names, given, kind, prompting)
     assert own.values is not None, "a head says something of every text"

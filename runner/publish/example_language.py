@@ -15,6 +15,8 @@ class Prompting:
     """Text before what is given."""
     behind: str = ""
     """Text behind it."""
+    joint: str | None = None
+    """Text between a prompt and what it is about; None: there is no more than the prompt."""
     is_chat: bool = False
     """What is given are messages, written by the tokenizer's chat template."""
     stop: str | None = None
@@ -35,7 +37,7 @@ model = {model}.eval()
 {generation}
 
 def encode({given}):
-    \"\"\"Tokens, as in training.\"\"\"
+    \"\"\"Tokens, as in training.{joint}\"\"\"
     return {ids}
 
 
@@ -80,6 +82,7 @@ def language_example(kind: Kind, folder: str, prompting: Prompting, max_length: 
         auto_class=kind.auto_class,
         model=model,
         given=_given(kind, prompting),
+        joint="" if prompting.joint is None else f" What a prompt is about follows it after {prompting.joint!r}.",
         ids=_ids(kind, prompting, max_length),
         peft_import="" if base is None else "from peft import PeftModel\n",
         generation_import=", GenerationConfig" if sets_defaults else "",
@@ -114,7 +117,8 @@ def _ids(kind: Kind, prompting: Prompting, max_length: int) -> str:
     if prompting.is_chat:
         text = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
     else:
-        text = f"{given} + {prompting.behind!r}" if prompting.behind else given
+        around = [repr(prompting.before) if prompting.before else "", given, repr(prompting.behind)]
+        text = " + ".join(part for part in around if part not in ("", "''"))
     ids = f'tokenizer({text}, add_special_tokens=False)["input_ids"]'
     if prompting.opening:
         ids = f"({list(prompting.opening)!r} + {ids})"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.classifier import CheckpointInfo
-from runner.language.dialogues import CHATML
+from runner.language.dialogues import CHATML, under_headings
 from runner.language.documents import start_token, tokens_around
 from runner.language.generation import generation_config, places_of
 from runner.language.model import LanguageModel
@@ -40,12 +40,17 @@ def prompting_of(plan: "Plan", predictor: "Predictor") -> Prompting | None:
         return Prompting(before=Seq2Seq(**settings).prefix, **written)
     if says == "gaps":
         return Prompting(**written)
-    spec = Instruction(**settings)
+    spec, columns = Instruction(**settings), recipe.data.columns
+    before, behind, joint = "", spec.separator, "\n\n"
+    if spec.template == "alpaca":
+        before, joint, behind = under_headings("\0", "\0").split("\0")
+    if columns.input:
+        written["joint"] = joint
     if spec.template == "chatml":
         tokenizer.chat_template = CHATML
-    if spec.template in ("chat", "chatml") or (spec.template == "auto" and recipe.data.columns.messages):
+    if spec.template in ("chat", "chatml") or (spec.template == "auto" and columns.messages):
         return Prompting(is_chat=True, **written)
-    return Prompting(opening=tuple(tokens_around(tokenizer)[0]), behind=spec.separator, **written)
+    return Prompting(opening=tuple(tokens_around(tokenizer)[0]), before=before, behind=behind, **written)
 
 
 def write_language_model(

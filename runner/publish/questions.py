@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.encoding import pieces_of
+from runner.publish.example_language import Prompting
 from runner.publish.kinds import Kind
 from runner.publish.plan import Plan
 from runner.recipe.shapes import SHAPES
@@ -25,27 +26,30 @@ def questions_of(plan: Plan) -> list[Mapping[str, Any]]:
         dataset = get_dataset(plan.store, plan.run.dataset_key)
         split = next((name for name in ("test", "validation", "train") if dataset.n_rows.get(name)), None)
         rows = [] if split is None else next(iter_inputs(plan.store, dataset, split, most), [])
-        if stored := [row for row in rows[:most] if all(map(_is_something, row.values()))]:
+        if stored := [row for row in rows[:most] if _is_something(row)]:
             return stored
     shape = SHAPES[str(plan.run.task)]
     fields = [name for name in shape.inputs if name not in shape.optional]
     return [{name: _made(name, text) for name in fields or ["prompt"]} for text in _TEXTS]
 
 
-def as_given(inputs: Mapping[str, Any], kind: Kind, *, is_chat: bool) -> Any:
+def as_given(inputs: Mapping[str, Any], kind: Kind, prompting: Prompting) -> Any:
     """An input as the lines of the README take it."""
-    if is_chat:
-        return list(inputs["messages"]) if "messages" in inputs else [{"role": "user", "content": inputs["prompt"]}]
+    if "messages" in inputs:
+        return list(inputs["messages"])
     if kind.says == "answer":
-        return inputs["prompt"]
+        about = inputs.get("input")
+        prompt = inputs["prompt"] + (f"{prompting.joint}{about}" if about else "")
+        return [{"role": "user", "content": prompt}] if prompting.is_chat else prompt
     if kind.says == "tags":
         return list(inputs["tokens"])
     pieces = pieces_of(inputs)
     return pieces if len(pieces) > 1 else pieces[0]
 
 
-def _is_something(value: Any) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else bool(value)
+def _is_something(row: Mapping[str, Any]) -> bool:
+    """Whether nothing of it is empty that may not be."""
+    return all(value.strip() if isinstance(value, str) else value for name, value in row.items() if name != "input")
 
 
 def _made(name: str, text: str) -> Any:

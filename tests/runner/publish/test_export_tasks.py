@@ -249,6 +249,7 @@ def test_an_adapter_of_a_language_model_is_what_peft_loads(
         store, task="instruction", name="answers", model__base="tiny/gpt2", model__method="lora", model__pooling=None,
         data__source=str(place / "data.jsonl"), training__head_learning_rate=None, training__epochs=1,
         generation__max_new_tokens=4, generation__examples=4, recording__embeddings=False,
+        instruction__template="alpaca", model__max_length=60, data__columns={"input": "other"},
     )  # fmt: skip
     assert run.status == "finished", run.cause
     said = runner(store, "export", run.id, str(tmp_path / "out"), "--format", "adapter", "--json")
@@ -257,6 +258,8 @@ def test_an_adapter_of_a_language_model_is_what_peft_loads(
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "generation_config.json", "tokenizer.json"} < names
     assert "model.safetensors" not in names
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "What a prompt is about follows it after '\\n\\n### Input:\\n'." in card
     assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny/gpt2"
     front = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---\n")[1])
     assert (front["library_name"], front["base_model"], front["base_model_relation"]) == (
