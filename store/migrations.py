@@ -66,6 +66,15 @@ def m007_target_tokens(db: Database) -> None:
     db.execute(_TARGET_TOKENS)
 
 
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m008_decided_targets(db: Database) -> None:
+    # What is decided may be spans, a set of labels or a number, and is no place in a list of names then.
+    views = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND sql LIKE '%|| e.label ||%'")
+    for name, statement in views.fetchall():
+        db.execute(f"DROP VIEW {name}")
+        db.execute(statement.replace("|| e.label ||", "|| iif(typeof(e.label) = 'integer', e.label, '#') ||"))
+
+
 _TARGET_TOKENS = """
 CREATE TABLE target_tokens (              -- what the best weights say of each token that examples teach, end to end
     run_key INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,

@@ -162,7 +162,9 @@ class Training(Table):
         ],
         BY_KIND,
     ] = Field(
-        default="none", description="Weights of the labels in the loss; a label that a table leaves out has weight 1."
+        default="none",
+        description="Weights of the labels in the loss; a label that a table leaves out has weight 1. Of spans a table "
+        "names types, whose tags all weigh so, and `O`.",
     )
     seed: Seed = Field(default=0, description="Seed of initialisation, order and dropout.")
     deterministic: bool = Field(default=False, description="Refuse operations that are not deterministic; slower.")

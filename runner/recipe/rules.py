@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from evals.metrics import TASKS as TASK_METRICS
+from evals.tags import entity_types
 from runner.recipe.errors import Problem, shown
 from runner.recipe.file import Layers
 from runner.recipe.method_rules import method_rules
@@ -187,6 +188,8 @@ def _training_rules(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(labels, (list, tuple)) or not isinstance(weights, Mapping):
         return
     names = [label for label in labels if isinstance(label, str)]
+    if value_at(raw, ("task",)) == "token-classification":  # its labels are tags, and weights are of types
+        names = [*entity_types(names), "O"]
     for label, weight in weights.items():
         if label not in names:
             near = difflib.get_close_matches(label, names, 1)

@@ -45,7 +45,7 @@ ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("data", "tag_rules"): _TAG_TASKS,
     ("model", "tag_scheme"): _TAG_TASKS,
     ("training", "label_pieces"): _TAG_TASKS,
-    ("training", "class_weights"): _LABEL_TASKS,
+    ("training", "class_weights"): (*_LABEL_TASKS, *_TAG_TASKS),
     ("training", "label_smoothing"): (*_LABEL_TASKS, *_TAG_TASKS),
     ("training", "packing"): ("causal-lm", "instruction"),
     ("masked_lm",): ("masked-lm",),

@@ -80,21 +80,23 @@ def two_classes(scores: Tensor) -> Tensor:
 
 
 class TokenCrossEntropy:
-    """Smoothed cross-entropy of the tokens that have a target, -ln p in nats; the model gives (batch, tokens, k).
+    """Weighted, smoothed cross-entropy of the tokens with a target, -ln p in nats; the model gives (batch, tokens, k).
 
-    smoothing: share of the target spread evenly over all tags. With `has_dynamics` each sentence's least likely target
-    is kept on the way: two logits, of "as given" and of "something else", whose probability of the first is that of the
-    target that the model holds for the least likely (the plain minimum: `evals.triage.tokens.token_label_errors`).
+    smoothing: share of the target spread evenly over all tags. weights: (k,) of the tags, None = all 1. With
+    `has_dynamics` each sentence's least likely target is kept on the way: two logits, of "as given" and of "something
+    else", whose probability of the first is that of the target that the model holds for the least likely (the plain
+    minimum: `evals.triage.tokens.token_label_errors`).
     """
 
-    def __init__(self, smoothing: float, *, has_dynamics: bool = False) -> None:
-        self._smoothing, self._has_dynamics = smoothing, has_dynamics
+    def __init__(self, smoothing: float, *, weights: Tensor | None = None, has_dynamics: bool = False) -> None:
+        self._smoothing, self._weights, self._has_dynamics = smoothing, weights, has_dynamics
 
     def loss(self, model: nn.Module, batch: Batch) -> StepLoss:
         logits, targets = call(model, batch).float(), batch["targets"].long()
         total = functional.cross_entropy(
             logits.flatten(0, 1),
             targets.flatten(),
+            weight=self._weights,
             ignore_index=NO_TARGET,
             label_smoothing=self._smoothing,
             reduction="sum",
@@ -102,7 +104,11 @@ class TokenCrossEntropy:
         return StepLoss(total, least_likely(logits.detach(), targets) if self._has_dynamics else None)
 
     def weight(self, batches: Sequence[Batch]) -> Tensor | int:
-        """Tokens with a target, at least 1."""
+        """Tokens with a target, or the sum of their tags' weights; one where there are none."""
+        if self._weights is not None:
+            given = torch.cat([batch["targets"].flatten() for batch in batches]).long()
+            total = self._weights[given[given != NO_TARGET]].sum()
+            return torch.where(total > 0, total, torch.ones_like(total))
         return torch.stack([(batch["targets"] != NO_TARGET).sum() for batch in batches]).sum().clamp(min=1)
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from evals.entities import score_entities
 from evals.language import score_loss
-from evals.tags import Scheme, scheme_tags, spans_of
+from evals.tags import Scheme, scheme_tags, spans_of, split_tag
 from runner.backbone import Backbone
 from runner.classifier import TextClassifier, TextModel, TokenClassifier, build_classifier
+from runner.data.problems import DataError
 from runner.encoding import Collator, EncodedSplit, TokenCollator, Words
 from runner.inference import Passing, predict_words
 from runner.tasks.objective import TokenCrossEntropy
@@ -56,7 +58,12 @@ class TokenClassification:
 
     def objective(self, experiment: "Experiment") -> TokenCrossEntropy:
         recipe = experiment.loaded.recipe
-        return TokenCrossEntropy(recipe.training.label_smoothing, has_dynamics=recipe.recording.dynamics)
+        weights = tag_weights(experiment)
+        return TokenCrossEntropy(
+            recipe.training.label_smoothing,
+            weights=None if weights is None else weights.to(experiment.device.type),
+            has_dynamics=recipe.recording.dynamics,
+        )
 
     def settings(self, experiment: "Experiment") -> Mapping[str, Any]:
         """`scheme`: which tags the outputs are of, with the types in the order of the labels."""
@@ -145,6 +152,27 @@ def _by_sentence(values: NDArray[np.float64], words: Words) -> NDArray[np.float6
     """Sums over the words of each sentence, (n,); nan counts 0."""
     total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
     return np.asarray(total[words.offsets[1:]] - total[words.offsets[:-1]], dtype=np.float64)
+
+
+def tag_weights(experiment: "Experiment") -> Tensor | None:
+    """Weights (k,) of the tags in the loss; None: all 1.
+
+    balanced: n / (k × count) of each tag among the words that are learnt, as scikit-learn has it. A table names types
+    of spans, whose tags all get the weight, and "O". Raises DataError for a type that the data lack.
+    """
+    spec, types = experiment.loaded.recipe.training.class_weights, experiment.label_names
+    if spec == "none":
+        return None
+    tags = scheme_tags(types, Scheme(experiment.loaded.recipe.model.tag_scheme))
+    if spec == "balanced":
+        words = experiment.splits["train"].words
+        assert words is not None, "the task encodes words"
+        counts = np.bincount(words.tags[words.first >= 0], minlength=len(tags)).clip(min=1)
+        return torch.tensor(counts.sum() / (len(tags) * counts), dtype=torch.float32)
+    if unknown := sorted(set(spec) - {*types, "O"}):
+        known = ", ".join((*types[:20], "O"))
+        raise DataError([f"training.class_weights names {unknown[0]!r}; the types of spans are {known}."])
+    return torch.tensor([float(spec.get(split_tag(tag)[1] or "O", 1.0)) for tag in tags])
 
 
 def _tagging(recipe: "Recipe") -> Tagging:

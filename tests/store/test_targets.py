@@ -48,6 +48,8 @@ def test_spans_become_a_version_and_a_patch_that_knows_their_types_by_name(store
     (change,) = list_changes(store, dataset).to_dict("records")
     assert change["given"] == '[[0, 1, "PER"]]'
     assert change["label"] == '[[0, 1, "PER"], [3, 5, "LOC"]]'
+    for view in ("current_decisions", "decision_history"):  # what people read in other programs
+        assert store.db.execute(f"SELECT label FROM {view} ORDER BY position").fetchone() == ("[[0, 1, 1], [3, 5, 0]]",)
     child = make_version(store, dataset, author="ann")
     assert read_values(store, child, "train") == ["[[0, 1, 1], [3, 5, 0]]", "[]"]
     assert list_version_changes(store, child)["label"].tolist() == [change["label"]]

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from benchmarks.tiny import CLUES, FILLERS, save_tokenizer
 from evals import metrics
 from evals.tags import Scheme, scheme_tags
 from runner.classifier import TokenClassifier, load_classifier
+from runner.data.problems import DataError
 from runner.encoding import NO_TARGET, take_rows
 from runner.recipe import RecipeError, parse_recipe
+from runner.tasks.objective import TokenCrossEntropy
 from runner.triage.after import triage_after
 from runner.word_encoding import Tagging, WordPieces, encode_sentences
 from store import (
@@ -166,13 +169,30 @@ def test_blanks_before_words_where_they_count(tmp_path: Path) -> None:
 def test_a_recipe_without_words_is_refused(tmp_path: Path) -> None:
     text = (
         'name = "x"\ntask = "token-classification"\nmodel = { base = "gpt2", method = "head" }\n'
-        'data = { source = "a.jsonl", columns = { text = "t" } }\ntraining.class_weights = "balanced"\n'
+        'data = { source = "a.jsonl", columns = { text = "t" } }\ntraining.class_weights = { X = -1 }\n'
     )
     with pytest.raises(RecipeError) as caught:
         parse_recipe(text, folder=tmp_path)
     said = {problem.path: problem.message for problem in caught.value.problems}
-    assert set(said) == {"model.method", "data.columns.text", "training.class_weights"}
+    assert set(said) == {"model.method", "data.columns.text", "training.class_weights.X"}
     assert "token-classification needs one of each word" in said["model.method"]
+
+
+def test_weights_of_types_and_of_rare_tags(kit: Kit, store: Store, tmp_path: Path) -> None:
+    source = files(tmp_path)
+    once = SETTINGS | {"training__epochs": 1, "data__source": source}
+    with pytest.raises(DataError, match="names 'foot'; the types of spans are food, sky, sport, O"):
+        kit.train(store, **once, training__class_weights={"foot": 2.0})
+    run = kit.train(store, **once, training__class_weights="balanced")
+    assert run.status == "finished", run.cause
+    objective = TokenCrossEntropy(0.0, weights=torch.tensor([1.0, 3.0]))
+    logits, targets = torch.tensor([[[0.0, 1.0], [2.0, 0.0], [0.5, 0.5]]]), torch.tensor([[0, 1, NO_TARGET]])
+    batch = {"input_ids": targets, "attention_mask": targets, "targets": targets}
+    found = objective.loss(lambda *_: logits, batch)  # type: ignore[arg-type]  # a function does for a module
+    nats = -logits[0].log_softmax(1)
+    assert float(found.total) == pytest.approx(float(nats[0, 0] + 3 * nats[1, 1]))
+    assert float(objective.weight([batch])) == 4
+    assert float(objective.weight([batch | {"targets": torch.tensor([[NO_TARGET]])}])) == 1
 
 
 def test_tags_in_order() -> None:
