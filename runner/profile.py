@@ -147,7 +147,7 @@ def _measured(
         "tokens_per_word": tokens_per_word(n_of_words, n_words),
         "labels": _labels(split, dataset, kind),
         "numbers": asdict(distribution([float(t) for t in split.targets if t is not None]))
-        if kind == "number"
+        if kind == "number" or (kind == "relevance" and dataset.label_names is None)
         else None,
         "duplicates": asdict(exact_copies(split.ids, split.targets)),
         "languages": _languages(split.texts),
@@ -189,7 +189,7 @@ def _unknown_share(ids: Any, tokenizer: Any) -> dict[str, Any] | None:
 
 
 def _labels(split: _Split, dataset: Dataset, kind: str) -> dict[str, Any] | None:
-    if kind not in ("label", "labels", "spans") or dataset.label_names is None:
+    if kind not in ("label", "labels", "spans", "relevance") or dataset.label_names is None:
         return None
     counts = label_counts(split.targets, dataset.label_names)
     n_without = sum(target is None or target in ("[]", -1) for target in split.targets)

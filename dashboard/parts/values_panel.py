@@ -89,7 +89,7 @@ def values_panel(
     shown = score_table(scores, names, TASKS.get(str(runs[0].task), ()))
     st.dataframe(shown, hide_index=True, height="content", placeholder=UNKNOWN, key="scored")
     with how:
-        _behind(source, meetings[b])
+        _behind(source, meetings[b], is_ranked=runs[0].task == RANK_TASK)
     return meetings[b]
 
 
@@ -106,17 +106,20 @@ def _meetings(
     return found
 
 
-def _behind(source: Source, meeting: Meeting) -> None:
+def _behind(source: Source, meeting: Meeting, *, is_ranked: bool) -> None:
     def side(name: str, evaluation: Evaluation, dataset: Dataset) -> str:
+        asked = f", queries=read_queries(store, data, {evaluation.split!r})" if is_ranked else ""
         return (
             f"\n{name} = get_evaluation(store, {evaluation.run_key}, {evaluation.split!r}, {evaluation.step})"
             f"\ndata = get_dataset(store, {str(dataset)!r})"
             f"\n{name} = outcome_of(read_values(store, data, {evaluation.split!r}), read_responses(store, {name}),"
-            f" read_answers(store, {name}).loss, data.label_names or ())"
+            f" read_answers(store, {name}).loss, data.label_names or (){asked})"
         )
 
+    reads = ["read_answers", *(["read_queries"] if is_ranked else []), "read_responses", "read_values"]
+
     behind(
-        opening(source.path, "get_dataset", "get_evaluation", "read_answers", "read_responses", "read_values")
+        opening(source.path, "get_dataset", "get_evaluation", *reads)
         + "\nfrom evals.outcomes import outcome_of\nfrom evals.paired_outcomes import compare_outcomes"
         + side("a", meeting.a, meeting.dataset_a)
         + side("b", meeting.b, meeting.dataset_b)

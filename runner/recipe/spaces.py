@@ -32,8 +32,8 @@ WITHOUT_HEAD: Final = ("causal-lm", "masked-lm", "instruction", "seq2seq")
 WRITES: Final = ("instruction", "seq2seq")
 """Tasks whose models write answers in evaluations."""
 COMPARED: Final = (
-    "text-classification", "pair-classification", "multi-label-classification", "regression", "token-classification",
-    *WRITES,
+    "text-classification", "pair-classification", "multi-label-classification", "regression", "rerank",
+    "token-classification", *WRITES,
 )  # fmt: skip
 """Tasks whose models say what a metric module can hold against what is right."""
 ONLY_WITH_TASKS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {

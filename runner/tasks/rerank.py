@@ -20,7 +20,7 @@ from runner.encoding import EncodedSplit
 from runner.tasks.objective import RelevanceEntropy, two_classes
 from runner.tasks.pooled import Pooled
 from runner.tasks.scores import no_classes
-from runner.tasks.task import Examination, OutputsBroken, Reading
+from runner.tasks.task import Examination, OutputsBroken, Reading, Said
 from store import Dataset, Predictions, Store, read_queries, read_values
 
 if TYPE_CHECKING:
@@ -87,15 +87,16 @@ class RankExaminer:
         loss = score_loss(nats, np.bincount(split.groups))  # resamples draw queries
         ranked = score_ranking(split.groups, given.astype(np.float64), outputs[:, 0].astype(np.float64))
         scores = (*ranked, loss._replace(n=len(given)))
+        said = (logits[:, 0].double().sigmoid() * most).tolist()
+        found = Examination(scores, None, said=lambda: Said(said, given.tolist()))
         if not self._with_predictions:
-            return Examination(scores, None)
+            return found
         predictions = no_classes(losses)
         if self._is_binary:
             log_probs = functional.log_softmax(two_classes(logits), dim=1).numpy()
             predictions = Predictions(*prediction_columns(given.astype(np.int64), log_probs))
-        said = (logits[:, 0].double().sigmoid() * most).tolist()
         responses = [
             json.dumps({"score": float(f"{score:.6g}"), "logit": float(f"{logit:.6g}")})
             for score, logit in zip(said, outputs[:, 0].tolist(), strict=True)
         ]
-        return Examination(scores, predictions, responses)
+        return found._replace(predictions=predictions, responses=responses)

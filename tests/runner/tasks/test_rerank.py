@@ -112,12 +112,23 @@ def test_what_is_stored_says_the_metrics_and_the_classes(store: Store, run: Run)
 
 
 def test_graded_relevance_is_learnt_in_its_own_unit(kit: Kit, store: Store, tmp_path: Path) -> None:
-    run = train(kit, store, tmp_path, {"food": 4.0, "sky": 0.0, "sport": 1.0}, model__method="head", name="graded")
+    run = train(
+        kit,
+        store,
+        tmp_path,
+        {"food": 4.0, "sky": 0.0, "sport": 1.0},
+        model__method="head",
+        name="graded",
+        evaluation__metrics=["mae"],
+    )
     assert run.status == "finished", run.cause
     evaluation = get_evaluation(store, run.key, "test")
     assert evaluation is not None
     scores = [answer["score"] for answer in read_responses(store, evaluation).values()]
     assert 1 < max(scores) < 4
+    named = list_scores(store, [run.key], best_only=True).set_index(["split", "metric"])["value"]
+    given = read_values(store, get_dataset(store, run.dataset_key or 0), "test")
+    assert named["test", "mae.mae"] == pytest.approx(np.abs(np.array(scores) - given).mean(), rel=1e-4)
     assert (read_predictions(store, evaluation).predicted == -1).all()
     assert not list_dynamics(store, run.key)
     (best,) = [each for each in list_checkpoints(store, run.key, existing=True) if each.is_best]
