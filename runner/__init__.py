@@ -19,6 +19,7 @@ Models        backbone    finding and loading                     classifier   p
 Data          encoding    texts → token ids → batches             order        in which examples are seen
               profile     what data look like to a model, before training
               word_encoding  sentences → token ids, word by word
+              word_windows   those that are longer than a model reads
               docstrings  the built-in data set                   inputs       texts to predict
               micro_batches  smaller, when memory runs out
 Passes        inference   a split through a model                 predict      what a run's model says of texts

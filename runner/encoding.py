@@ -44,6 +44,18 @@ class Ragged(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Windows:
+    """More of the sentences that are longer than a model reads at once."""
+
+    split: "EncodedSplit"
+    """A row for each further window."""
+    taken: NDArray[np.int64]
+    """(m,) words of these windows that they answer for,"""
+    words: NDArray[np.int64]
+    """(m,) and their numbers among the words of the whole split."""
+
+
+@dataclass(frozen=True)
 class Words:
     """The words of a split, end to end; those of sentence i are offsets[i] to offsets[i + 1]."""
 
@@ -52,6 +64,8 @@ class Words:
     """(n_words,) index of the given tag; 0 where none is given."""
     first: NDArray[np.int32]
     """(n_words,) place, within the sentence's tokens, of the one that answers for the word; -1 where none does."""
+    windows: Windows | None = None
+    """Of the words that lie behind, where they are read too."""
 
     def __len__(self) -> int:
         return len(self.tags)

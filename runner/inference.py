@@ -94,6 +94,9 @@ def predict_words(
             places = words.first[numbers]
             is_there = places >= 0
             found[numbers[is_there]] = logits.numpy()[sentence[is_there], places[is_there]]
+    if words.windows is not None:
+        behind = predict_words(model, words.windows.split, pad_token_id, batch_size, dtype)
+        found[words.windows.words] = behind[words.windows.taken]
     return found
 
 

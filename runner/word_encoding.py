@@ -5,13 +5,15 @@ The first piece of a word answers for it. A word that is cut off, or is nothing 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evals.tags import Scheme, Span, scheme_tags, split_tag, tags_of
-from runner.encoding import CHARACTERS_PER_TOKEN, NO_TARGET, EncodedSplit, Words
+from runner.encoding import CHARACTERS_PER_TOKEN, NO_TARGET, EncodedSplit, Windows, Words
+from runner.word_windows import Window, windows_of
 from store import Dataset, Store, iter_inputs, read_values
 
 if TYPE_CHECKING:
@@ -54,13 +56,39 @@ def encode_sentences(
 
 
 def encode_words(
-    sentences: Sequence[Sequence[str]], tokenizer: "PreTrainedTokenizerBase", max_length: int
+    sentences: Sequence[Sequence[str]],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    *,
+    with_windows: bool = True,
 ) -> EncodedSplit:
-    """Sentences from anywhere as a split without tags (all 0)."""
-    packed, pieces = _Sentences(), WordPieces(tokenizer, max_length)
+    """Sentences from anywhere as a split without tags (all 0).
+
+    What does not fit is read in further windows, and `n_truncated` counts sentences with a word of more tokens than
+    there is room for; without windows it is cut off, and counted.
+    """
+    packed, behind, pieces = _Sentences(), _Sentences(), WordPieces(tokenizer, max_length)
+    taken, numbers = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    n_words = n_behind = n_cut = 0
     for words in sentences:
-        packed.add(pieces.sentence(words), [0] * len(words))
-    return packed.as_split(None)
+        sentence = pieces.sentence(words)
+        packed.add(sentence, [0] * len(words))
+        if sentence.is_cut and not with_windows:
+            n_cut += 1
+        elif sentence.is_cut:
+            n_cut += pieces.has_longer(words)
+            for window in pieces.windows(words)[1:]:
+                some = words[window.start : window.end]
+                behind.add(pieces.sentence(some), [0] * len(some))
+                taken.append(n_behind + window.answers - window.start)
+                numbers.append(n_words + window.answers)
+                n_behind += len(some)
+        n_words += len(words)
+    split = packed.as_split(None)
+    if n_behind and split.words is not None:
+        windows = Windows(behind.as_split(None), np.concatenate(taken), np.concatenate(numbers))
+        split = replace(split, words=replace(split.words, windows=windows))
+    return replace(split, n_truncated=n_cut)
 
 
 class Sentence(NamedTuple):
@@ -97,6 +125,14 @@ class WordPieces:
             word_of += [word] * len(kept)
         after = self._after if ids or self._after else [self._tokenizer.pad_token_id]  # a model needs at least one
         return Sentence(ids + after, word_of + [-1] * len(after), first, is_cut)
+
+    def windows(self, words: Sequence[str]) -> list[Window]:
+        """How to read a sentence that does not fit."""
+        return windows_of([len(pieces) for pieces in self._pieces(words)], self._room)
+
+    def has_longer(self, words: Sequence[str]) -> bool:
+        """Whether one word alone is more than fits."""
+        return any(len(pieces) > self._room for pieces in self._pieces(words))
 
     def _pieces(self, words: Sequence[str]) -> list[list[int]]:
         unknown = [word for word in dict.fromkeys(words) if word not in self._known]

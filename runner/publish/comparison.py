@@ -46,7 +46,8 @@ def ask_own(predictor: Predictor, questions: Sequence[Mapping[str, Any]], kind: 
     if kind.is_language:
         return _own_language(predictor, questions, kind, prompting)
     if kind.says == "tags":
-        split = encode_words([each["tokens"] for each in questions], predictor.tokenizer, predictor.max_length)
+        sentences = [each["tokens"] for each in questions]  # cut as the lines of the README cut them
+        split = encode_words(sentences, predictor.tokenizer, predictor.max_length, with_windows=False)
     else:
         split = encode_texts([pieces_of(each) for each in questions], predictor.tokenizer, predictor.max_length)
     outputs = torch.from_numpy(predictor.outputs(split)).double()
