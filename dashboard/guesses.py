@@ -104,8 +104,7 @@ def _evidence(head: pd.DataFrame, task: Task) -> int:
         return 0
     if task.alone(found):
         return 1
-    is_said = any(found[field.name] for field in task.fields if field.may_be_empty)  # a shape that nothing else has
-    if target and not is_said and not looks_like(task.kind, head[str(found[target.name])]):
+    if target and not _can_be_target(head, task, found):
         return 0
     if task.kind == "relevance" and not head[str(found[task.inputs[0].name])].duplicated().any():
         return 0  # nothing can be put in order where every query has one document
@@ -128,7 +127,7 @@ def guess_columns(rows: pd.DataFrame, task: Task = CLASSIFICATION) -> dict[str, 
     if task.alone(found):
         return {name: column if column == task.alone(found) else None for name, column in found.items()}
     target = task.target
-    if target and found[target.name] and not looks_like(task.kind, head[str(found[target.name])]):
+    if target and found[target.name] and not _can_be_target(head, task, found):
         found[target.name] = None
     taken = [column for column in found.values() if column]
     for field in task.inputs:
@@ -139,6 +138,13 @@ def guess_columns(rows: pd.DataFrame, task: Task = CLASSIFICATION) -> dict[str, 
     if target and found[target.name] is None:
         found[target.name] = _target_column(head, task, taken)
     return found
+
+
+def _can_be_target(head: pd.DataFrame, task: Task, found: Columns) -> bool:
+    """Whether the column found for a target can be one: by what it holds, or by columns beside it that no other task
+    has."""
+    is_said = any(found.get(field.name) for field in task.fields if field.may_be_empty)
+    return is_said or (task.target is not None and looks_like(task.kind, head[str(found[task.target.name])]))
 
 
 def _by_name(head: pd.DataFrame, field: Field, taken: Sequence[str]) -> str | None:

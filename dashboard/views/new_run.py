@@ -75,7 +75,7 @@ def _form(here: source.Source) -> tuple[Form | None, DataChoice | None]:
     st.markdown("###### 1 · Data")
     length = st.session_state.get("new-model.max_length") or ""
     data = data_choice.data_choice(here, max_length=int(length) if length.isdigit() else None)
-    task = data.task if data else CLASSIFICATION
+    task = data.task if data else task_named(st.session_state.get("new-task"))
     st.markdown("###### 2 · Model and method")
     left, right = st.columns(2)
     with left:

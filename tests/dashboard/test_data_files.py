@@ -275,6 +275,9 @@ def test_instructions_with_what_they_are_about() -> None:
     columns = guess_columns(rows, task)
     assert columns == {"prompt": "instruction", "input": "input", "messages": None, "completion": "output"}
     assert n_empty(rows, task, columns) == 0
+    few = rows.assign(output="yes")
+    assert guess_task(few, list_tasks()) == task, "answers that come again are answers all the same"
+    assert guess_columns(few, task) == columns
     assert [field.name for field in task.missing({"input": "input", "completion": "output"})] == ["prompt"]
     recipe = recipe_text(Form("a", "/d/rows.jsonl", columns, task, base=task.base, method="lora"))
     assert check_recipe(recipe).problems == (), recipe
