@@ -15,6 +15,7 @@ from evals import metrics
 from evals.ranking import places_of, query_table
 from runner.classifier import load_classifier
 from runner.crossval.plan import plan_folds
+from runner.triage.after import triage_after
 from store import (
     Run,
     Store,
@@ -178,7 +179,8 @@ def test_predict_puts_the_documents_of_each_query_in_order(
 def test_triage_and_crossval_judge_relevance_of_0_and_1(
     runner: Runner, kit: Kit, store: Store, run: Run, tmp_path: Path
 ) -> None:
-    """The wrong one of six hundred is far down every list; here it is enough that there is a list."""
+    """When they are asked to: what sees a pair as one text has no opinion worth being told unasked."""
+    assert triage_after(store, run, "quiet")[0].startswith("the training examples were not looked at: a triage reads")
     done = runner(store, "triage", run.id, "--json")
     assert done.code == 0, done.err
     summary = done.json["summary"]
