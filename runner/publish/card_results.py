@@ -1,5 +1,6 @@
 """The section of a model card about results: every metric with its interval, and each label."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from evals.metrics import find_metric
@@ -8,6 +9,8 @@ from runner.publish.kinds import KINDS
 from runner.publish.markdown import inline, table
 
 UNKNOWN = "not measured"
+
+_SPLITS = ("test", "validation")
 
 
 def results_section(facts: Facts) -> str:
@@ -31,7 +34,36 @@ def results_section(facts: Facts) -> str:
     blocks = [table(headers, rows, right=(2, 4, 5)), step]
     if KINDS[str(facts.run.task)].has_labels:
         blocks.append(_classes(facts))
+    if len(facts.beside):
+        blocks.append(_beside(facts))
     return "\n\n".join(blocks)
+
+
+_WHO = {
+    "merged": "this model",
+    "parent": "parent, trained for this",
+    "untrained": "that parent before training",
+    "other": "parent, not trained for this, under the same head",
+}
+
+
+def _beside(facts: Facts) -> str:
+    """The metric that was selected by, of a merged model and its parents on the last split that both have."""
+    selected = (facts.run.select_metric or "").rpartition("/")[2]
+    of = facts.beside[facts.beside["metric"] == selected]
+    split = next((name for name in _SPLITS if ((of["split"] == name) & (of["who"] == "merged")).any()), None)
+    if split is None:
+        return f"Its parents: {UNKNOWN}."
+    rows = [
+        [_WHO[row["who"]], inline(row["name"]), known_number(row["value"]), _ends(row), f"{row['n']:,}"]
+        for row in of[of["split"] == split].to_dict("records")
+    ]
+    headers = ["model", "run", _title(selected), "95 % interval", "n"]
+    return f"Beside its parents, on {split} of the same data:\n\n{table(headers, rows, right=(2, 4))}"
+
+
+def _ends(row: Mapping[Any, Any]) -> str:
+    return f"{known_number(row['low'])} to {known_number(row['high'])}" if _known(row["low"]) else UNKNOWN
 
 
 def _classes(facts: Facts) -> str:

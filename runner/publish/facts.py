@@ -29,6 +29,7 @@ from store import (
     get_run,
     latest_triage,
     list_groups,
+    list_merge_scores,
     list_scores,
     list_version_changes,
     read_predictions,
@@ -94,6 +95,8 @@ class Facts:
     """The summary of the newest triage of the dataset version."""
     slices: pd.DataFrame
     """Slices with more errors: columns kind, name, n, evidence."""
+    beside: pd.DataFrame
+    """Of a merged run its scores and those of its parents; columns of `store.list_merge_scores`."""
     stages: tuple[Stage, ...] = ()
     """The newest first."""
     root: str | None = None
@@ -121,6 +124,7 @@ def card_facts(plan: Plan) -> Facts:
         cost=get_cost(store, run.key),
         triage=None if triage is None else triage.summary,
         slices=_slices(store, None if triage is None or not triage.has_rows else triage.key),
+        beside=list_merge_scores(store, run),
         stages=stages,
         root=root,
     )

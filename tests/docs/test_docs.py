@@ -42,7 +42,7 @@ NOT_RUN = {
     "runner push mood --repo me/mood --private": "tests/runner/publish/test_push.py pushes to a stand-in for the hub",
     "TWEETEVAL=data/tweeteval runner train recipes/tweets-": "test_every_recipe_runs_a_few_steps trains them",
     "runner merge tweets-emotion": "the same test merges them",
-    "runner export tweets-tweets-emotion": "tests/runner/merge/test_merge_tasks.py exports such a run",
+    "runner export both-tweets-emotion": "tests/runner/merge/test_merge_tasks.py exports such a run",
     "runner dashboard": "a server that does not end: the browser tests start it",
 }
 
@@ -156,7 +156,7 @@ for recipe in sys.argv[1:]:
     print(recipe, flush=True)
     if run(["train", recipe, *small, "--quiet", "--store", "recipes.db"]).code != 0:
         sys.exit(recipe)
-both = ["tweets-emotion", "tweets-irony", "--by", "dare-ties", "--each", "--name", "tweets"]
+both = ["tweets-emotion", "tweets-irony", "--by", "dare-ties", "--each", "--name", "both"]
 sys.exit(run(["merge", *both, "--quiet", "--store", "recipes.db"]).code)
 """
     )
@@ -166,7 +166,7 @@ sys.exit(run(["merge", *both, "--quiet", "--store", "recipes.db"]).code)
     assert result.stdout.split() == names.split()
     listed = json.loads(run("runner ls --json --store recipes.db", folder).stdout)
     assert [row["status"] for row in listed] == ["finished"] * (len(names.split()) + 2)
-    assert {"tweets-tweets-emotion", "tweets-tweets-irony"} < {row["name"] for row in listed}
+    assert {"both-tweets-emotion", "both-tweets-irony"} < {row["name"] for row in listed}
 
 
 def test_the_reference_is_fresh() -> None:

@@ -122,6 +122,9 @@ def test_two_tasks_share_one_adapter_and_keep_their_heads(
     assert json.loads((out / "assay.json").read_text())["labels"] == ["long", "short"]
     assert "with the head, the labels and the data of lengths" in card
     assert "| parent | run | task |" in card
+    assert "| this model | both-lengths |" in card
+    assert "| parent, trained for this | lengths |" in card
+    assert "| parent, not trained for this, under the same head | topics |" in card
 
 
 def test_two_skills_of_one_language_model(runner: Runner, kit: Kit, store: Store, place: Path) -> None:
