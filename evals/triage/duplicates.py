@@ -16,7 +16,7 @@ from scipy.sparse import csgraph
 
 from evals.intervals import Ints
 from evals.triage.found import Found, Group, checked
-from evals.triage.minhash import LEAST, Indices, Pairs, near_pairs
+from evals.triage.minhash import LEAST, Indices, Pairs, jaccard, near_pairs
 
 LATE = ("test",)
 """Of a pair that crosses splits the copy to drop is the one further from these: a test split stays as it is."""
@@ -44,12 +44,21 @@ def normalise(text: str) -> str:
     return " ".join(plain.casefold().split())
 
 
-def find_duplicates(texts: Sequence[str | None], *, least: float = LEAST) -> Duplicates:
+def find_duplicates(
+    texts: Sequence[str | None], parts: Sequence[Sequence[str | None]] = (), *, least: float = LEAST
+) -> Duplicates:
     """Copies and near copies (Jaccard similarity of at least `least`) among n texts; None and blank are no text.
+
+    Where a text is made of `parts`, (n,) each, near copies are alike in each part: two documents of one query are not,
+    however long the query is. Their similarity is that of the part in which they are least alike.
 
     >>> found = find_duplicates(["Where is my new card?", "where is my new card?", "", "Where is my new card??"])
     >>> found.copy_of.tolist(), found.near.left.tolist(), found.near.right.tolist(), found.first.tolist()
     ([0, 0, -1, 1], [0], [1], [0, 3])
+    >>> where = ["Where is the nearest post office?"] * 2
+    >>> texts, answers = [f"{where[0]} Left.", f"{where[0]} Right."], ["Left.", "Right."]
+    >>> [len(find_duplicates(texts, parts).near.left) for parts in ((), (where, answers))]
+    [1, 0]
     """
     numbers: dict[str, int] = {}
     copy_of = np.full(len(texts), -1, dtype=np.int64)
@@ -60,7 +69,18 @@ def find_duplicates(texts: Sequence[str | None], *, least: float = LEAST) -> Dup
             copy_of[row] = number = numbers.setdefault(plain, len(numbers))
             if number == len(first):
                 first.append(row)
-    return Duplicates(copy_of, near_pairs(list(numbers), least=least), np.array(first, dtype=np.int64))
+    near = near_pairs(list(numbers), least=least)
+    for part in parts:
+        near = _alike_in(near, [normalise(part[row] or "") for row in first], least)
+    return Duplicates(copy_of, near, np.array(first, dtype=np.int64))
+
+
+def _alike_in(near: Pairs, part: Sequence[str], least: float) -> Pairs:
+    """Those pairs that are near in a part too, of which two empty ones are the same."""
+    alike = np.nan_to_num(jaccard(part, near.left, near.right), nan=1.0)
+    similarity = np.minimum(near.similarity, alike)
+    is_near = similarity >= least
+    return Pairs(near.left[is_near], near.right[is_near], similarity[is_near])
 
 
 def clusters(duplicates: Duplicates) -> Indices:

@@ -18,7 +18,7 @@ from evals.triage.regions import find_regions, region_names
 from evals.triage.slices import Slicing, length_slicing, metadata_slicings
 
 PER_TOKEN = ("target_log_probs", "best_other_log_probs", "token_p_given", "token_offsets")
-NOT_PER_EXAMPLE = ("n", "label_names", "max_length", "settings", "found_neighbours", *PER_TOKEN)
+NOT_PER_EXAMPLE = ("n", "parts", "label_names", "max_length", "settings", "found_neighbours", *PER_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Inputs:
 
     n: int
     texts: Sequence[str | None] | None = None
+    parts: Sequence[Sequence[str | None]] = ()
+    """Where each text is made of several, all first ones, all second ones, ...: (n,) each."""
     labels: Ints | None = None
     """(n,) class index, -1 = none."""
     label_names: Sequence[str] | None = None
@@ -102,8 +104,8 @@ class Inputs:
 
     @cached_property
     def duplicates(self) -> Duplicates | None:
-        """Copies and near copies among the texts."""
-        return None if self.texts is None else find_duplicates(self.texts)
+        """Copies and near copies among the texts; of several parts, those that are alike in each."""
+        return None if self.texts is None else find_duplicates(self.texts, self.parts)
 
     @cached_property
     def prompt_duplicates(self) -> Duplicates | None:

@@ -18,11 +18,6 @@ def triage_after(store: Store, run: Run, mode: Mode) -> tuple[str, Triage | None
     Whatever goes wrong is said, and what to do then. Ctrl-C ends the triage alone: it is `killed`.
     """
     again = f"`runner triage {run.id}` looks again"
-    if run.task == "rerank":
-        return (
-            "the training examples were not looked at: a triage reads a query and its document as one text, which says "
-            f"little of whether they belong together. `runner crossval`, then `runner triage {run.id}`, judges them."
-        ), None
     try:
         if run.dataset_key is None:
             return "", None

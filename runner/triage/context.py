@@ -15,7 +15,7 @@ from evals.triage.members import one_hot, word_opinions
 from evals.triage.voices import N_FOLDS
 from runner.interrupts import Interrupts
 from runner.progress import Progress
-from runner.triage.embedding import Encoder, Vectors, embed
+from runner.triage.embedding import Encoder, Vectors, embed, embed_relations
 from runner.triage.identity import Identity, Options
 from runner.triage.judged import LabelSets, Numbers, read_label_sets, read_numbers
 from runner.triage.rows import Rows, read_all, unjudged
@@ -101,12 +101,20 @@ class Context:
             return None
         return embed(self.store, self.encoder, self.rows, self.progress.reading)
 
-    @property
-    def blind_vectors(self) -> Vectors | None:
-        """`vectors` of the training examples, where their encoder has seen no label."""
-        if self.encoder is None or not self.encoder.is_frozen or self.vectors is None:
+    @cached_property
+    def judging_vectors(self) -> NDArray[np.float32] | None:
+        """(n, d) what may say something of labels, as its encoder has seen none: vectors of the texts, or of pairs what
+        the two have to do with each other."""
+        if self.encoder is None or not self.encoder.is_frozen:
             return None
-        return self.vectors[: self.rows.n_train]
+        if self.rows.parts:
+            return embed_relations(self.store, self.encoder, self.rows, self.progress.reading)
+        return None if self.vectors is None else self.vectors.astype(np.float32)
+
+    @property
+    def blind_vectors(self) -> NDArray[np.float32] | None:
+        """Those of the training examples."""
+        return None if self.judging_vectors is None else self.judging_vectors[: self.rows.n_train]
 
     @cached_property
     def copies(self) -> NDArray[np.int64]:
@@ -121,7 +129,7 @@ class Context:
         return Heads(
             self.store,
             self.dataset,
-            None if vectors is None else vectors.astype(np.float32),
+            vectors,
             self.sources.runs,
             self.options.seed,
             self.progress,
@@ -150,11 +158,11 @@ class Context:
         folds = np.full(len(rows), N_FOLDS)
         folds[train] = assign_folds(self.given, N_FOLDS, groups=self.copies, seed=self.options.seed)
         given = np.where(np.arange(len(rows)) < rows.n_train, rows.labels, -1)  # the others teach nothing
-        if self.blind_vectors is not None and self.vectors is not None:
+        found = np.full((len(rows), self.n_classes), np.nan, dtype=np.float32)
+        if self.judging_vectors is not None:
             targets = one_hot(given, self.n_classes)
-            found = linear_opinion(self.vectors.astype(np.float32), targets, given, folds, seed=self.options.seed)
-        else:
-            found = np.full((len(rows), self.n_classes), np.nan, dtype=np.float32)
+            found = linear_opinion(self.judging_vectors, targets, given, folds, seed=self.options.seed)
+        elif not rows.parts:  # what the words of a pair are says little of how its texts go together
             of_words = word_opinions(rows.texts[train], self.given, folds[train], self.n_classes)
             found[train] = of_words["naive_bayes"]
         for opinion in self.crossvals.values():

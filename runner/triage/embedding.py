@@ -7,7 +7,7 @@ without loading torch; `embed` makes what is not there, and keeps it for the nex
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from runner.recipe import Model, RecipeError, recipe_from_resolved
 from runner.triage.rows import Rows
 from runner.triage.sources import Sources
 from store import Run, Store, count_embeddings, read_embeddings
+
+if TYPE_CHECKING:
+    from runner.backbone import Backbone
+    from runner.encoding import EncodedSplit
 
 BUILTIN = "builtin:minilm"
 _BATCH = 64
@@ -79,24 +83,62 @@ def embed(store: Store, encoder: Encoder, rows: Rows, report: Callable[[str, int
     return _embed(store, encoder.spec, rows, report)
 
 
+def embed_relations(
+    store: Store, encoder: Encoder, rows: Rows, report: Callable[[str, int], None]
+) -> NDArray[np.float32] | None:
+    """What the two texts of each pair have to do with each other, (n, 4 d): u, v, |u - v|, u * v of their vectors.
+
+    The label of a pair lies between its texts, and the vector of both as one text says little of it (Conneau et al.,
+    InferSent, EMNLP 2017, section 3.1). None where there is no model that reads them one by one. Raises ModelError
+    where it cannot be loaded.
+    """
+    spec = encoder.spec or (_spec(encoder.run) if encoder.run else None)
+    if spec is None:
+        return None
+    from runner.backbone import load_backbone
+    from runner.encoding import encode_texts
+
+    backbone = load_backbone(spec)
+    splits = {
+        f"part {i}": encode_texts([(text,) for text in part], backbone.tokenizer, backbone.max_length)
+        for i, part in enumerate(rows.parts)
+    }
+    u, v = (vectors.astype(np.float32) for vectors in _features(store, spec, backbone, rows, splits, report).values())
+    u, v = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-9) for each in (u, v))
+    return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
+
+
 def _embed(store: Store, spec: Model, rows: Rows, report: Callable[[str, int], None]) -> Vectors:
     from runner.backbone import load_backbone
-    from runner.classifier import build_classifier
-    from runner.devices import choose_device
     from runner.encoding import encode_split
-    from runner.inference import cached_features
-    from runner.recipe import Training
 
     backbone = load_backbone(spec)
     splits = {
         split: encode_split(store, rows.dataset, split, backbone.tokenizer, backbone.max_length, report)
         for split in rows.splits
     }
+    found = _features(store, spec, backbone, rows, splits, report)
+    return np.concatenate([found[split] for split in rows.splits])
+
+
+def _features(
+    store: Store,
+    spec: Model,
+    backbone: "Backbone",
+    rows: Rows,
+    splits: "dict[str, EncodedSplit]",
+    report: Callable[[str, int], None],
+) -> dict[str, Vectors]:
+    from runner.classifier import build_classifier
+    from runner.devices import choose_device
+    from runner.inference import cached_features
+    from runner.recipe import Training
+
     n_classes = max(1, len(rows.dataset.label_names or ()))
     model = build_classifier(backbone, n_classes, spec).to(choose_device(Training()).type)
     folder = store.files / "cache" / "features"
     features, _ = cached_features(folder, backbone, model, splits, _BATCH, report=report)
-    return np.concatenate([features[split].mean.numpy().astype(np.float16) for split in rows.splits])
+    return {split: features[split].mean.numpy().astype(np.float16) for split in splits}
 
 
 class TokenCounts(NamedTuple):

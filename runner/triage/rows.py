@@ -8,8 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evals.triage.found import Evidence
-from store import Dataset, Store, iter_texts, read_rows, read_targets, read_values
+from store import Dataset, Store, iter_inputs, iter_texts, read_rows, read_targets, read_values
 
+PAIRS = (("text", "text_pair"), ("query", "document"))
+"""The inputs of examples that are pairs, by their names in the store."""
 ROW_EVIDENCE = ("partner", "nearest")
 """Evidence of detectors that is a row number; outside a triage it is [split, position]."""
 
@@ -26,6 +28,8 @@ class Rows:
     """(n,) class index, -1 = none."""
     metadata: pd.DataFrame | None
     """A column a field, None where an example has none; None where no example has any."""
+    parts: tuple[list[str], ...] = ()
+    """Of examples that are pairs, all first texts and all second ones."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,7 +77,17 @@ def read_all(store: Store, dataset: Dataset) -> Rows:
     texts = [text for split in splits for some in iter_texts(store, dataset, split) for text in some]
     labels = [read_targets(store, dataset, split) for split in splits]
     metadata = _metadata(store, dataset, splits)
-    return Rows(dataset, splits, texts, np.concatenate([np.zeros(0, dtype=np.int64), *labels]), metadata)
+    given = np.concatenate([np.zeros(0, dtype=np.int64), *labels])
+    return Rows(dataset, splits, texts, given, metadata, _parts(store, dataset, splits))
+
+
+def _parts(store: Store, dataset: Dataset, splits: tuple[str, ...]) -> tuple[list[str], ...]:
+    first = next((inputs[0] for split in splits for inputs in iter_inputs(store, dataset, split, 1)), {})
+    names = next((pair for pair in PAIRS if set(pair) <= set(first)), ())
+    return tuple(
+        [inputs.get(name) or "" for split in splits for some in iter_inputs(store, dataset, split) for inputs in some]
+        for name in names
+    )
 
 
 def unjudged(store: Store, dataset: Dataset) -> str | None:

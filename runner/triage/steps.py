@@ -97,14 +97,15 @@ def labels(context: Context, triage_key: int) -> Written:
     if not context.has_labels:
         return Written(summary={"labels": None})
     in_sample = listened_to(_stored_scores(context, triage_key))
-    vectors = context.blind_vectors
+    vectors, is_of_pairs = context.blind_vectors, bool(context.rows.parts)
+    near = None if vectors is None or is_of_pairs else _stored_neighbours(context, triage_key, of_train=True)
     try:
         audit = label_audit(
             context.given,
             context.n_classes,
-            texts=context.rows.texts[: context.rows.n_train],
-            embeddings=None if vectors is None else vectors.astype(np.float32),
-            neighbours=None if vectors is None else _stored_neighbours(context, triage_key, of_train=True),
+            texts=None if is_of_pairs else context.rows.texts[: context.rows.n_train],
+            embeddings=vectors,
+            neighbours=near,
             groups=context.copies,
             opinions=context.crossvals,
             in_sample=in_sample,
@@ -207,6 +208,7 @@ def _inputs(context: Context, triage_key: int) -> Inputs:
     return Inputs(
         n,
         texts=rows.texts,
+        parts=rows.parts,
         labels=rows.labels if context.n_classes else None,
         label_names=context.dataset.label_names,
         splits=rows.split_names,

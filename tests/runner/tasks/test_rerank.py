@@ -179,8 +179,7 @@ def test_predict_puts_the_documents_of_each_query_in_order(
 def test_triage_and_crossval_judge_relevance_of_0_and_1(
     runner: Runner, kit: Kit, store: Store, run: Run, tmp_path: Path
 ) -> None:
-    """When they are asked to: what sees a pair as one text has no opinion worth being told unasked."""
-    assert triage_after(store, run, "quiet")[0].startswith("the training examples were not looked at: a triage reads")
+    assert triage_after(store, run, "quiet")[1] is not None, "as after any training"
     done = runner(store, "triage", run.id, "--json")
     assert done.code == 0, done.err
     summary = done.json["summary"]
