@@ -357,7 +357,7 @@ def test_what_has_no_weights_of_its_own_is_not_handed_out(
     assert prompts.status == "finished", prompts.cause
     said = runner(store, "export", prompts.id, str(tmp_path / "out"))
     assert said.code == 2
-    assert "no weights that it could be folded into" in said.err
+    assert "puts learnt tokens before each text (P_TUNING)" in said.err
     said = runner(store, "merge", prompts.id, eight.id, "--by", "cat")
     assert said.code == 2
     assert "only LoRA adapters can be combined" in said.err
