@@ -1,6 +1,10 @@
 """Tiny real models, a tokenizer of their own, and data that can be learnt, made once a session."""
 
+import atexit
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +16,15 @@ from benchmarks.tiny import BERT, GPT2, rows, save_bare_tokenizer, save_model, s
 from store import Run, Store, open_store
 from tests.runner.data.recipes import write_csv
 
+# `evaluate` copies modules to a folder that all processes of a user share, and reads its name once.
+os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="modules-")
+atexit.register(shutil.rmtree, os.environ["HF_MODULES_CACHE"], ignore_errors=True)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _calm() -> None:
     """Two shared cores: one thread, asleep while it waits; how many add up a sum also decides its last bits."""
     import gc
-    import os
 
     import torch
 
@@ -27,16 +34,6 @@ def _calm() -> None:
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # in processes that tests start too
     quiet_libraries()
     gc.freeze()  # the Trainer collects garbage at every start; what was imported is none
-
-
-@pytest.fixture(scope="session")
-def module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A folder of this process for the modules of `evaluate`, which copies them to one that all of a user share."""
-    from evaluate import config
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
-        yield
 
 
 @pytest.fixture(scope="session")

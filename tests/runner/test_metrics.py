@@ -24,7 +24,6 @@ from runner.hub import HubUnreachable
 from runner.metrics import MODULES, MetricUnavailable, load_metric, module_names
 from tests.runner.test_hub import closed_endpoint
 
-pytestmark = pytest.mark.usefixtures("module_cache")
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(3, size=60)
 LOG_PROBS = np.log(RNG.dirichlet(np.ones(3), size=60) * 0.5 + 0.5 * np.eye(3)[LABELS])

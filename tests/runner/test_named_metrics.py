@@ -13,7 +13,6 @@ from runner.tasks.task import Said
 from store import Store, list_runs, list_scores
 from tests.runner.conftest import Kit
 
-pytestmark = pytest.mark.usefixtures("module_cache")
 OWN = """
 import datasets
 import evaluate

@@ -48,6 +48,7 @@ def record(number: int, text: str, label: str, target: str = "the ball") -> dict
         "labels": [label], "score": len(words) / 10, "tokens": words * (1 if number % 9 else 6),
         "tags": ["B-X", *["O"] * (len(words) * (1 if number % 9 else 6) - 1)],
         "prompt": text, "completion": target, "target": target,
+        "query": f"and the moon {number // 3}", "document": text, "relevance": number % 2,
     }  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_a_profile_tells_what_training_would_encode(kit: Kit, store: Store, sour
         assert 1 <= measured["tokens_per_word"] < 6
         assert measured["languages"]["counts"]["English"] > 0
         kind = SHAPES[task].kind
-        assert (measured["labels"] is None) == (kind not in ("label", "labels", "spans"))
+        assert (measured["labels"] is None) == (kind not in ("label", "labels", "spans", "relevance"))
         assert (measured["numbers"] is None) == (kind != "number")
         assert (measured["answer_tokens"] is None) == (kind != "text")
     train = found["splits"]["train"]
