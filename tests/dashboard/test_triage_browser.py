@@ -335,7 +335,7 @@ def test_two_authors_who_disagree_a_patch_from_elsewhere_and_two_clicks_at_once(
 
     page.goto(f"{served}/triage?view=Table")
     page.get_by_text(re.compile(r"^1 to \d+ of \d+ examples")).wait_for()
-    page.locator(".st-key-kind-outlier button").wait_for()
+    page.locator(".st-key-kind-outlier button").first.wait_for()
     settled(page)
     page.evaluate(
         "() => {"
