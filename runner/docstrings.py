@@ -44,7 +44,7 @@ _MODULES = {
         bz2 filecmp fileinput filelock fsspec.archive fsspec.caching fsspec.core fsspec.generic
         fsspec.implementations.dirfs fsspec.implementations.local fsspec.implementations.memory
         fsspec.implementations.tar fsspec.implementations.zip fsspec.mapping fsspec.spec fsspec.utils glob gzip
-        lzma ntpath os pathlib platformdirs posixpath shutil tarfile tempfile watchdog zipapp zipfile""",
+        lzma ntpath os pathlib posixpath shutil tarfile tempfile watchdog zipapp zipfile""",
     "graphs": "networkx.algorithms networkx.classes networkx.generators",
     "images and signals": "PIL colorsys numpy.fft scipy.fft scipy.ndimage scipy.signal",
     "machine learning": """

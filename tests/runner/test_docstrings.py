@@ -5,12 +5,15 @@ import string
 import subprocess
 import sys
 from collections import Counter
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import runner.docstrings
 from runner.docstrings import (
+    TOPICS,
     Docstring,
     DocstringData,
     DocstringsMissing,
@@ -95,6 +98,21 @@ def test_another_process_gives_the_same_rows_and_imports_none_of_the_packages(da
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == [hashlib.sha256(repr(data).encode()).hexdigest()]
     assert done.stderr == ""
+
+
+def test_a_plain_installation_brings_every_module() -> None:
+    """Else the rows depend on extras, or on a copy that another package carries along and puts on the path."""
+    seen, waiting = set[tuple[str, str]](), {("assay", "")}  # names with each extra that is asked for
+    while waiting:
+        seen.add(asked := waiting.pop())
+        for need in map(Requirement, distribution(asked[0]).requires or ()):
+            if need.marker is None or need.marker.evaluate({"extra": asked[1]}):
+                waiting |= {(need.name.lower(), extra) for extra in ("", *need.extras)} - seen
+    plain = {name for name, _extra in seen}
+    homes = packages_distributions()
+    tops = {module.partition(".")[0] for modules in TOPICS.values() for module in modules}
+    for top in sorted(tops - sys.stdlib_module_names):
+        assert {name.lower() for name in homes.get(top, ())} & plain, f"{top} comes from {homes.get(top)}"
 
 
 def test_another_seed_gives_other_rows() -> None:
