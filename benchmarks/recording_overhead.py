@@ -15,7 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from benchmarks.measure import Figure, Report, Stopwatch, Timing, against, arguments, finish, interleaved, seconds
 from benchmarks.training import docstring_recipe, finished
 from evals.classification import score_classification
-from runner.encoding import Batch, IndexDataset, TokenCollator
+from runner.batches import Batch, IndexDataset, TokenCollator
 from runner.experiment import Experiment, prepare
 from runner.inference import predict_logits
 from runner.order import TrainingOrder

@@ -16,7 +16,8 @@ Models        backbone    finding and loading                     classifier   p
               hub         whether it is there                     footprint    the memory that a recipe will take
               parameters  which are trained together              adapters     LoRA and what else peft has
               quantization  a base in few bits                    compiling    torch.compile
-Data          encoding    texts → token ids → batches             order        in which examples are seen
+Data          encoding    texts → token ids                       batches      of them, padded, or of features
+              order       in which examples are seen
               profile     what data look like to a model, before training
               word_encoding  sentences → token ids, word by word
               word_windows   those that are longer than a model reads

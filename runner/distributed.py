@@ -180,17 +180,12 @@ def share_of(split: EncodedSplit, group: Group) -> NDArray[np.int64]:
 def put_together(
     split: EncodedSplit, rows: NDArray[np.int64], outputs: NDArray[np.float32], group: Group
 ) -> NDArray[np.float32]:
-    """Outputs of a whole split, once each, from what every process has for its rows: (n, k), or (n_tokens, k)."""
+    """Outputs of a whole split, once each, from what every process has for its rows: (n, k), or (n_words, k)."""
     parts = group.gather((rows, outputs))
-    of_tokens = len(outputs) != len(rows)
-    n = int(split.offsets[-1]) if of_tokens else len(split)
+    n = len(split) if split.words is None else len(split.words)
     whole = np.full((n, *outputs.shape[1:]), np.nan, dtype=np.float32)
     for its_rows, its_outputs in parts:
-        places = its_rows
-        if of_tokens:
-            spans = [np.arange(split.offsets[row], split.offsets[row + 1]) for row in its_rows]
-            places = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
-        whole[places] = its_outputs
+        whole[its_rows if split.words is None else split.words.of(its_rows)[0]] = its_outputs
     return whole
 
 

@@ -1,16 +1,12 @@
-"""From stored texts to token ids: packed arrays, batches padded to their longest text, batches of like length."""
+"""From stored texts to token ids, in packed arrays; batches are made of them by `runner.batches`."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
 
 from runner.data.tables import readable_text
 from store import Dataset, Store, iter_inputs, read_targets
@@ -18,22 +14,12 @@ from store import Dataset, Store, iter_inputs, read_targets
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Batch = dict[str, Tensor]
-
 CHARACTERS_PER_TOKEN = 64
 """More than any language needs on average: so much of a text is enough to fill the room for tokens."""
 
 
 NO_TARGET = -100
 """In place of a token's target where there is none: what the losses of torch leave out."""
-
-
-class BatchSize(NamedTuple):
-    """What a batch held: texts, tokens without padding (0 where there are none), and the texts' positions `(n,)`."""
-
-    n_examples: int
-    n_tokens: int
-    positions: NDArray[np.int64]
 
 
 class Ragged(NamedTuple):
@@ -49,10 +35,11 @@ class Windows:
 
     split: "EncodedSplit"
     """A row for each further window."""
-    taken: NDArray[np.int64]
-    """(m,) words of these windows that they answer for,"""
-    words: NDArray[np.int64]
-    """(m,) and their numbers among the words of the whole split."""
+    sentence: NDArray[np.int64]
+    """(n_windows,) whose it is, rising."""
+    asked: NDArray[np.int64]
+    """(n_words of the windows,) the number, among the words of the whole split, of the word that each of them is if its
+    window answers for it; -1 where another one does."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,30 @@ class Words:
         """The words of some sentences (m,), in that order."""
         words, _ = self.of(rows)
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])]).astype(np.int64)
-        return Words(offsets, self.tags[words], self.first[words])
+        return Words(offsets, self.tags[words], self.first[words], self._windows_of(rows, offsets))
+
+    @property
+    def are_answered(self) -> NDArray[np.bool_]:
+        """(n_words,) whether a token answers for the word, here or in a window."""
+        found = self.first >= 0
+        if self.windows is not None and self.windows.split.words is not None:
+            is_asked = self.windows.asked >= 0
+            found[self.windows.asked[is_asked]] = self.windows.split.words.first[is_asked] >= 0
+        return found
+
+    def _windows_of(self, rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> Windows | None:
+        """Those of some sentences (m,), whose words begin at offsets (m + 1,) when they are taken by themselves."""
+        if self.windows is None:
+            return None
+        begins, ends = (np.searchsorted(self.windows.sentence, rows, side=side) for side in ("left", "right"))
+        taken = np.concatenate([np.zeros(0, dtype=np.int64), *map(np.arange, begins, ends)])
+        if not len(taken):
+            return None
+        of = np.repeat(np.arange(len(rows)), ends - begins)
+        assert self.windows.split.words is not None, "windows are of words"
+        words, window = self.windows.split.words.of(taken)
+        asked, further = self.windows.asked[words], (offsets[:-1] - self.offsets[rows])[of[window]]
+        return Windows(take_rows(self.windows.split, taken), of, np.where(asked < 0, -1, asked + further))
 
 
 @dataclass(frozen=True)
@@ -265,114 +275,3 @@ def _tokenise(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[tuple[str, .
     longer = output_of([texts[i] for i in full], max_length + 1)["input_ids"] if full else []
     cut = {i for i, some in zip(full, longer, strict=True) if len(some) > max_length}
     return _Encoded(ids, types, [i in cut for i in range(len(ids))])
-
-
-class IndexDataset(TorchDataset[int]):
-    """Positions only: the collator turns a batch of them into tensors at once."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-class TokenCollator:
-    """Positions → a padded batch. `sizes` says in order how large the batches were; whoever uses them takes it off."""
-
-    def __init__(self, split: EncodedSplit, pad_token_id: int, pad_left: bool = False) -> None:
-        self._split, self._pad, self._left = split, pad_token_id, pad_left
-        self.sizes: deque[BatchSize] = deque()
-        self.most_examples = 1
-        self.notes: tuple[str, ...] = ()
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example."""
-        return self._split.lengths
-
-    def __call__(self, positions: Sequence[int]) -> Batch:
-        index = np.asarray(positions, dtype=np.int64)
-        starts, ends = self._split.offsets[index], self._split.offsets[index + 1]
-        lengths = ends - starts
-        width = int(lengths.max())
-        columns = np.arange(width)
-        mask = columns >= (width - lengths)[:, None] if self._left else columns < lengths[:, None]
-        ids = np.full((len(index), width), self._pad, dtype=np.int64)
-        spans = [slice(a, b) for a, b in zip(starts, ends, strict=True)]
-        ids[mask] = np.concatenate([self._split.ids[span] for span in spans])
-        self.sizes.append(BatchSize(len(index), int(lengths.sum()), index))
-        batch = {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
-            "labels": torch.from_numpy(self._split.labels[index]),
-            "positions": torch.from_numpy(index),
-        }
-        if self._split.types is not None:
-            types = np.zeros_like(ids)
-            types[mask] = np.concatenate([self._split.types[span] for span in spans])
-            batch["token_type_ids"] = torch.from_numpy(types)
-        if self._split.targets is not None:
-            targets = np.full_like(ids, NO_TARGET)
-            targets[mask] = np.concatenate([self._split.targets[span] for span in spans])
-            batch["targets"] = torch.from_numpy(targets)
-        return batch
-
-
-class FeatureCollator:
-    """Positions → cached features; the counterpart of TokenCollator for a frozen backbone."""
-
-    def __init__(self, features: Tensor, split: EncodedSplit) -> None:
-        self._features, self._split = features, split
-        self.sizes: deque[BatchSize] = deque()
-        self.most_examples = 1
-        self.notes: tuple[str, ...] = ()
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example."""
-        return self._split.lengths
-
-    def __call__(self, positions: Sequence[int]) -> Batch:
-        index = torch.as_tensor(positions, dtype=torch.long)
-        self.sizes.append(BatchSize(len(index), 0, index.numpy()))
-        return {
-            "features": self._features[index],
-            "labels": torch.from_numpy(self._split.labels[index.numpy()]),
-            "positions": index,
-        }
-
-
-class Collator(Protocol):
-    """Positions of what is trained on → a batch on the CPU."""
-
-    sizes: deque[BatchSize]
-    """In order, how large the batches were; whoever uses them takes them off."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """(n,) tokens of what there is to train on: of each example, or of rows of several."""
-
-    @property
-    def most_examples(self) -> int:
-        """How many examples one position may stand for."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know of how batches are made."""
-
-    def __call__(self, positions: Sequence[int]) -> Batch:
-        """Of these positions."""
-
-
-def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """All positions in batches of like length, longest first: least padding, and out-of-memory shows at once."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-
-
-def to_device(batch: Batch, device: Any) -> Batch:
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

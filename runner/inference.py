@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from runner.backbone import Backbone, fingerprint, pool
+from runner.batches import TokenCollator, batches_by_length, to_device
 from runner.classifier import TextModel
-from runner.encoding import EncodedSplit, TokenCollator, batches_by_length, to_device
+from runner.encoding import EncodedSplit
 from runner.files import is_disk_full
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def predict_words(
             found[numbers[is_there]] = logits.numpy()[sentence[is_there], places[is_there]]
     if words.windows is not None:
         behind = predict_words(model, words.windows.split, pad_token_id, batch_size, dtype)
-        found[words.windows.words] = behind[words.windows.taken]
+        is_asked = words.windows.asked >= 0
+        found[words.windows.asked[is_asked]] = behind[is_asked]
     return found
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from runner.batches import Batch
 from runner.causes import is_out_of_memory
-from runner.encoding import Batch
 
 
 class MicroBatches:

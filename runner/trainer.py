@@ -17,13 +17,14 @@ from transformers import TrainerControl, TrainingArguments
 
 from evals.metrics import get_metric
 from runner import pauses
+from runner.batches import Batch, Collator, IndexDataset
 from runner.checkpoints import CheckpointFolder, DiskFull, Intact
 from runner.classifier import TextModel, load_weights
 from runner.control import Control, Report, rung_steps
 from runner.cost import CostMeter
 from runner.distributed import Group, ShareLoader, Shares, merged_words, step_size, stretches
 from runner.dynamics import DynamicsCatcher
-from runner.encoding import Batch, Collator, EncodedSplit, IndexDataset
+from runner.encoding import EncodedSplit
 from runner.errors import TrainingDiverged
 from runner.interrupts import Interrupted, Pruned
 from runner.micro_batches import MicroBatches

@@ -39,20 +39,23 @@ def encode_sentences(
     tagging: Tagging,
     progress: Callable[[str, int], None] | None = None,
 ) -> EncodedSplit:
-    """The sentences of a split with the tags that are given; long sentences are cut."""
+    """The sentences of a split with the tags that are given, long ones with the windows that read them to their end.
+
+    What is trained on is the sentence as it is cut: `n_truncated` counts these for the training split, and sentences
+    with a word of more tokens than there is room for in the others.
+    """
     types = dataset.label_names or ()
     index = {tag: at for at, tag in enumerate(scheme_tags(types, tagging.scheme))}
-    packed, pieces = _Sentences(), WordPieces(tokenizer, max_length)
+    packed = _Windowed(WordPieces(tokenizer, max_length))
     targets = iter(read_values(store, dataset, split))
     for inputs in iter_inputs(store, dataset, split):
         for each in inputs:
             words = each["tokens"]
             spans = [Span(start, end, types[at]) for start, end, at in json.loads(next(targets))]
-            tags = tags_of(spans, len(words), tagging.scheme)
-            packed.add(pieces.sentence(words), [index[tag] for tag in tags])
+            packed.add(words, [index[tag] for tag in tags_of(spans, len(words), tagging.scheme)])
         if progress:
-            progress(f"tokenising {split}", len(packed.lengths))
-    return packed.as_split(_continued(index) if tagging.all_pieces else None)
+            progress(f"tokenising {split}", len(packed))
+    return packed.as_split(_continued(index) if tagging.all_pieces else None, is_learnt=split == "train")
 
 
 def encode_words(
@@ -67,28 +70,11 @@ def encode_words(
     What does not fit is read in further windows, and `n_truncated` counts sentences with a word of more tokens than
     there is room for; without windows it is cut off, and counted.
     """
-    packed, behind, pieces = _Sentences(), _Sentences(), WordPieces(tokenizer, max_length)
-    taken, numbers = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    n_words = n_behind = n_cut = 0
+    packed = _Windowed(WordPieces(tokenizer, max_length))
     for words in sentences:
-        sentence = pieces.sentence(words)
-        packed.add(sentence, [0] * len(words))
-        if sentence.is_cut and not with_windows:
-            n_cut += 1
-        elif sentence.is_cut:
-            n_cut += pieces.has_longer(words)
-            for window in pieces.windows(words)[1:]:
-                some = words[window.start : window.end]
-                behind.add(pieces.sentence(some), [0] * len(some))
-                taken.append(n_behind + window.answers - window.start)
-                numbers.append(n_words + window.answers)
-                n_behind += len(some)
-        n_words += len(words)
-    split = packed.as_split(None)
-    if n_behind and split.words is not None:
-        windows = Windows(behind.as_split(None), np.concatenate(taken), np.concatenate(numbers))
-        split = replace(split, words=replace(split.words, windows=windows))
-    return replace(split, n_truncated=n_cut)
+        packed.add(words, [0] * len(words))
+    split = packed.as_split(None, is_learnt=not with_windows)
+    return split if with_windows or split.words is None else replace(split, words=replace(split.words, windows=None))
 
 
 class Sentence(NamedTuple):
@@ -160,6 +146,42 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
         if whole[start : start + len(bare)] == bare:
             return whole[:start], whole[start + len(bare) :]
     return [], []
+
+
+class _Windowed:
+    """Sentences end to end, as they come; behind them the windows of those that do not fit."""
+
+    def __init__(self, pieces: WordPieces) -> None:
+        self._pieces = pieces
+        self._whole, self._behind = _Sentences(), _Sentences()
+        self._sentence: list[int] = []
+        self._asked: list[NDArray[np.int64]] = []
+        self._n_words = self._n_longer = 0
+
+    def __len__(self) -> int:
+        return len(self._whole.lengths)
+
+    def add(self, words: Sequence[str], tags: Sequence[int]) -> None:
+        sentence = self._pieces.sentence(words)
+        if sentence.is_cut:
+            self._n_longer += self._pieces.has_longer(words)
+            for window in self._pieces.windows(words)[1:]:
+                part = slice(window.start, window.end)
+                self._behind.add(self._pieces.sentence(words[part]), tags[part])
+                asked = np.full(window.end - window.start, -1, dtype=np.int64)
+                asked[window.answers - window.start] = self._n_words + window.answers
+                self._asked.append(asked)
+                self._sentence.append(len(self))
+        self._whole.add(sentence, tags)
+        self._n_words += len(words)
+
+    def as_split(self, further: NDArray[np.int32] | None, *, is_learnt: bool) -> EncodedSplit:
+        """`further`: as `_Sentences.as_split`; is_learnt: whether only what stands before the cut counts."""
+        split = self._whole.as_split(further)
+        if self._asked and split.words is not None:
+            windows = Windows(self._behind.as_split(further), np.array(self._sentence), np.concatenate(self._asked))
+            split = replace(split, words=replace(split.words, windows=windows))
+        return split if is_learnt else replace(split, n_truncated=self._n_longer)
 
 
 class _Sentences:

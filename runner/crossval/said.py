@@ -65,7 +65,7 @@ def of_words(
     words = train.words
     assert words is not None, "the task encodes words"
     rows, _ = words.of(positions)
-    is_told = words.first[rows] >= 0
+    is_told = words.are_answered[rows]
     _finite(logits[is_told])
     found = np.asarray(functional.log_softmax(torch.from_numpy(logits), dim=1).numpy())
     lost = np.array([split_tag(tag)[1] in unlearnt for tag in tags])

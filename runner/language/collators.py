@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from runner.encoding import NO_TARGET, Batch, BatchSize, EncodedSplit
+from runner.batches import Batch, BatchSize
+from runner.encoding import NO_TARGET, EncodedSplit
 from runner.language.windows import Windows
 
 Ints = NDArray[np.int64]

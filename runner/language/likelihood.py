@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from runner.encoding import NO_TARGET, Batch, Collator, batches_by_length, to_device
+from runner.batches import Batch, Collator, batches_by_length, to_device
+from runner.encoding import NO_TARGET
 from runner.inference import OutputsBroken, evaluating
 
 Floats = NDArray[np.float32]

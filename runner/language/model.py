@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from runner.backbone import Backbone
+from runner.batches import Batch
 from runner.classifier import TextModel, trained_body
-from runner.encoding import Batch
 from runner.recipe import Model
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from runner.encoding import NO_TARGET, Batch, BatchSize, EncodedSplit, Ragged, TokenCollator
+from runner.batches import Batch, BatchSize, TokenCollator
+from runner.encoding import NO_TARGET, EncodedSplit, Ragged
 from runner.language.pieces import pieces_of_tokens
 from runner.recipe.language import Seq2Seq
 

@@ -93,7 +93,11 @@ class Model(Table):
         default="auto", description="How token vectors become one text vector; `auto` picks by the kind of backbone."
     )
     max_length: int = Field(
-        default=256, ge=8, le=1_000_000, description="Longest input in tokens; the rest is cut off."
+        default=256,
+        ge=8,
+        le=1_000_000,
+        description="Longest input in tokens; the rest is cut off. Evaluations and predictions of words and of raw "
+        "text read it to its end.",
     )
     dropout: Share = Field(default=0.1, description="Dropout before the classification layer.")
     tag_scheme: Literal["BIO", "BIOES", "BILOU"] = Field(

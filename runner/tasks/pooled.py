@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.backbone import Backbone
+from runner.batches import Collator, TokenCollator
 from runner.classifier import TextClassifier, TextModel, build_classifier
-from runner.encoding import Collator, EncodedSplit, TokenCollator, encode_split
+from runner.encoding import EncodedSplit, encode_split
 from runner.inference import Passing, predict_logits
 from runner.tasks.task import Reading
 from store import Dataset, Store

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from evals.metrics import Score
 from runner.backbone import Backbone
+from runner.batches import Batch, Collator
 from runner.classifier import TextModel
-from runner.encoding import Batch, Collator, EncodedSplit
+from runner.encoding import EncodedSplit
 from runner.inference import OutputsBroken, Passing
 from store import Dataset, Predictions, Store
 

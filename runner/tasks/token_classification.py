@@ -14,9 +14,10 @@ from evals.entities import score_entities
 from evals.language import score_loss
 from evals.tags import Scheme, scheme_tags, spans_of, split_tag
 from runner.backbone import Backbone
+from runner.batches import Collator, TokenCollator
 from runner.classifier import TextClassifier, TextModel, TokenClassifier, build_classifier
 from runner.data.problems import DataError
-from runner.encoding import Collator, EncodedSplit, TokenCollator, Words
+from runner.encoding import EncodedSplit, Words
 from runner.inference import Passing, predict_words
 from runner.tasks.objective import TokenCrossEntropy
 from runner.tasks.scores import no_classes
@@ -133,7 +134,7 @@ class SaidTags:
 
 def read_tags(outputs: NDArray[np.float32], words: Words) -> SaidTags:
     """Tags of words from logits (n_words, k). Raises OutputsBroken."""
-    is_known = (words.first >= 0) | ~np.isnan(outputs).any(axis=1)  # or a window that lies behind answers for it
+    is_known = words.are_answered
     if not np.isfinite(outputs[is_known]).all():
         raise OutputsBroken
     log_probs = functional.log_softmax(torch.from_numpy(outputs).double(), dim=1).numpy()

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from runner.encoding import NO_TARGET, Batch
+from runner.batches import Batch
+from runner.encoding import NO_TARGET
 from runner.tasks.task import StepLoss
 
 

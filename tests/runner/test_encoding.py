@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from runner.batches import FeatureCollator, TokenCollator, batches_by_length, to_device
 from runner.encoding import (
     EncodedSplit,
-    FeatureCollator,
-    TokenCollator,
-    batches_by_length,
     encode_split,
-    to_device,
 )
 from store import Dataset, Store
 from tests.store.builders import make_dataset

@@ -14,7 +14,7 @@ import torch
 
 import runner.tasks.pooled as pooled_module
 import runner.train as train_module
-from runner.encoding import FeatureCollator, TokenCollator
+from runner.batches import FeatureCollator, TokenCollator
 from runner.flight import FlightRecorder, numbers
 from runner.progress import make_progress
 from runner.resume import resume

@@ -14,7 +14,7 @@ import pytest
 from evals.dynamics import NAN_WORD
 from runner.devices import Device
 from runner.distributed import Group, NotTogether, Shares, join, put_together, share_of, stretches
-from runner.encoding import EncodedSplit
+from runner.encoding import EncodedSplit, Words
 from runner.order import TrainingOrder
 from runner.resume import NotResumable, read_recorded
 from store import (
@@ -138,23 +138,25 @@ class Heard(Group):
         return list(self.parts)
 
 
-@pytest.mark.parametrize("of_tokens", [False, True])
-def test_outputs_come_together_in_order(of_tokens: bool) -> None:
-    offsets = np.array([0, 3, 4, 9, 11, 12])
-    split = EncodedSplit(np.arange(12, dtype=np.int32), offsets, np.zeros(5, dtype=np.int64), 0)
+@pytest.mark.parametrize("of_words", [False, True])
+def test_outputs_come_together_in_order(of_words: bool) -> None:
+    """Outputs of words are as many as there are words, however many tokens they have."""
+    tokens, offsets = np.array([0, 5, 8, 15, 19, 22]), np.array([0, 3, 4, 9, 11, 12])
+    words = Words(offsets, np.zeros(12, dtype=np.int16), np.ones(12, dtype=np.int32)) if of_words else None
+    split = EncodedSplit(np.arange(22, dtype=np.int32), tokens, np.zeros(5, dtype=np.int64), 0, words=words)
     groups = [Heard(rank, 2) for rank in range(2)]
     shares = [share_of(split, group) for group in groups]
     assert sorted(np.concatenate(shares)) == [0, 1, 2, 3, 4]
 
     def said(rows: Any) -> Any:
-        values = np.concatenate([split.ids[offsets[r] : offsets[r + 1]] for r in rows]) if of_tokens else rows
+        values = np.concatenate([np.arange(offsets[r], offsets[r + 1]) for r in rows]) if of_words else rows
         return values[:, None].astype(np.float32)
 
     parts = tuple((rows, said(rows)) for rows in shares)
     for group, (rows, outputs) in zip(groups, parts, strict=True):
         object.__setattr__(group, "parts", parts)
         whole = put_together(split, rows, outputs, group)
-        assert whole[:, 0].tolist() == list(range(12 if of_tokens else 5))
+        assert whole[:, 0].tolist() == list(range(12 if of_words else 5))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from benchmarks.tiny import BERT, save_model, save_tokenizer
 from runner.backbone import load_backbone
 from runner.classifier import TokenClassifier, build_classifier
+from runner.encoding import take_rows
 from runner.inference import predict_words
 from runner.recipe import Model
 from runner.word_encoding import encode_words
@@ -46,6 +47,15 @@ def test_long_sentences_are_predicted_to_their_end(tmp_path: Path) -> None:
     second = windows[1]
     own = predict_words(model, encode_words([long[second.start : second.end]], tokenizer, 16), 0, 8)
     assert np.allclose(found[second.answers], own[second.answers - second.start], atol=1e-5)
+    # some of the sentences, in another order, bring their windows with them
+    turned = take_rows(split, np.array([2, 1, 0, 2]))
+    assert turned.words is not None
+    assert turned.words.are_answered.all()
+    again = predict_words(model, turned, 0, 8)
+    assert np.allclose(again, np.concatenate([found[62:], found[60:62], found[:60], found[62:]]), atol=1e-5)
+    short_alone = take_rows(split, np.array([1])).words
+    assert short_alone is not None
+    assert short_alone.windows is None
     fits = encode_words([short], tokenizer, 16).words
     assert fits is not None
     assert fits.windows is None

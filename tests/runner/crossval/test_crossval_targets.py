@@ -78,13 +78,13 @@ def test_training_sentences_with_wrong_spans_come_first(kit: Kit, store: Store, 
     dataset, triage = judge(
         kit, store, tmp_path, "spans", task="token-classification",
         **{"data.source": conll(tmp_path), "training.epochs": 12, "training.learning_rate": 1e-2,
-           "training.batch_size": 16, "model.tag_scheme": "BIOES"},
+           "training.batch_size": 16, "model.tag_scheme": "BIOES", "model.max_length": 12},
     )  # fmt: skip
     (opinion,) = list_opinions(store, dataset).to_dict("records")
     assert (opinion["n_classes"], opinion["status"]) == (1 + 3 * 4, "finished")
     assert opinion["n_known"] > 2 * N["train"], "a row for each word"
     log_probs = read_opinion(store, opinion["key"], n_rows=opinion["n_known"]).astype(np.float64)
-    assert np.allclose(np.exp(log_probs).sum(axis=1), 1, atol=0.01)
+    assert np.allclose(np.exp(log_probs).sum(axis=1), 1, atol=0.01), "of every word, those behind max_length too"
     assert triage.summary["judged"]["in_sample"] is False
     assert top(store, triage, dataset, len(PLANTED)) > 0.7
     found = list_findings(store, triage.key, kind="span_error", split="train")

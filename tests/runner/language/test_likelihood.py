@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from runner.encoding import NO_TARGET, to_device
+from runner.batches import to_device
+from runner.encoding import NO_TARGET
 from runner.inference import OutputsBroken
 from runner.language.apart import keeps_apart
 from runner.language.documents import encode_documents, tokens_around

@@ -27,6 +27,7 @@ from store import (
     get_dataset,
     get_evaluation,
     list_checkpoints,
+    list_events,
     list_findings,
     list_queue,
     read_predictions,
@@ -105,7 +106,7 @@ def test_another_scheme_and_all_pieces(kit: Kit, store: Store, tmp_path: Path) -
     """GPT-2 has no special tokens and cuts words into pieces."""
     run = kit.train(
         store,
-        **SETTINGS,
+        **SETTINGS | {"model__max_length": 8},
         data__source=files(tmp_path),
         model__base=str(kit.gpt2),
         model__tag_scheme="BILOU",
@@ -119,6 +120,14 @@ def test_another_scheme_and_all_pieces(kit: Kit, store: Store, tmp_path: Path) -
     assert scores["test", evaluation.step]["entity_f1"] > scores["test", 0]["entity_f1"] + 0.2
     (checkpoint,) = [each for each in list_checkpoints(store, run.key, existing=True) if each.is_best]
     assert load_classifier(store.files / checkpoint.path)[0].head.linear.out_features == 1 + 3 * 4
+    given = [json.loads(value) for value in read_values(store, get_dataset(store, run.dataset_key or 0), "test")]
+    said = read_responses(store, evaluation)
+    behind = [(at, span) for at, spans in enumerate(given) for span in spans if span[0] >= 8]
+    found = [span in [each[:3] for each in said[at]["spans"]] for at, span in behind]
+    assert len(found) >= 20
+    assert np.mean(found) > 0.3, "sentences are read to their end"
+    (warned,) = [each for each in list_events(store, run.key)["message"] if "max_length" in each]
+    assert " of 300 train sentences are longer than model.max_length = 8 tokens: their end is not learnt" in warned
 
 
 def test_words_and_tokens_stay_together(store: Store, tmp_path: Path) -> None:
