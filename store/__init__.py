@@ -2,6 +2,7 @@
 
 connection   opening, writing (`Store.write`), the version that caches are keyed on
 migrations   the schema, append-only
+foundation_schema  the tables of the first one  work_schema   of the second
 records      frozen records handed out       ids      content hashes, ULIDs, fingerprints
 datasets     examples and dataset versions   runs     runs, events, logs, costs, checkpoints
 leases       who holds a run                 metrics  curves and their summaries

@@ -65,7 +65,7 @@ def test_schema_version_counts_the_migrations(store: Store) -> None:
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.migrations._FOUNDATION", "CREATE TABLE one (a);\nCREATE TABLE one (a)")
+    monkeypatch.setattr("store.migrations.FOUNDATION", "CREATE TABLE one (a);\nCREATE TABLE one (a)")
     with pytest.raises(StoreUnreadable, match="one already exists"):
         open_store(tmp_path / "new.db")
     tables = sqlite3.connect(tmp_path / "new.db").execute("SELECT count(*) FROM sqlite_master").fetchone()
