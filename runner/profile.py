@@ -25,7 +25,7 @@ from evals.profile import (
 from evals.triage.language import languages_of
 from runner.backbone import Backbone, as_backbone, load_tokenizer
 from runner.data.tables import readable_text
-from runner.encoding import EncodedSplit
+from runner.encoding import NO_TARGET, EncodedSplit
 from runner.errors import ModelError
 from runner.location import model_location
 from runner.recipe.shapes import SHAPES
@@ -52,6 +52,8 @@ Say = Callable[[str, int], None]
 class _Split:
     """What is read of a split."""
 
+    is_whole: bool
+    """Whether nothing of it is cut off, however long it is: it is read in several stretches."""
     encoded: EncodedSplit
     texts: list[str]
     ids: list[bytes]
@@ -123,7 +125,8 @@ def _read(
         texts += [readable_text(inputs) for inputs in batch]
         ids += [example_id(inputs) for inputs in batch]
     encoded = task.encode(store, dataset, name, whole, recipe, say)
-    return _Split(encoded, texts, ids, read_values(store, dataset, name))
+    is_whole = recipe.task in _DIVIDED or (encoded.words is not None and name != "train")
+    return _Split(is_whole, encoded, texts, ids, read_values(store, dataset, name))
 
 
 def _measured(
@@ -140,7 +143,7 @@ def _measured(
         "n_examples": len(split.texts),
         "tokens": asdict(distribution(encoded.lengths)),
         "answer_tokens": _answer_tokens(encoded, answers),
-        "truncated": None if recipe.task in _DIVIDED else _share(_truncated(encoded, answers, rooms)),
+        "truncated": None if split.is_whole else _share(_truncated(encoded, answers, rooms)),
         "no_room": None if encoded.n_before is None else _share(_without_room(encoded, rooms[0])),
         "unknown_tokens": _unknown_share(ids, backbone.tokenizer),
         "n_words": n_words,
@@ -155,10 +158,13 @@ def _measured(
 
 
 def _answer_tokens(encoded: EncodedSplit, answers: Any) -> dict[str, Any] | None:
-    """Tokens of what the model is to say; None where that is no text."""
+    """Tokens of what the model is to say, of all turns of a chat that are learnt; None where that is no text."""
     if answers is not None:
         return asdict(distribution(answers))
-    return None if encoded.n_before is None else asdict(distribution(encoded.lengths - encoded.n_before))
+    if encoded.n_before is None or encoded.targets is None:
+        return None
+    learnt = np.concatenate([[0], np.cumsum(encoded.targets != NO_TARGET)])
+    return asdict(distribution(learnt[encoded.offsets[1:]] - learnt[encoded.offsets[:-1]]))
 
 
 def _truncated(encoded: EncodedSplit, answers: Any, rooms: tuple[int, int]) -> Share:

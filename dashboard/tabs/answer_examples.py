@@ -55,6 +55,8 @@ def render(source: Source, run: Run, evaluation: Evaluation, dataset_key: int) -
         if not isinstance(found, Texts) and answer.get("tokens"):
             shown, asked = [Column("text", _cut_html(answer))], {}
         scores = {name: float(values[at]) for name, values in columns.items()}
+        if (own := answer.get("answer")) and own["loss"] is not None:
+            scores |= {"answer_loss": own["loss"]}
         _card(at, example_id, scores, answer_html(asked, shown, _earlier(before.get(at, []), given)))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(len(positions), PER_PAGE, key="page")
@@ -149,7 +151,8 @@ def columns_of(given: str | None, answer: Mapping[str, Any], marks: str) -> list
 def _cut_html(answer: Mapping[str, Any]) -> str:
     """Tokens as far as they were recorded."""
     n_told = sum(nats is not None for _, nats in answer["tokens"])
-    n_more = int(answer.get("n_tokens") or 0) - n_told
+    shown = answer.get("answer") or answer  # of a chat the loss is of all turns, and the last one is what is shown
+    n_more = int(shown.get("n_tokens") or 0) - n_told
     more = f" <em>… and {count(n_more)} tokens more</em>" if n_more > 0 else ""
     return tokens_html(answer["tokens"]) + more
 
@@ -172,6 +175,8 @@ def score_words(scores: Mapping[str, float]) -> str:
 
     >>> score_words({"exact_match": 0.0, "token_f1": 0.5, "rougeL": 0.25, "loss": 1.5})
     '✕ not exact · F1 0.50 · ROUGE-L 0.25 · loss 1.500'
+    >>> score_words({"loss": 1.5, "answer_loss": 0.25})
+    'loss 1.500 of all that is learnt, 0.250 of this answer'
     """
     said = []
     if is_known(exact := scores.get("exact_match")):
@@ -180,7 +185,10 @@ def score_words(scores: Mapping[str, float]) -> str:
         if is_known(value := scores.get(name)):
             said.append(f"{title} {number(value, 2)}")
     if is_known(loss := scores.get("loss")):
-        said.append(f"loss {number(loss)}")
+        own = scores.get("answer_loss")
+        said.append(
+            f"loss {number(loss)}" + (f" of all that is learnt, {number(own)} of this answer" if is_known(own) else "")
+        )
     return " · ".join(said)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evals.answers import score_answers
 from evals.generated import score_generated
@@ -209,4 +210,15 @@ class AnswerExaminer:
             first = 0 if split.n_before is None else int(split.n_before[row])
             told = told_of(split.pieces[row], outputs.likelihood, offsets, row, first)
         found = {**written, **counts_of(n_tokens, int(split.labels[row]), told)}
+        if split.n_before is not None:
+            begin = int(split.offsets[row] + split.n_before[row])
+            found |= _of_answer(outputs.likelihood.log_probs[begin : int(split.offsets[row + 1])], n_tokens)
         return json.dumps(found, ensure_ascii=False)
+
+
+def _of_answer(log_probs: NDArray[np.float32], n_tokens: int) -> dict[str, Any]:
+    """`answer`: tokens and loss of the last answer alone, where more is learnt of the example, n_tokens, than that."""
+    known = log_probs[~np.isnan(log_probs)].astype(np.float64)
+    if len(known) == n_tokens:
+        return {}
+    return {"answer": {"n_tokens": len(known), "loss": round(-float(known.mean()), 4) if len(known) else None}}

@@ -50,7 +50,8 @@ def answered(empty_path: Path) -> dict[str, str]:
         with Recorder(store, run) as recorder:
             for step in range(last + 1):
                 counts = {"n_tokens": 4, "n_bytes": 16, "tokens": [["the", 0.1], [" <cat>", 4.6], [" sat", None]]}
-                said = [{"text": text, **counts} for text in EPOCHS[step]] + [counts]
+                said = [{"text": text, **counts} for text in EPOCHS[step]]
+                said.append(counts | {"answer": {"n_tokens": 2, "loss": 0.25}})
                 recorder.evaluation(
                     "test", step, epoch=float(step), n_examples=4,
                     scores=[ScoreRow("loss", 3.0 - step, 0.5, 3.5, 4), ScoreRow("rougeL", 0.3 * step, 0.0, 1.0, 3)],
@@ -97,6 +98,8 @@ def test_earlier_epochs_and_the_likelihood_of_each_given_token(show: Show, answe
     assert "<th>epoch 1</th>" in first
     assert ' <i class="is-unlikely" style="--a:48%" title="p = 0.010">&lt;cat&gt;</i> sat' in first
     assert "and 2 tokens more" in first
+    assert "tokens more" not in cards(app)[3], "of a chat the last answer is shown, and that is whole"
+    assert "loss 0.300 of all that is learnt, 0.250 of this answer" in words(app).replace("\\", "")
     assert "<em>nothing</em>" in cards(app)[1], "an answer without a word"
 
 

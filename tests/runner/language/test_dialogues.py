@@ -1,5 +1,6 @@
 """Prompts and answers as one text: what is learnt of it, and what cannot be."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from runner.data.problems import DataError
 from runner.encoding import NO_TARGET, EncodedSplit
 from runner.errors import ModelError
 from runner.language.dialogues import Dialogue, Stretch, Template, encode_dialogues
+from runner.language.likelihood import Likelihood
 from runner.recipe.language import Instruction
+from runner.tasks.generation import AnswerExaminer, Outputs
 
 CHAT = [
     {"role": "system", "content": "the one"},
@@ -66,6 +69,13 @@ def test_of_a_chat_the_turns_of_the_assistant_are_learnt(tokenizer: Any, loss_on
         f"{m['role']}: {m['content']} <end>" for m in [*CHAT, {"role": "assistant", "content": "goal"}]
     )
     assert parts[-1] == Stretch("goal <end>", True)
+    log_probs = np.where(np.arange(split.n_tokens) < split.n_before, -1.0, -0.25).astype(np.float32)
+    log_probs[split.targets == NO_TARGET] = np.nan
+    found = AnswerExaminer({}, True).examine("test", Outputs(Likelihood(log_probs, log_probs), []), split)
+    answer = json.loads(found.responses[0])
+    assert answer["n_tokens"] == (split.targets != NO_TARGET).sum()
+    last = {"n_tokens": len(tokenizer("goal <end>")["input_ids"]), "loss": 0.25}
+    assert answer.get("answer") == (last if loss_on == "answers" else None), "of the last turn, where more is learnt"
 
 
 def test_a_template_that_forgets_earlier_answers_lets_the_last_be_learnt(tokenizer: Any) -> None:
