@@ -122,11 +122,30 @@ CLASSIFIERS: Mapping[str, type[TextClassifier]] = {"token-classification": Token
 
 
 def build_classifier(
-    backbone: Backbone, n_classes: int, spec: "Model", kind: type[TextClassifier] = TextClassifier
+    backbone: Backbone,
+    n_classes: int,
+    spec: "Model",
+    kind: type[TextClassifier] = TextClassifier,
+    *,
+    has_bias: bool = False,
 ) -> TextClassifier:
-    """Put a fresh head on the backbone and let exactly those weights train that the method names."""
+    """Put a fresh head on the backbone and let exactly those weights train that the method names.
+
+    has_bias: whether the head learns a bias even where classifiers of the backbone's kind have none.
+    """
     head = ClassifierHead(backbone.n_dimensions, n_classes, spec.dropout)
+    head.linear.bias.requires_grad_(has_bias or not _has_none(backbone, spec))
     return kind(trained_body(backbone, spec), head, backbone.pooling)
+
+
+def _has_none(backbone: Backbone, spec: "Model") -> bool:
+    """Whether classifiers of the backbone's kind have no bias: decoders whose last norm has none (Llama, Qwen).
+
+    Heads over cached features have one all the same: centring the features makes it.
+    """
+    norm = getattr(backbone.model, "norm", None)
+    is_decoder = backbone.pooling == "last" and isinstance(norm, nn.Module)
+    return is_decoder and getattr(norm, "bias", None) is None and spec.method != "head"
 
 
 def trained_body(backbone: Backbone, spec: "Model") -> nn.Module:

@@ -8,7 +8,8 @@ layers so that they pass the vector on unchanged:
     relu    dense = identity with a bias so large that nothing is cut off; the next layer's bias takes it back. After
             a layer norm over d values none is larger than √(d - 1) × gain + bias.
     score   decoders have a linear layer without a bias. Ours goes into the bias of the final layer norm, as the
-            smallest shift of the vector that adds the same to every label's logit.
+            smallest shift of the vector that adds the same to every label's logit. Where that norm has none either,
+            heads are trained without one (`runner.classifier`).
 
 What comes out is compared with what the run's own model says before it is handed out (`runner.publish.export`).
 """
@@ -43,8 +44,8 @@ class Form:
     pooling: Pooling
     put: Callable[[Any, Linear], None]
     """Sets the layers above the backbone of a sequence classifier."""
-    note: str
-    """What somebody who trains the exported model further should know."""
+    note: str | None
+    """What somebody who trains the exported model further should know, if anything."""
 
 
 class NotExpressible(Exception):
@@ -138,7 +139,7 @@ def as_token_classifier(model: TextClassifier, tags: tuple[str, ...]) -> nn.Modu
         whole: Any = AutoModelForTokenClassification.from_config(config).float()
     except ValueError as error:
         raise NotExpressible(f"transformers has no tagger for {config.model_type}") from error
-    layer = getattr(whole, "classifier", None)
+    layer = getattr(whole, "classifier", getattr(whole, "score", None))
     if not isinstance(layer, nn.Linear) or layer.bias is None or layer.in_features != model.head.linear.in_features:
         raise NotExpressible(f"transformers' tagger for {config.model_type} is no single linear layer")
     missing, unexpected = getattr(whole, whole.base_model_prefix).load_state_dict(body.state_dict(), strict=False)
@@ -181,6 +182,13 @@ def _put_below_score(whole: Any, head: Linear) -> None:
     getattr(whole, whole.base_model_prefix).ln_f.bias.add_(shift.float())
 
 
+def _put_without_bias(whole: Any, head: Linear) -> None:
+    """Llama and its like: neither score nor the last norm of the backbone has a bias."""
+    if head.bias.any():
+        raise NotExpressible(f"the linear layer has a bias, which {type(whole).__name__} has no place for")
+    whole.score.weight.copy_(head.weight)
+
+
 def _scale_down(dense: Any) -> None:
     _set(dense, Linear(torch.eye(dense.in_features) * _SMALL, torch.zeros(dense.in_features)))
 
@@ -199,5 +207,6 @@ FORMS: tuple[Form, ...] = (
     Form(("roberta", "xlm-roberta", "camembert", "mpnet"), "cls", _put_in_head, _TANH),
     Form(("distilbert",), "cls", _put_above_relu, _RELU),
     Form(("gpt2",), "last", _put_below_score, _SCORE),
+    Form(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "smollm3"), "last", _put_without_bias, None),
 )
 """Every class that can be set so; a model type that is not here, or pools in another way, is exported in parts."""

@@ -23,6 +23,8 @@ class Pooled:
     """Encodes and builds; a task says how many numbers come out and what the targets are."""
 
     auto_class = "AutoModel"
+    has_bias = False
+    """Whether it needs a bias also where classifiers of the backbone's kind have none."""
 
     def n_outputs(self, dataset: Dataset) -> int:
         """Numbers that the model gives for an example: one for each label."""
@@ -48,7 +50,7 @@ class Pooled:
         return {}
 
     def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
-        return build_classifier(backbone, self.n_outputs(dataset), spec)
+        return build_classifier(backbone, self.n_outputs(dataset), spec, has_bias=self.has_bias)
 
     def outputs(self, model: TextModel, split: EncodedSplit, passing: Passing) -> NDArray[np.float32]:
         """(n, k) logits."""

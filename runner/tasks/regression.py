@@ -23,6 +23,7 @@ class Regression(Pooled):
     """One number. The model learns it in standard deviations of the training targets around their mean."""
 
     name = "regression"
+    has_bias = True
 
     def n_outputs(self, dataset: Dataset) -> int:
         return 1

@@ -52,7 +52,7 @@ class TokenClassification:
 
     def build(self, backbone: Backbone, dataset: Dataset, spec: "Model") -> TextClassifier:
         tags = scheme_tags(dataset.label_names or (), Scheme(spec.tag_scheme))
-        return build_classifier(backbone, len(tags), spec, TokenClassifier)
+        return build_classifier(backbone, len(tags), spec, TokenClassifier, has_bias=True)
 
     def collator(self, experiment: "Experiment", split: EncodedSplit) -> Collator:
         return TokenCollator(split, int(experiment.backbone.tokenizer.pad_token_id))

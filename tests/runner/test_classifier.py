@@ -87,6 +87,25 @@ def test_the_norm_above_the_last_layer_belongs_to_the_top(kit: Kit) -> None:
     assert not any(name.startswith(("backbone.h.0.", "backbone.wte")) for name in trains)
 
 
+def test_heads_have_a_bias_where_classifiers_of_their_kind_have_one(kit: Kit) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+    def trains(base: str, method: str = "full", **settings: Any) -> bool:
+        config = sizes if base.startswith("scratch:") else {}
+        model = Model.model_validate({"base": base, "tokenizer": str(kit.bert), "config": config, "method": method})
+        return build_classifier(load_backbone(model), 3, model, **settings).head.linear.bias.requires_grad
+
+    llama = "scratch:llama"
+    assert [trains(str(kit.gpt2)), trains(str(kit.bert)), trains(llama), trains(llama, "lora")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert trains(llama, "head"), "centred features make one"
+    assert trains(llama, has_bias=True), "numbers and taggers"
+
+
 def test_lora_adds_b_times_a_times_scale(kit: Kit, tmp_path: Path) -> None:
     model, tokenizer = built(kit, "lora", lora=Lora(r=4, alpha=12.0, dropout=0.0))
     stepped(model)

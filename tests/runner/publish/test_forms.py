@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from runner.classifier import CheckpointInfo, ClassifierHead, TextClassifier
-from runner.publish.forms import FORMS, NotExpressible, as_sequence_classifier, find_form
+from runner.classifier import CheckpointInfo, ClassifierHead, TextClassifier, TokenClassifier
+from runner.publish.forms import FORMS, NotExpressible, as_sequence_classifier, as_token_classifier, find_form
 
 SIZES: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
@@ -21,6 +21,8 @@ USUAL = {
 }
 LABELS = ("no", "yes", "maybe")
 KNOWN = [(model_type, form.pooling) for form in FORMS for model_type in form.model_types]
+GROUPED = next(form.model_types for form in FORMS if "llama" in form.model_types)
+"""Decoders whose queries share keys, and whose classes have no bias."""
 
 
 def classifier(model_type: str, pooling: Any) -> TextClassifier:
@@ -28,7 +30,8 @@ def classifier(model_type: str, pooling: Any) -> TextClassifier:
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(1)
-    config = AutoConfig.for_model(model_type, vocab_size=50, pad_token_id=1, **SIZES.get(model_type, USUAL))
+    sizes = SIZES.get(model_type, USUAL) | ({"num_key_value_heads": 2, "head_dim": 16} if model_type in GROUPED else {})
+    config = AutoConfig.for_model(model_type, vocab_size=50, pad_token_id=1, **sizes)
     backbone = AutoModel.from_config(config)
     for name, parameter in backbone.named_parameters():
         if "norm" in name.lower() or "ln_f" in name:
@@ -39,6 +42,9 @@ def classifier(model_type: str, pooling: Any) -> TextClassifier:
     torch.nn.init.normal_(head.linear.weight)
     torch.nn.init.normal_(head.linear.bias, std=3)
     head.fit_scaling(torch.randn(200, 32) * torch.rand(32) * 3 + 1)
+    if model_type in GROUPED:
+        torch.nn.init.zeros_(head.linear.bias)
+        head.mean.zero_()
     return TextClassifier(backbone, head, pooling).eval()
 
 
@@ -69,8 +75,27 @@ def test_the_class_of_transformers_says_the_same(model_type: str, pooling: str) 
 
 @pytest.mark.parametrize(
     ("model_type", "pooling", "why"),
-    [("bert", "mean", "takes the first token's vector"), ("llama", "last", "cannot hold this linear layer")],
+    [("bert", "mean", "takes the first token's vector"), ("opt", "last", "cannot hold this linear layer")],
 )
 def test_what_cannot_be_said_is_refused_with_the_reason(model_type: str, pooling: Any, why: str) -> None:
     with pytest.raises(NotExpressible, match=why):
         find_form(model_type, pooling)
+
+
+def test_a_bias_that_a_class_has_no_place_for_is_refused() -> None:
+    model = classifier("qwen2", "last")
+    model.head.linear.bias.data[0] = 0.5
+    with pytest.raises(NotExpressible, match="Qwen2ForSequenceClassification has no place for"):
+        as_sequence_classifier(model, info("last"))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "llama", "qwen2"])
+def test_taggers_are_one_linear_layer_whatever_it_is_called(model_type: str) -> None:
+    made = classifier(model_type, "last")
+    torch.nn.init.normal_(made.head.linear.bias, std=3)
+    tagger = TokenClassifier(made.backbone, made.head, "last").eval()
+    ids = torch.randint(2, 50, (2, 9))
+    with torch.inference_mode():
+        expected = tagger(ids, torch.ones_like(ids))
+        whole: Any = as_token_classifier(tagger, LABELS)
+        assert torch.allclose(whole(input_ids=ids, attention_mask=torch.ones_like(ids)).logits, expected, atol=1e-4)
