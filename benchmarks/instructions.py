@@ -34,27 +34,35 @@ SIZES = {"n_layer": 2, "n_head": 4, "n_embd": 128, "n_positions": 384}
 VOCABULARY = 4096
 
 
-def measure(folder: Path, *, n_examples: int | None, epochs: int, is_small: bool = False) -> Report:
-    """Both parts, in a store below `folder`; `n_examples` of each set, None = all."""
+def measure(
+    folder: Path, *, n_examples: int | None, epochs: int, n_written: int = 50, is_small: bool = False
+) -> Report:
+    """Both parts, in a store below `folder`; `n_examples` of each set, None = all.
+
+    n_written: examples of a split that the first model writes answers to.
+    """
     store = open_store(folder / "instructions.db")
-    figures = [*_answers(store, folder, n_examples, epochs), *_bad_examples(store, folder, n_examples, epochs)]
+    figures = [
+        *_answers(store, folder, n_examples, epochs, n_written),
+        *_bad_examples(store, folder, n_examples, epochs),
+    ]
     store.close()
     return Report("Answers to prompts", "a GPT-2 of 2 layers from scratch", figures, is_small=is_small)
 
 
-def _answers(store: Store, folder: Path, n_examples: int | None, epochs: int) -> list[Figure]:
+def _answers(store: Store, folder: Path, n_examples: int | None, epochs: int, n_written: int) -> list[Figure]:
     name = "gsm8k: test loss, nats a token"
     if "GSM8K" not in os.environ:
         return [Figure(name, [], "nats", note="set GSM8K to the data's folder")]
     rows: Rows = json.loads((Path(os.environ["GSM8K"]) / "gsm_8k_train.json").read_text())[:n_examples]
-    run = _trained(store, folder, "gsm8k", rows, epochs, writes=50)
+    run = _trained(store, folder, "gsm8k", rows, epochs, writes=n_written)
     scores = list_scores(store, [run.key])
     losses = scores[(scores["split"] == "test") & (scores["metric"] == "loss")].sort_values("step")
     before, after = (float(losses["value"].iloc[place]) for place in (0, -1))
     untrained = Figure("gsm8k: before training", [before], "nats")
     evaluation = get_evaluation(store, run.key, "test")
     assert evaluation is not None
-    written = [response["text"] for response in read_responses(store, evaluation).values() if response]
+    written = [response["text"] for response in read_responses(store, evaluation).values() if "text" in response]
     different = Figure("gsm8k: different answers written", [len(set(written))], f"of {len(written)}", at_least=2)
     note = f"first: {written[0][:90]!r}" if written else ""
     return [untrained, Figure(name, [after], "nats", at_most=before, baseline=against(untrained), note=note), different]

@@ -29,11 +29,12 @@ def test_it_trains_and_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     monkeypatch.setenv("GSM8K", str(tmp_path))
     monkeypatch.setenv("SFT_NOISE", str(tmp_path))
-    report = measure(tmp_path, n_examples=None, epochs=3, is_small=True)
+    report = measure(tmp_path, n_examples=None, epochs=3, n_written=1, is_small=True)
     before, after = report["gsm8k: before training"].value, report["gsm8k: test loss, nats a token"].value
     assert before is not None
     assert after is not None
     assert after < before
+    assert report["gsm8k: different answers written"].unit == "of 1"
     assert 0 < report["bad examples: by chance"].value < 0.2
     hard = report["bad examples: tokens: mean error potential"]
     assert 0 < hard.value <= 1
