@@ -156,7 +156,7 @@ for recipe in sys.argv[1:]:
     print(recipe, flush=True)
     if run(["train", recipe, *small, "--quiet", "--store", "recipes.db"]).code != 0:
         sys.exit(recipe)
-both = ["tweets-emotion", "tweets-irony", "--by", "dare-ties", "--each", "--name", "both"]
+both = ["tweets-emotion", "tweets-irony", "--each", "--name", "both"]
 sys.exit(run(["merge", *both, "--quiet", "--store", "recipes.db"]).code)
 """
     )
