@@ -76,9 +76,14 @@ def _with_lora(backbone: Backbone, spec: "Model") -> nn.Module:
     try:
         model: Any = get_peft_model(backbone.model, config)
     except ValueError as error:
+        if not (names := _linear_names(backbone.model)):
+            raise ModelError(
+                f"model.method = {spec.method!r}: none of the layers of {spec.base} is linear, so there is nothing to "
+                'adapt. Use model.method = "full" or "head".'
+            ) from error
         raise ModelError(
-            f"model.lora.target_modules = {targets!r} fits no module of this model ({error}). "
-            f'Use "all-linear", or some of: {_linear_names(backbone.model)}.'
+            f"model.lora.target_modules = {targets!r} fits no module of this model. "
+            f'Use "all-linear", or some of: {names}.'
         ) from error
     if takes_from_base(spec):
         setattr(model, _INITIAL, _copied(_adapter_state(model)))
@@ -111,8 +116,11 @@ def _require_room(model: nn.Module, config: Any, init: str) -> None:
 
 
 def _linear_names(model: nn.Module) -> str:
-    names = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, nn.Linear)})
-    return ", ".join(names) or "none of its layers is linear"
+    from transformers.pytorch_utils import Conv1D
+
+    return ", ".join(
+        sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D)})
+    )
 
 
 # any other adapter of peft -------------------------------------------------------------------------------------------

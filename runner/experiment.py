@@ -1,7 +1,7 @@
 """An experiment: all that a run needs, made and checked before there is a run."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ from store import Dataset, NewRun, Run, Store
 
 if TYPE_CHECKING:
     from runner.distributed import Group
+
+SPLITS = ("train", "validation", "test")
 
 # What an optimizer remembers of each trained parameter.
 _OPTIMIZER_BYTES = {
@@ -119,9 +121,8 @@ def prepare(
         key = (*tokens, store.path, data.dataset.key, split)
         return shared.split(key, lambda: encoded(split)) if shared else encoded(split)
 
-    splits = {
-        split: shared_or_encoded(split) for split in ("train", "validation", "test") if data.dataset.n_rows.get(split)
-    }
+    splits = _encoded(shared_or_encoded, [name for name in SPLITS if data.dataset.n_rows.get(name)])
+    _require_vectors(backbone, splits)
     # A tokenizer keeps the limit that it was last called with, and is saved with it: this run's, whoever used it.
     backbone.tokenizer("", truncation=True, max_length=backbone.max_length)
     parent = parent_of(recipe.model, store)
@@ -135,6 +136,36 @@ def prepare(
         task.collator(experiment, splits["train"])
     _note_memory(experiment, progress)
     return experiment
+
+
+def _encoded(encode: Callable[[str], EncodedSplit], names: Sequence[str]) -> dict[str, EncodedSplit]:
+    """All splits as tokens. Raises DataError with what is wrong in any of them."""
+    found, problems = {}, list[str]()
+    for name in names:
+        try:
+            found[name] = encode(name)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+    return found
+
+
+def _require_vectors(backbone: Backbone, splits: Mapping[str, EncodedSplit]) -> None:
+    """Raises ModelError where the data have tokens that the model has no vector for."""
+    try:
+        n_known = getattr(backbone.model.get_input_embeddings(), "num_embeddings", None)
+    except NotImplementedError:  # a model that reads something else, such as hashes of characters
+        return
+    ids = [split.ids for split in splits.values()] + [split.answers.ids for split in splits.values() if split.answers]
+    highest = max(backbone.tokenizer.pad_token_id, *(int(each.max(initial=0)) for each in ids))
+    if n_known is not None and highest >= n_known:
+        token = backbone.tokenizer.convert_ids_to_tokens(highest)
+        raise ModelError(
+            f"the tokenizer has the token {token!r} with the number {highest:,}, and the model has vectors for "
+            f"{n_known:,} tokens only: they do not belong together. Name the model's own tokenizer in model.tokenizer, "
+            "or save the model again after `model.resize_token_embeddings(len(tokenizer))`."
+        )
 
 
 def _note_memory(experiment: Experiment, progress: Progress) -> None:

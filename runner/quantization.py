@@ -42,10 +42,10 @@ def _layers(model: nn.Module) -> Any:
 
 def require_quantized(model: nn.Module, base: str) -> None:
     """Raises ModelError for a model without a layer that could be quantised."""
-    if not is_quantized(model):
+    if all(name.startswith("pooler.") for name, _ in _layers(model)):  # which is taken off
         raise ModelError(
             f"model.base = {base!r} has no linear layer to quantise, so method qlora would save nothing. "
-            'Use model.method = "lora" or "full".'
+            'Use model.method = "full" or "head".'
         )
 
 

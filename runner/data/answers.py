@@ -11,6 +11,9 @@ from runner.data.problems import Problems
 from runner.data.tables import CheckedRow, Columns, Table
 from runner.data.targets import Stored, is_empty
 
+_OTHER_NAMES = ("human", "gpt", "bot", "model", "ai")
+"""What other collections of chats call the user and the assistant."""
+
 
 class AnswerReader:
     """One text a row, or the last turn of a chat. Stored as JSON."""
@@ -106,7 +109,8 @@ def chat_fault(messages: object) -> str | None:
         return "has a message whose content is no text"
     roles = [message["role"] for message in chat]
     if "user" not in roles:
-        return "has no turn of the user"
+        other = [name for name in _OTHER_NAMES if name in roles]
+        return "has no turn of the user" + (f" but roles named {' and '.join(other)}: rename them" if other else "")
     for first, second in pairwise(roles):
         if first == second and first in ("user", "assistant"):
             return f"has two turns of the {first} in a row"
@@ -114,4 +118,6 @@ def chat_fault(messages: object) -> str | None:
         return "does not end with a turn of the assistant, so there is nothing to learn"
     if not chat[-1]["content"].strip():
         return "ends with an empty answer"
+    if any(turn["role"] == "assistant" and not turn["content"].strip() and not turn.get("tool_calls") for turn in chat):
+        return "has an empty answer"
     return None

@@ -146,17 +146,22 @@ def encode_dialogues(
     max_length: int,
     *,
     split: str,
+    is_all: bool = False,
     n_references: int = 0,
     n_pieces: int = 0,
 ) -> EncodedSplit:
     """Dialogues as tokens, answers as targets. `labels` (n,) are the UTF-8 lengths of what is learnt.
 
+    is_all: whether max_length is all that the model can read, so that nobody can raise it.
     Answers that are too long lose their end (`n_truncated`). Raises DataError for prompts that leave no room for an
     answer, unless `instruction.long_prompts` skips them; ModelError where there is no template to write them by.
     """
     template, rows, problems = Template(tokenizer, spec), _Rows(), Problems()
     opening, _ = tokens_around(tokenizer)
     end = tokenizer.eos_token_id
+    room, more = f"model.max_length = {max_length} tokens", "Raise model.max_length"
+    if is_all:
+        room, more = f"the {max_length:,} tokens that this model can read", "Take a model that reads more"
     for dialogues in batches:
         stretches = [template.stretches(dialogue) for dialogue in dialogues]
         tokens = iter(plain_tokens(tokenizer, [part.text for parts in stretches for part in parts]))
@@ -176,9 +181,9 @@ def encode_dialogues(
                 if spec.long_prompts == "error":
                     problems.add_row(
                         f"the {split} split",
-                        f"a prompt leaves no room for an answer in model.max_length = {max_length} tokens",
+                        f"a prompt leaves no room for an answer in {room}",
                         f"row {len(rows) + 1} of the split, “{shortened(parts[0].text, 40)}” ({n_before:,} tokens)",
-                        'Raise model.max_length, shorten them, or set instruction.long_prompts = "skip".',
+                        f'{more}, shorten them, or set instruction.long_prompts = "skip".',
                     )
                 counts = [False] * len(counts)
             rows.add(ids, counts, n_before, max_length, tokenizer)

@@ -91,6 +91,7 @@ class Instruction(Answers):
             recipe.instruction,
             backbone.max_length,
             split=split,
+            is_all=backbone.max_length < recipe.model.max_length,
             n_references=recipe.generation.examples,
             n_pieces=shown_examples(split),
         )

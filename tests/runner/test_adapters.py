@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from benchmarks.tiny import BERT
 from runner.adapters import fold, load_adapter, save_adapter, takes_from_base
 from runner.backbone import load_backbone
 from runner.classifier import count_parameters, load_classifier, trained_body
@@ -245,6 +246,15 @@ def test_a_model_without_a_linear_layer_is_refused(kit: Kit, monkeypatch: pytest
     model = load_backbone(spec(kit, "full")).model
     with pytest.raises(ModelError, match=r"no linear layer to quantise.*Use model.method"):
         quantization.require_quantized(model, "tiny")
+
+
+def test_nothing_can_be_adapted_where_nothing_is_linear(kit: Kit) -> None:
+    config = {**BERT, "num_hidden_layers": 0}
+    wanted = Model.model_validate(
+        {"base": "scratch:bert", "tokenizer": str(kit.tokenizer), "config": config, "method": "lora"}
+    )
+    with pytest.raises(ModelError, match=r"'lora': none of the layers of scratch:bert is linear"):
+        trained_body(load_backbone(wanted), wanted)
 
 
 def test_shared_lends_every_base_as_it_was(kit: Kit) -> None:

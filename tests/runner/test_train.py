@@ -491,6 +491,14 @@ def test_a_disk_that_is_full_at_the_end_fails_the_run_and_leaves_whole_checkpoin
             {"model__base": "scratch:bert", "model__tokenizer": "{tokenizer}", "model__config": {"hidden_size": 33}},
             "hidden",
         ),
+        (
+            {
+                "model__base": "scratch:bert",
+                "model__tokenizer": "{tokenizer}",
+                "model__config": {**BERT, "vocab_size": 9},
+            },
+            "vectors for 9 tokens only: they do not belong together",
+        ),
     ],
 )
 def test_bad_input_leaves_no_run(kit: Kit, store: Store, tmp_path: Path, settings: dict[str, Any], said: str) -> None:

@@ -129,6 +129,8 @@ def test_messages_do_not_go_with_prompts(tmp_path: Path) -> None:
         ([{"content": "a"}], "without a role"),
         ([{"role": "user", "content": None}], "content is no text"),
         ([{"role": "assistant", "content": "a"}], "no turn of the user"),
+        ([{"role": "human", "content": "a"}, {"role": "gpt", "content": "b"}], "but roles named human and gpt: rename"),
+        ([*CHAT[:2], {"role": "assistant", "content": ""}, *CHAT[-2:]], "has an empty answer"),
         ([{"role": "user", "content": "a"}], "does not end with a turn of the assistant"),
         ([{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}], "empty answer"),
         (

@@ -109,6 +109,8 @@ def test_prompts_that_leave_no_room_are_refused_together_or_skipped(tokenizer: A
     assert "no room for an answer in model.max_length = 16" in str(caught.value)
     assert "row 1 of the split, “the moon the moon" in str(caught.value)
     assert "row 3 of the split, “a star a star" in str(caught.value)
+    with pytest.raises(DataError, match=r"the 16 tokens that this model can read.*Take a model that reads more"):
+        encode_dialogues([dialogues], tokenizer, Instruction(), 16, split="train", is_all=True)
     split = encode_dialogues([dialogues], tokenizer, Instruction(long_prompts="skip"), 16, split="train")
     assert learnt(split, tokenizer) == ["", "goal<end>", ""]
     assert split.lengths.max() == 16

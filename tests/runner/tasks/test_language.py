@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.tiny import CLUES, FILLERS, rows
 from evals.dynamics import decode
+from runner.data.problems import DataError
 from runner.errors import ModelError
 from runner.language.model import LanguageModel
 from runner.recipe import RecipeError
@@ -231,6 +232,15 @@ def test_recipes_that_cannot_be(
 ) -> None:
     with pytest.raises(RecipeError, match=said):
         kit.train(store, **settings(kit, task, sources, **changed))
+
+
+def test_prompts_without_room_are_named_in_every_split(kit: Kit, store: Store, sources: dict[str, str]) -> None:
+    with pytest.raises(DataError) as caught:
+        kit.train(store, **settings(kit, "instruction", sources, model__max_length=8))
+    assert [problem.split(":")[0].split(",")[0] for problem in caught.value.problems] == [
+        "the train split", "the validation split", "the test split"
+    ]  # fmt: skip
+    assert len(list_runs(store)) == 0
 
 
 def test_a_tokenizer_that_cannot_hide_tokens_is_refused(kit: Kit, store: Store, sources: dict[str, str]) -> None:
