@@ -121,6 +121,11 @@ def _length(facts: Facts) -> str:
         return f"Texts longer than {n} tokens were read in stretches of so many."
     if says == "answer":
         return f"Prompt and answer together had at most {n} tokens in training; longer prompts lose their beginning."
+    if says == "tags":
+        return (
+            f"Training saw the first {n} tokens of a sentence. The results below are of whole ones, longer ones read "
+            "in overlapping windows; the lines above cut them off."
+        )
     return f"Texts longer than {n} tokens are cut off."
 
 

@@ -44,6 +44,7 @@ def test_a_tagger_of_transformers_that_needs_no_assay(
     front = yaml.safe_load(card.split("---")[1])
     assert front["pipeline_tag"] == "token-classification"
     assert "A tagger of words" in card
+    assert "read in overlapping windows; the lines above cut them off" in card
     assert "Each class on test" in card
     assert "| food |" in card
     code = card.split("```python\n")[1].split("```")[0].replace("'path/to/this/folder'", repr(str(out)))
