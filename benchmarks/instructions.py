@@ -24,9 +24,22 @@ from runner.quiet import quiet_libraries
 from runner.recipe import parse_recipe
 from runner.train import train
 from runner.triage.answers import read_answers_of
+from runner.triage.carry_out import carry_out
 from runner.triage.dynamics import run_risks
+from runner.triage.identity import Identity, Options
 from runner.triage.rows import read_all
-from store import Run, Store, get_dataset, get_evaluation, list_scores, open_store, read_responses, read_rows
+from runner.triage.sources import find_sources
+from store import (
+    Run,
+    Store,
+    get_dataset,
+    get_evaluation,
+    list_findings,
+    list_scores,
+    open_store,
+    read_responses,
+    read_rows,
+)
 
 Rows = list[dict[str, str]]
 
@@ -91,6 +104,25 @@ def _bad_examples(store: Store, folder: Path, n_examples: int | None, epochs: in
         )
         precision = float(average_precision_score(is_bad, known))
         found.append(Figure(f"bad examples: {name}", [precision], "AP", baseline=against(chance), note=each))
+    return found + _findings(store, run, kinds, is_bad)
+
+
+def _findings(store: Store, run: Run, kinds: NDArray[np.str_], is_bad: NDArray[np.bool_]) -> list[Figure]:
+    """Of each kind of finding: what share of the examples that it names is bad, and how many of which corruption."""
+    triage = carry_out(Identity(store, find_sources(store, [run.id], None), Options()), make_progress("quiet"))
+    if triage.status != "finished":
+        raise RuntimeError(f"triage {triage.status}: {triage.cause}")
+    named = list_findings(store, triage.key, split="train", limit=10**6)
+    found = []
+    for kind, rows in named.groupby("kind"):
+        is_named = np.zeros(len(is_bad), dtype=bool)
+        is_named[rows["position"].to_numpy(dtype=np.int64)] = True
+        caught = {
+            str(corruption): f"{corruption} {(is_named & (kinds == corruption)).sum()}/{(kinds == corruption).sum()}"
+            for corruption in sorted(set(kinds[is_bad & is_named]))
+        }
+        note = f"names {is_named.sum():,}; {', '.join(caught.values()) or 'no bad one'}"
+        found.append(Figure(f"findings: {kind}", [float(is_bad[is_named].mean())], "bad", note=note))
     return found
 
 

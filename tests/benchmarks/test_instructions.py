@@ -39,3 +39,6 @@ def test_it_trains_and_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     hard = report["bad examples: tokens: mean error potential"]
     assert 0 < hard.value <= 1
     assert hard.note.startswith("gibberish 0.") or hard.note.startswith("gibberish 1.")
+    findings = [figure for figure in report.figures if figure.name.startswith("findings: ")]
+    assert all(0 <= figure.value <= 1 and figure.note.startswith("names ") for figure in findings)
+    assert findings
