@@ -53,7 +53,8 @@ def load_backbone(spec: "Model", auto_class: str = "AutoModel", device: str = "c
     tokenizer = load_tokenizer(spec)
     if name.startswith("scratch:"):
         model_type = name.removeprefix("scratch:")
-        settings = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **spec.config}
+        ids = {f"{which}_token_id": getattr(tokenizer, f"{which}_token_id") for which in ("bos", "eos", "pad")}
+        settings = {"vocab_size": len(tokenizer), **ids, **spec.config}
         try:
             config = AutoConfig.for_model(model_type, **settings)
             model = getattr(transformers, auto_class).from_config(config, **_attention(spec, device))
