@@ -202,6 +202,19 @@ def first_tokens(split: EncodedSplit, n: int) -> EncodedSplit:
     return replace(split, ids=split.ids[kept], offsets=offsets, types=of(split.types), targets=of(split.targets))
 
 
+def cut_words(name: str, split: EncodedSplit, max_length: int) -> str:
+    """What of a split is too long for the model, in a sentence."""
+    of = f"{split.n_truncated:,} of {len(split):,} {name}"
+    if split.words is None:
+        return f"{of} texts are longer than model.max_length = {max_length} tokens and are cut"
+    if name != "train":
+        return f"{of} sentences have a word that alone is longer than model.max_length = {max_length} tokens; it is cut"
+    return (
+        f"{of} sentences are longer than model.max_length = {max_length} tokens: their end is not learnt; "
+        "evaluations read it"
+    )
+
+
 class _Encoded(NamedTuple):
     """Tokens of some examples, each a list; types are None where the model knows none."""
 

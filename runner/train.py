@@ -26,7 +26,7 @@ from runner.cost import CostMeter, SystemSampler, add_costs, cuda_devices
 from runner.devices import Device
 from runner.distributed import asked_for, share_outputs
 from runner.dynamics import DynamicsCatcher
-from runner.encoding import EncodedSplit, first_tokens
+from runner.encoding import cut_words, first_tokens
 from runner.errors import TrainingDiverged
 from runner.experiment import (
     Experiment,
@@ -378,24 +378,11 @@ def _note_start(experiment: Experiment, recorder: Recorder, progress: Progress) 
         recorder.event("warning", text)
     for name, split in experiment.splits.items():
         if split.n_truncated:
-            text = _cut(name, split, experiment.backbone.max_length)
+            text = cut_words(name, split, experiment.backbone.max_length)
             progress.warning(text)
             recorder.event("warning", text)
     if experiment.loaded.recipe.sweep is not None:
         progress.message("this recipe has a [sweep]; train runs its own values and leaves the sweep alone")
-
-
-def _cut(name: str, split: EncodedSplit, max_length: int) -> str:
-    """What of a split is too long for the model."""
-    of = f"{split.n_truncated:,} of {len(split):,} {name}"
-    if split.words is None:
-        return f"{of} texts are longer than model.max_length = {max_length} tokens and are cut"
-    if name != "train":
-        return f"{of} sentences have a word that alone is longer than model.max_length = {max_length} tokens; it is cut"
-    return (
-        f"{of} sentences are longer than model.max_length = {max_length} tokens: their end is not learnt; "
-        "evaluations read it"
-    )
 
 
 def _passing(experiment: Experiment) -> Passing:
