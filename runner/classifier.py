@@ -232,6 +232,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     body, head = _parts_of(model)
     if head is not None:
         head.load_state_dict(load_file(folder / "head.safetensors"))
+        bias = head.get_parameter("linear.bias")
+        if bias.any():
+            bias.requires_grad_()  # it was learnt, though a new head of this kind may have none
     if body is None:
         return
     if (folder / "adapter").is_dir():

@@ -87,13 +87,16 @@ def test_the_norm_above_the_last_layer_belongs_to_the_top(kit: Kit) -> None:
     assert not any(name.startswith(("backbone.h.0.", "backbone.wte")) for name in trains)
 
 
-def test_heads_have_a_bias_where_classifiers_of_their_kind_have_one(kit: Kit) -> None:
+def test_heads_have_a_bias_where_classifiers_of_their_kind_have_one(kit: Kit, tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 
-    def trains(base: str, method: str = "full", **settings: Any) -> bool:
+    def made(base: str, method: str = "full", **settings: Any) -> TextClassifier:
         config = sizes if base.startswith("scratch:") else {}
         model = Model.model_validate({"base": base, "tokenizer": str(kit.bert), "config": config, "method": method})
-        return build_classifier(load_backbone(model), 3, model, **settings).head.linear.bias.requires_grad
+        return build_classifier(load_backbone(model), 3, model, **settings)
+
+    def trains(*what: str, **settings: Any) -> bool:
+        return made(*what, **settings).head.linear.bias.requires_grad
 
     llama = "scratch:llama"
     assert [trains(str(kit.gpt2)), trains(str(kit.bert)), trains(llama), trains(llama, "lora")] == [
@@ -104,6 +107,15 @@ def test_heads_have_a_bias_where_classifiers_of_their_kind_have_one(kit: Kit) ->
     ]
     assert trains(llama, "head"), "centred features make one"
     assert trains(llama, has_bias=True), "numbers and taggers"
+    earlier, new = made(llama, has_bias=True), made(llama)
+    tokenizer = load_backbone(spec(kit, "full")).tokenizer
+    save_model(tmp_path / "none", earlier, tokenizer, info(kit, "full"))
+    load_weights(tmp_path / "none", new)
+    assert not new.head.linear.bias.requires_grad
+    nn.init.ones_(earlier.head.linear.bias)
+    save_model(tmp_path / "one", earlier, tokenizer, info(kit, "full"))
+    load_weights(tmp_path / "one", new)
+    assert new.head.linear.bias.requires_grad, "a checkpoint that has one goes on to learn it"
 
 
 def test_lora_adds_b_times_a_times_scale(kit: Kit, tmp_path: Path) -> None:
