@@ -7,6 +7,8 @@ A run         train       one fine-tune from top to bottom        experiment   w
               progress    what a person sees                      progress_bar the live bar
               reproduce   once more, and whether the same came    control      steering from outside, at rungs
               together    in several processes                distributed  who of them does what
+              sharding    each with a part of the weights     launcher     what started them
+              split_trainer  the transformers.Trainer of those
               beating     saying that this process lives          methods      one recipe by several methods
               demo        the demonstration                       shared       what runs of one process have in common
 Data quality  crossval    a model's opinion, fold by fold         triage       what hurts in a data set

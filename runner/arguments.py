@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from runner.recipe import Recipe
 
 
-def training_arguments(recipe: "Recipe", device: Device, folder: Path, *, saves: bool) -> TrainingArguments:
-    """What the Trainer is to do; `saves` lets it keep checkpoints and end with the best."""
+def training_arguments(
+    recipe: "Recipe", device: Device, folder: Path, *, saves: bool, shards: bool = False
+) -> TrainingArguments:
+    """What the Trainer is to do; `saves` lets it keep checkpoints and end with the best, `shards` is FSDP."""
     spec, every = recipe.training, recipe.evaluation.every
     strategy: dict[str, Any] = (
         {"eval_strategy": "epoch"}
@@ -48,7 +50,7 @@ def training_arguments(recipe: "Recipe", device: Device, folder: Path, *, saves:
         logging_nan_inf_filter=False,  # a loss that is not a number is news, not noise
         logging_first_step=True,
         save_strategy=strategy["eval_strategy"] if saves else "no",
-        save_only_model=True,  # the Trainer writes nothing itself: see `runner.trainer`
+        save_only_model=not shards,  # the Trainer writes nothing itself (`runner.trainer`), and with FSDP refuses this
         restore_callback_states_from_checkpoint=True,  # the patience of early stopping
         load_best_model_at_end=saves,
         metric_for_best_model=metric,

@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from runner.errors import UserError
+from runner.launcher import n_launched
 
 # Commands in the order of --help: name, module under runner.commands, one line of help.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
@@ -40,7 +41,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "Train two small models on built-in data and fill a store."),
 )
 
-_ALONE = ("sweep", "methods", "crossval", "resume", "reproduce", "worker", "demo", "merge")
+_ALONE = ("sweep", "methods", "crossval", "reproduce", "worker", "demo", "merge")
 """Commands that train or evaluate, and would do it as often as a launcher starts them."""
 
 
@@ -92,9 +93,9 @@ def run(arguments: list[str] | None = None) -> Ended:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     words = sys.argv[1:] if arguments is None else arguments
-    if words and words[0] in _ALONE and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
-        said = f"`runner {words[0]}` is for one process, and a launcher started {os.environ['WORLD_SIZE']}"
-        click.echo(f"error: {said}; `runner train` is for several.", err=True)
+    if words and words[0] in _ALONE and "RANK" in os.environ and n_launched() > 1:
+        said = f"`runner {words[0]}` is for one process, and a launcher started {n_launched()}"
+        click.echo(f"error: {said}; `runner train` and `runner resume` are for several.", err=True)
         return Ended(2, said)
     try:
         return Ended(cli.main(arguments, standalone_mode=False) or 0)

@@ -1,16 +1,17 @@
-"""One training in several processes (DDP): who is who, who waits for whom, and what each of them sees.
+"""One training in several processes: who is who, who waits for whom, and what each of them sees.
 
     accelerate launch --num_processes 2 -m runner train recipe.toml
     torchrun --nproc-per-node 2 -m runner train recipe.toml
 
 The process of rank 0 is an ordinary training: it reads the data, makes the run, records, saves. The others follow: they
-take the data from the store, compute their share of each batch and of each evaluation, and write nothing.
+take the data from the store, compute their share of each batch and of each evaluation, and write nothing. Each has
+the whole model (DDP), or a part of it while it trains (FSDP, `runner.sharding`).
 """
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +22,13 @@ from torch.utils.data import DataLoader, Sampler
 from evals.dynamics import NAN_WORD
 from runner.devices import Device
 from runner.encoding import EncodedSplit, take_rows
-from runner.errors import UserError
+from runner.errors import NotTogether
+from runner.launcher import asks_for, n_launched
 from runner.order import TrainingOrder
+from runner.sharding import prepare_sharding
 
-
-class NotTogether(UserError):
-    """Several processes cannot train this; its text says why and what can be done."""
+if TYPE_CHECKING:
+    from runner.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Group:
 
     rank: int
     size: int
+    shards: bool = False
+    """Whether each has a part of the weights only while it trains (FSDP)."""
 
     @property
     def records(self) -> bool:
@@ -72,37 +76,32 @@ class Group:
             dist.destroy_process_group()
 
 
-def asked_for() -> bool:
-    """Whether a launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def join(method: str, device: Device) -> Group | None:
+def join(recipe: "Recipe", device: Device) -> Group | None:
     """Find the other processes; None where there are none. Raises NotTogether."""
-    if not asked_for():
+    size, on_this_machine = n_launched(), int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    if size == 1:
         return None
-    size, on_this_machine = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    for name, what in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
-        if os.environ.get(name, "").lower() in ("1", "true"):
-            raise NotTogether(
-                f"{what} splits the weights among processes, and checkpoints here are written by one that has them "
-                "all: launch with `--multi_gpu` (DDP), and for a model that is too large use method qlora."
-            )
+    if asks_for("DEEPSPEED"):
+        raise NotTogether(
+            "DeepSpeed splits the weights in its own way, and checkpoints here are whole: launch with `--use_fsdp "
+            "--fsdp_version 2`, which splits them too, or with `--multi_gpu` (DDP)."
+        )
     if on_this_machine not in (0, size):
         raise NotTogether(
             f"{size} processes on several machines: all have to see one store; launch them on one machine."
         )
-    if method == "head":
+    if recipe.model.method == "head":
         raise NotTogether(
             "method head trains one layer on features made before, which several processes only wait for: "
             "start it without a launcher."
         )
+    shards = prepare_sharding(recipe, device)
     from accelerate import PartialState
 
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     state = PartialState(cpu=device.type == "cpu")
-    return Group(int(state.process_index), int(state.num_processes))
+    return Group(int(state.process_index), int(state.num_processes), shards)
 
 
 # the order of the examples --------------------------------------------------------------------------------------------

@@ -9,5 +9,9 @@ class TrainingDiverged(UserError):
     """The model's loss or its outputs stopped being numbers."""
 
 
+class NotTogether(UserError):
+    """Several processes cannot train this; its text says why and what can be done."""
+
+
 class ModelError(UserError):
     """The model cannot be used; its text says why and what to do."""

@@ -27,6 +27,7 @@ from runner.progress import Progress
 from runner.provenance import collect_provenance
 from runner.quantization import set_compute
 from runner.recipe import LoadedRecipe
+from runner.sharding import layer_names
 from runner.shared import Shared, tokenizer_key
 from runner.tasks import TASKS, Task
 from runner.training_state import weights_mark
@@ -75,6 +76,11 @@ class Experiment:
         return self.model.head
 
     @property
+    def is_split(self) -> bool:
+        """Whether each of several processes trains a part of the weights (FSDP)."""
+        return self.group is not None and self.group.shards
+
+    @property
     def trains_features(self) -> bool:
         return self.loaded.recipe.model.method == "head"
 
@@ -86,10 +92,12 @@ def prepare(
     *,
     dataset: Dataset | None = None,
     shared: Shared | None = None,
+    group: "Group | None" = None,
 ) -> Experiment:
     """Data, device, model and tokens of a recipe; raises before anything but the dataset was written.
 
-    `dataset` is used instead of reading `data.source`; what `shared` has is not made again.
+    `dataset` is used instead of reading `data.source`; what `shared` has is not made again. `group`: the processes
+    that will train it together.
     """
     loaded = pinned(loaded, store)
     recipe, spec = loaded.recipe, standing(loaded.recipe.model, store)
@@ -126,9 +134,11 @@ def prepare(
     # A tokenizer keeps the limit that it was last called with, and is saved with it: this run's, whoever used it.
     backbone.tokenizer("", truncation=True, max_length=backbone.max_length)
     parent = parent_of(recipe.model, store)
-    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits, parent, named)
+    experiment = Experiment(loaded, data, device, backbone, model.to(device.type), splits, parent, named, group)
     if recipe.checkpoints.keep != "none":
         require_room(store.path.parent, checkpoint_bytes(experiment))
+    if experiment.is_split:
+        layer_names(experiment.model)  # a layer that there is not is bad input too
     if recipe.training.compile:
         compile_model(experiment.model.backbone, device)
     task.objective(experiment)  # a weight for a label that is not there is bad input too
@@ -173,7 +183,8 @@ def _note_memory(experiment: Experiment, progress: Progress) -> None:
     recipe, train = experiment.loaded.recipe, experiment.splits["train"]
     loaded: Any = experiment.model.backbone
     n_outputs = experiment.task.n_logits(experiment.data.dataset)
-    found = footprint(recipe, int(train.lengths.max()), n_outputs=n_outputs, loaded=loaded)
+    n_parts = experiment.group.size if experiment.group is not None and experiment.is_split else 1
+    found = footprint(recipe, int(train.lengths.max()), n_outputs=n_outputs, loaded=loaded, n_parts=n_parts)
     if not found.is_short:
         progress.message(found.sentence)
         return

@@ -84,13 +84,19 @@ def size(n_bytes: int) -> str:
 
 
 def footprint(
-    recipe: "Recipe", longest: int | None = None, *, n_outputs: int | None = None, loaded: "nn.Module | None" = None
+    recipe: "Recipe",
+    longest: int | None = None,
+    *,
+    n_outputs: int | None = None,
+    loaded: "nn.Module | None" = None,
+    n_parts: int = 1,
 ) -> Footprint:
     """The estimate of `evals.memory` for a recipe on this machine.
 
     longest: length of the longest text in tokens; None: texts are as long as the recipe lets them be. n_outputs:
     numbers that the model gives for a text; None: as many as the recipe names labels. loaded: the model with what the
-    method puts on it, where it is there already.
+    method puts on it, where it is there already. n_parts: processes that gradients and the optimizer's state are split
+    among; each needs the whole weights at times.
     """
     spec = recipe.training
     gpu_bytes = None if spec.device == "cpu" else _gpu_bytes()
@@ -122,6 +128,7 @@ def footprint(
         recomputes=spec.gradient_checkpointing,
         vocabulary=vocabulary,
     )
+    estimate = estimate._replace(gradients=estimate.gradients // n_parts, optimizer=estimate.optimizer // n_parts)
     return Footprint(device, available, estimate)
 
 

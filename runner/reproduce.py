@@ -12,7 +12,7 @@ from evals.paired import ALPHA, compare_pair
 from evals.paired_outcomes import compare_outcomes
 from runner.recipe import LoadedRecipe, resolved_form
 from runner.recipe.shapes import shape_of
-from runner.resume import NotResumable, read_recorded
+from runner.resume import NotResumable, read_recorded, require_processes
 from store import (
     Evaluation,
     Run,
@@ -96,6 +96,7 @@ def reproduce(
         what = "it is still at work" if run.status == Status.RUNNING else f"`runner resume {run.id}` may finish it"
         raise NotResumable(f"run {run.name} ({run.id}) is {run.status}: there is no result to reproduce; {what}.")
     recorded = read_recorded(store, run)
+    require_processes(run, "reproduce")
     from runner.train import train
 
     return train(

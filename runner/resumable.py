@@ -10,29 +10,39 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from runner.classifier import load_weights
+from runner.sharding import split_state, whole_state
+from runner.split_trainer import SplitTrainer
 from runner.training_state import FOLDER as TRAINING
 from runner.training_state import TrainingState, random_state, set_random_state
 
 
-class ResumableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types that mypy accepts
+class ResumableTrainer(SplitTrainer):
     """The model is a TextClassifier or its head, and a checkpoint what `runner.checkpoints` writes."""
 
     restored: TrainingState | None = None
     """What it goes on from."""
 
     def state_parts(self) -> dict[str, Any]:
-        """Where optimizer, schedule, gradient scaler, random numbers and the loss since it was last logged stand."""
-        scaler = getattr(self.accelerator, "scaler", None)
+        """Where optimizer, schedule, gradient scaler, random numbers and the loss since it was last logged stand.
+
+        Of several processes all have to come here: the optimizer's state is that of the whole model, `others` are the
+        random numbers of those beside the one that records, and of the loss it is their mean.
+        """
+        scaler, group = getattr(self.accelerator, "scaler", None), self.group
+        optimizer, loss = self.optimizer.state_dict(), self._tr_loss
+        if group is not None:
+            optimizer = whole_state(optimizer, keeps=group.records)
+            loss = group.total(loss.detach().clone()) / group.size
         return {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "scheduler": self.lr_scheduler.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
             "random": random_state(),
-            "loss": {"sum": self._tr_loss, "logged_at": self._globalstep_last_logged},
+            "others": [] if group is None else group.gather(random_state())[1:],
+            "loss": {"sum": loss, "logged_at": self._globalstep_last_logged},
         }
 
     def own_state(self) -> dict[str, Any]:
@@ -48,6 +58,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
 
     def train_from(self, folder: Path) -> None:
         """Train from a checkpoint, whose training state is `restored`, to the end."""
+        load_weights(folder, self.plain)
         self.train(resume_from_checkpoint=str(folder / TRAINING))
 
     def restore_logging(self) -> None:
@@ -60,11 +71,12 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
     # what the Trainer calls ----------------------------------------------------------------------------------------
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_weights(Path(resume_from_checkpoint).parent, self.model)
+        """The weights are there: `train_from` has loaded them, before anything was split."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self.restored is not None:
-            self.optimizer.load_state_dict(self.restored.parts.pop("optimizer"))
+            whole = self.restored.parts.pop("optimizer")
+            self.optimizer.load_state_dict(split_state(whole, self.optimizer))
             self.lr_scheduler.load_state_dict(self.restored.parts.pop("scheduler"))
 
     def _load_scaler(self, checkpoint: str | None) -> None:
@@ -75,4 +87,5 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]  # transformers ships no 
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if self.restored is not None:
-            set_random_state(self.restored.parts["random"])
+            of_rank = [self.restored.parts["random"], *self.restored.parts.get("others", [])]
+            set_random_state(of_rank[0 if self.group is None else self.group.rank])

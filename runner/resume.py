@@ -4,11 +4,12 @@ The dataset version and the resolved recipe are those in the store: the source f
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.errors import ModelError, UserError
+from runner.launcher import n_launched
 from runner.recipe import LoadedRecipe, RecipeError, recipe_from_resolved
 from store import (
     Dataset,
@@ -27,8 +28,10 @@ from store.segments import RESUMABLE
 
 if TYPE_CHECKING:
     from runner.control import Control
+    from runner.distributed import Group
     from runner.progress import Progress
     from runner.shared import Shared
+    from runner.train import Start
 
 
 _MOST_CHANGES = 5  # that are named
@@ -63,6 +66,26 @@ def resume(
 
     Raises NotResumable, RunHeld, or the error of bad input (as `runner.train.train` does) before anything has changed.
     """
+    if n_launched() > 1:
+        from runner.together import resume_together
+
+        return resume_together(store, run, progress, command or sys.argv, from_start=from_start)
+    return go_on(store, run, progress, command or sys.argv, control=control, shared=shared, from_start=from_start)
+
+
+def go_on(
+    store: Store,
+    run: Run,
+    progress: "Progress",
+    command: Sequence[str],
+    *,
+    control: "Control | None" = None,
+    shared: "Shared | None" = None,
+    from_start: bool = False,
+    group: "Group | None" = None,
+    begins: "Callable[[int, Start], None]" = lambda segment, start: None,
+) -> Run:
+    """As `resume`, in the process that records. `begins` is told the segment and its start."""
     run = require_resumable(store, run)
     recorded = read_recorded(store, run)
     from runner.checkpoints import find_intact, remove_strays
@@ -71,6 +94,7 @@ def resume(
     from runner.train import Start, carry_out
     from store import Recorder
 
+    require_processes(run, "resume")
     intact, wrong = (None, []) if from_start else find_intact(store, run)
     if intact is None and wrong:
         raise NotResumable(
@@ -78,7 +102,7 @@ def resume(
             + "\n".join(f"  {text}" for text in wrong)
             + "\nPut the files back (from a backup), or start the run again with `--from-start`."
         )
-    experiment = prepare(recorded.loaded, store, progress, dataset=recorded.dataset, shared=shared)
+    experiment = prepare(recorded.loaded, store, progress, dataset=recorded.dataset, shared=shared, group=group)
     if intact is not None and intact.state.parts["base"] != base_mark(experiment):
         raise ModelError(
             f"model.base = {recorded.loaded.recipe.model.base!r} is not the model that run {run.name} ({run.id}) was "
@@ -104,12 +128,13 @@ def resume(
             progress.warning(f"not intact: {text}")
             recorder.event("warning", f"checkpoint not intact: {text}")
         progress.message(f"{run.name} ({run.id}) goes on {where}; it was {run.status}: {run.cause}")
-        changed = _changes(run, new_run(experiment, command or sys.argv).provenance or {})
+        changed = _changes(run, new_run(experiment, command).provenance or {})
         if changed:
             text = f"goes on with other code, packages or device than it began with: {', '.join(changed)}"
             progress.message(text)
             recorder.event("changed", text)
         start = Start(intact, was_pruned=run.status == Status.PRUNED, spent=get_cost(store, run.key))
+        begins(number, start)
         return carry_out(experiment, recorder, progress, interrupts, start, control, shared)
 
 
@@ -149,17 +174,31 @@ def require_resumable(store: Store, run: Run) -> Run:
     raise NotResumable(f"{name} is running{where}; stop it first (Ctrl-C there, or kill {lease.pid if lease else ''}).")
 
 
+def require_processes(run: Run, command: str) -> None:
+    """Raise NotResumable where a run was trained by another number of processes: their order of examples is another."""
+    trained_by, now = int(str((run.provenance or {}).get("processes", 1))), n_launched()
+    if trained_by == now:
+        return
+    name = f"run {run.name} ({run.id})"
+    if trained_by == 1:
+        raise NotResumable(f"{name} was trained by one process: start `runner {command} {run.id}` without a launcher.")
+    again = f"torchrun --nproc-per-node {trained_by} -m runner"
+    advice = (
+        f"`{again} resume {run.id}` goes on with it."
+        if command == "resume"
+        else f"train its recipe again (`{again} train`, `runner show {run.id} --recipe`)."
+    )
+    lacks = "one does" if now == 1 else f"{now} do"
+    raise NotResumable(
+        f"{name} was trained by {trained_by} processes together, whose order of examples {lacks} not have: {advice}"
+    )
+
+
 def read_recorded(store: Store, run: Run) -> Recorded:
     """Recipe and dataset of a run. Raises NotResumable where they are not there or not understood."""
     name = f"run {run.name} ({run.id})"
     if (run.provenance or {}).get("merge"):
         raise NotResumable(f"{name} was merged of other runs, not trained: `runner merge` makes such a run again.")
-    n_processes = (run.provenance or {}).get("processes", 1)
-    if isinstance(n_processes, int) and n_processes > 1:
-        raise NotResumable(
-            f"{name} was trained by {n_processes} processes together, whose order of examples one process does not "
-            f"have: train its recipe again under the launcher (`runner show {run.id} --recipe`)."
-        )
     if run.recipe is None:
         raise NotResumable(
             f"{name} was recorded by a script: only its own script can run it again. "

@@ -24,7 +24,7 @@ from runner.console import ConsoleCapture
 from runner.control import Control
 from runner.cost import CostMeter, SystemSampler, add_costs, cuda_devices
 from runner.devices import Device
-from runner.distributed import asked_for, share_outputs
+from runner.distributed import share_outputs
 from runner.dynamics import DynamicsCatcher
 from runner.encoding import cut_words, first_tokens
 from runner.errors import TrainingDiverged
@@ -38,11 +38,13 @@ from runner.experiment import (
 )
 from runner.inference import Passing, Vectors, cached_features, embed_split, predict_features
 from runner.interrupts import Interrupted, Interrupts, Pruned, held_interrupts
+from runner.launcher import n_launched
 from runner.monitor import Monitor
 from runner.named_metrics import WithNamed
 from runner.pauses import heeding
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
+from runner.sharding import Shards
 from runner.shared import Shared
 from runner.tasks.generation import Answers
 from runner.tasks.task import Examination
@@ -78,7 +80,7 @@ def train(
     Raises the error of bad input (RecipeError, DataError, ModelError, DeviceError, HubUnreachable, DiskFull) before
     there is a run; from then on what goes wrong is the run's status and cause.
     """
-    if asked_for():
+    if n_launched() > 1:
         from runner.together import train_together
 
         return train_together(loaded, store, progress, command or sys.argv)
@@ -306,7 +308,11 @@ def _trainer(
     trainer = RecordingTrainer(
         model=trained,
         args=training_arguments(
-            recipe, experiment.device, run_files(recorder.store, recorder.run), saves=checkpoints is not None
+            recipe,
+            experiment.device,
+            run_files(recorder.store, recorder.run),
+            saves=checkpoints is not None,
+            shards=experiment.is_split,
         ),
         collator=collator,
         evaluated={name: split for name, split in splits.items() if name != "train"},
@@ -336,6 +342,7 @@ def _trainer(
         base_mark=base_mark(experiment),
         control=control,
         group=experiment.group,
+        shards=Shards(model) if experiment.is_split else None,
     )
     trainer.remove_callback(PrinterCallback)  # it prints what Progress shows
     watcher.trainer = trainer

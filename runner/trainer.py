@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerControl, TrainingArguments
 
+from evals.dynamics import NAN_WORD
 from evals.metrics import get_metric
 from runner import pauses
 from runner.batches import Batch, Collator, IndexDataset
@@ -32,6 +33,7 @@ from runner.monitor import Monitor
 from runner.order import TrainingOrder
 from runner.parameters import parameter_groups
 from runner.resumable import ResumableTrainer
+from runner.sharding import Shards
 from runner.tasks.task import Examination, Objective, OutputsBroken
 from runner.training_state import Counters, write_training_state
 from runner.unsaved import Unsaved
@@ -76,9 +78,12 @@ class RecordingTrainer(ResumableTrainer):
         base_mark: str | None = None,
         control: Control | None = None,
         group: Group | None = None,
+        shards: Shards | None = None,
     ) -> None:
         super().__init__(
-            model=model,
+            plain=model,
+            group=group,
+            shards=shards,
             args=args,
             train_dataset=IndexDataset(len(collator.lengths)),
             eval_dataset=IndexDataset(1),  # `evaluate` below looks at `evaluated` instead
@@ -109,7 +114,6 @@ class RecordingTrainer(ResumableTrainer):
         self._warn = warn
         self._step_weight: Tensor | float = 1
         self._epoch = 1
-        self._group = group
         self._micro_batches = MicroBatches(
             args.train_batch_size, args.gradient_accumulation_steps, self._note_memory, may_shrink=group is None
         )
@@ -120,13 +124,13 @@ class RecordingTrainer(ResumableTrainer):
 
     @property
     def _n_processes(self) -> int:
-        return 1 if self._group is None else self._group.size
+        return 1 if self.group is None else self.group.size
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of a whole pass over the training data."""
         n, batch = len(self._lengths), self.args.train_batch_size * self._n_processes
-        batches = -(-n // batch) if self._group is None else len(stretches(n, batch, self._n_processes))
+        batches = -(-n // batch) if self.group is None else len(stretches(n, batch, self._n_processes))
         return int(-(-batches // self.args.gradient_accumulation_steps))
 
     @property
@@ -170,6 +174,10 @@ class RecordingTrainer(ResumableTrainer):
             forget,
         )
 
+    def note_split(self, own: list[int]) -> None:
+        text = f"the weights are split among {len(own)} processes (FSDP): {', '.join(f'{n:,}' for n in own)}"
+        self._recorder.event("sharding", text, {"own": own})
+
     def _note_memory(self, text: str, numbers: Mapping[str, int]) -> None:
         self._recorder.event("memory", text, dict(numbers))
         self._warn(text)
@@ -187,8 +195,8 @@ class RecordingTrainer(ResumableTrainer):
         if sizes:
             self.monitor.begin(self.state.global_step + 1, np.concatenate([s.positions for s in sizes]))
         self._step_weight = self._objective.weight(samples)
-        if self._group is not None:
-            whole = step_size(self._group, n_examples, n_tokens, self._step_weight, self.args.device)
+        if self.group is not None:
+            whole = step_size(self.group, n_examples, n_tokens, self._step_weight, self.args.device)
             n_examples, n_tokens, self._step_weight = whole
         self._meter.add_batch(n_examples=n_examples, n_tokens=n_tokens or None)
         self.n_examples += n_examples
@@ -197,9 +205,9 @@ class RecordingTrainer(ResumableTrainer):
 
     def get_train_dataloader(self) -> Any:
         """The Trainer's; of several processes, each with its share of every batch."""
-        if self._group is None:
+        if self.group is None:
             return super().get_train_dataloader()
-        shares = Shares(self._get_train_sampler(), self.args.train_batch_size, self._group.rank, self._group.size)
+        shares = Shares(self._get_train_sampler(), self.args.train_batch_size, self.group.rank, self.group.size)
         return ShareLoader(
             self.train_dataset,
             batch_sampler=shares,
@@ -240,10 +248,10 @@ class RecordingTrainer(ResumableTrainer):
     def take_dynamics(self, *, is_broken_off: bool = False) -> None:
         """Record the epoch that has just ended, whole or in part."""
         if self._catcher is not None and self._catcher.has_seen:
-            if self._group is not None:
+            if self.group is not None:
                 if is_broken_off:
                     return  # the others may not come to say what they saw
-                self._catcher.merge(partial(merged_words, group=self._group))
+                self._catcher.merge(partial(merged_words, group=self.group))
             self._recorder.dynamics(
                 self._epoch, self.state.global_step, n_classes=self._catcher.n_classes, words=self._catcher.take()
             )
@@ -255,8 +263,9 @@ class RecordingTrainer(ResumableTrainer):
         """Score and record every evaluated split; returns `eval_SPLIT/METRIC` as the Trainer wants it."""
         step = self.state.global_step
         found: dict[str, float] = {}
-        for split in self._evaluated:
-            values = self._evaluate_split(split)
+        with self.whole():
+            values_of = {split: self._evaluate_split(split) for split in self._evaluated}
+        for split, values in values_of.items():
             found |= {f"eval_{split}/{name}": value for name, value in values.items() if value is not None}
         self._evaluated_at = step
         self._note_best(found.get(f"eval_{self._select}"), step)
@@ -348,13 +357,14 @@ class RecordingTrainer(ResumableTrainer):
         step, epoch = self.state.global_step, self.state.epoch
         if step % self.steps_per_epoch == 0:
             self.take_dynamics()  # the epoch has ended, though the Trainer says so only after this
+        parts = self._training_parts()
         try:
-            with self.monitor.resting():
+            with self.monitor.resting(), self.whole():
                 self._checkpoints.save(
                     step,
                     epoch,
                     lambda folder: self._save_to(folder, step, epoch),
-                    self._write_training_state,
+                    lambda folder: self._write_training_state(folder, parts),
                     expected_bytes=self._expected_bytes,
                 )
         except DiskFull as full:
@@ -392,18 +402,31 @@ class RecordingTrainer(ResumableTrainer):
         if self._checkpoints is not None and self.best_step in self._checkpoints.steps:
             self.state.best_model_checkpoint = str(self._checkpoints.path(self.best_step))
 
-    def _load_best_model(self) -> None:
-        path = self.state.best_model_checkpoint
-        if self._group is not None:
-            path = self._group.tell(path)  # and it is written by then
-        load_weights(Path(path), self.model)
+    def _load_best_model(self, otherwise: Path | None = None) -> None:
+        path = self.state.best_model_checkpoint or otherwise
+        if self.group is not None:
+            path = self.group.tell(path)  # and it is written by then
+        self.end_split()
+        assert path is not None, "the Trainer calls this where there is a best, and `train_on` names one"
+        load_weights(Path(path), self.plain)
 
     @property
     def _is_complete(self) -> bool:
         """Nothing is left to train: the last step is done, or early stopping has spoken."""
         return bool(self.control.should_training_stop or self.state.global_step >= self.state.max_steps)
 
-    def _write_training_state(self, folder: Path) -> None:
+    def _training_parts(self) -> dict[str, Any]:
+        """What training goes on from, beside counters. Of several processes all have to come here."""
+        dynamics = self._catcher.words if self._catcher is not None else None
+        if dynamics is not None and self.group is not None:
+            dynamics = merged_words(dynamics, self.group)
+        return self.state_parts() | {
+            "dynamics": dynamics,
+            "base": self._base_mark,
+            "pieces": self._micro_batches.pieces,
+        }
+
+    def _write_training_state(self, folder: Path, parts: Mapping[str, Any]) -> None:
         state = self.state
         counters = Counters(
             step=state.global_step,
@@ -415,9 +438,6 @@ class RecordingTrainer(ResumableTrainer):
             seconds=self._recorder.seconds,
             is_complete=self._is_complete,
         )
-        dynamics = self._catcher.words if self._catcher is not None else None
-        parts = self.state_parts() | {"dynamics": dynamics, "base": self._base_mark}
-        parts["pieces"] = self._micro_batches.pieces
         write_training_state(folder, self._recorder.run.id, counters, parts, self.own_state())
 
     # going on from a checkpoint ------------------------------------------------------------------------------------
@@ -433,7 +453,10 @@ class RecordingTrainer(ResumableTrainer):
         self._micro_batches.pieces = intact.state.parts.get("pieces", 1)  # states of before have none
         self.state.global_step, self.state.epoch = counters.step, intact.checkpoint.epoch
         if self._catcher is not None:
-            self._catcher.put_back(intact.state.parts["dynamics"])
+            words = intact.state.parts["dynamics"]
+            if words is not None and self.group is not None and not self.group.records:
+                words = torch.full_like(words, NAN_WORD)  # who records has what all have seen
+            self._catcher.put_back(words)
         if self._checkpoints is not None:
             self._checkpoints.prune(self.best_step)  # so that it knows which was the best here
 
@@ -444,7 +467,7 @@ class RecordingTrainer(ResumableTrainer):
             return
         self.take_dynamics()
         self._point_to_best()
-        load_weights(Path(self.state.best_model_checkpoint or intact.folder), self.model)
+        self._load_best_model(intact.folder)
 
     def restore_logging(self) -> None:
         super().restore_logging()

@@ -49,7 +49,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything of the folder. `parts` has optimizer, scheduler, scaler, random, loss, dynamics, base, pieces."""
+    """Everything of the folder. `parts`: optimizer, scheduler, scaler, random, others, loss, dynamics, base, pieces."""
 
     counters: Counters
     parts: dict[str, Any]

@@ -13,10 +13,10 @@ class SilentRecorder(Recorder):
 
     is_silent = True
 
-    def __init__(self, store: Store, run: Run) -> None:
+    def __init__(self, store: Store, run: Run, segment: int = 1) -> None:
         self.store = store
         self.run = run
-        self.segment = 1
+        self.segment = segment
         self._began = time.monotonic()
         self._writer: Any = _NoWriter()
 

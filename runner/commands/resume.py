@@ -25,10 +25,14 @@ def command(run: str, from_start: bool, quiet: bool, plain: bool, as_json: bool,
     RUN may also be a checkpoint's folder: the run id inside says whose it is. See docs/recovery.md.
     """
     store = open_reconciled(store_path)
+    from runner.launcher import follows
     from runner.location import model_location
-    from runner.resume import read_recorded, require_resumable, resume
+    from runner.resume import read_recorded, require_processes, require_resumable, resume
 
-    found = require_resumable(store, find_run(store, run))
+    found = find_run(store, run)
+    if not follows():  # else the process that records says it
+        found = require_resumable(store, found)
+        require_processes(found, "resume")
     recorded = read_recorded(store, found)
     model = recorded.loaded.recipe.model
     model_location(model.base, model.revision)  # all this before torch is loaded

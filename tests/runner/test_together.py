@@ -13,10 +13,12 @@ import pytest
 
 from evals.dynamics import NAN_WORD
 from runner.devices import Device
-from runner.distributed import Group, NotTogether, Shares, join, put_together, share_of, stretches
+from runner.distributed import Group, Shares, join, put_together, share_of, stretches
 from runner.encoding import EncodedSplit, Words
+from runner.errors import NotTogether
 from runner.order import TrainingOrder
-from runner.resume import NotResumable, read_recorded
+from runner.recipe import parse_recipe
+from runner.resume import NotResumable, require_processes
 from store import (
     Run,
     Store,
@@ -40,15 +42,19 @@ STILL = {
 }
 
 
-def launched(store: Store, recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def launched(store: Store, recipe: Path) -> subprocess.CompletedProcess[str]:
     """`torchrun --nproc-per-node 2 -m runner train …`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
-    command = [*launcher, "-m", "runner", "train", str(recipe), "--store", str(store.path), "--json", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    command = [*launcher, "-m", "runner", "train", str(recipe), "--store", str(store.path), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), check=False)
+
+
+def environment() -> dict[str, str]:
+    """Of processes that import what this one does."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def curve(store: Store, run: Run, name: str) -> list[float]:
@@ -89,8 +95,9 @@ def test_two_processes_say_what_one_says(kit: Kit, store: Store, tmp_path: Path)
         assert not (words == NAN_WORD).all(1).any(), "every example is seen in every epoch"
         assert np.allclose(ours.words.view(np.float16), theirs.words.view(np.float16), atol=0.02)
     assert not list(list_events(store, together.key)["kind"]).count("failed")
-    with pytest.raises(NotResumable, match="trained by 2 processes together"):
-        read_recorded(store, together)
+    require_processes(alone, "resume")
+    with pytest.raises(NotResumable, match=r"by 2 processes together.*torchrun --nproc-per-node 2 -m runner resume"):
+        require_processes(together, "resume")
 
 
 @pytest.mark.slow
@@ -163,19 +170,19 @@ def test_outputs_come_together_in_order(of_words: bool) -> None:
     ("method", "environment", "words"),
     [
         ("head", {}, "start it without a launcher"),
-        ("full", {"ACCELERATE_USE_FSDP": "true"}, "FSDP splits the weights"),
         ("full", {"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed splits the weights"),
         ("full", {"LOCAL_WORLD_SIZE": "1"}, "on several machines"),
     ],
 )
 def test_what_cannot_be_done_together_is_said(
-    monkeypatch: pytest.MonkeyPatch, method: str, environment: dict[str, str], words: str
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, method: str, environment: dict[str, str], words: str
 ) -> None:
-    assert join(method, Device("cpu", None)) is None
+    recipe = parse_recipe(kit.text({"model.method": method}), folder=kit.folder).recipe
+    assert join(recipe, Device("cpu", None)) is None
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", **environment}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(NotTogether, match=words):
-        join(method, Device("cpu", None))
+        join(recipe, Device("cpu", None))
 
 
 def test_other_commands_are_for_one_process(
