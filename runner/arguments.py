@@ -13,6 +13,8 @@ from runner.devices import Device
 if TYPE_CHECKING:
     from runner.recipe import Recipe
 
+_PRECISIONS = {None: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
 
 def training_arguments(
     recipe: "Recipe", device: Device, folder: Path, *, saves: bool, shards: bool = False
@@ -61,6 +63,7 @@ def training_arguments(
         dataloader_pin_memory=device.type == "cuda",
         **strategy,
     )
+    arguments.mixed_precision = _PRECISIONS[device.dtype]  # the recipe's, whatever accelerate's launcher was told
     if "WORLD_SIZE" not in os.environ:
         arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs must not mean DataParallel
     return arguments

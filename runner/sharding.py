@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 """Those whose steps are the same on a part of a tensor as on all of it."""
 
-_PRECISIONS = {None: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 _LAYERS = "FSDP_TRANSFORMER_CLS_TO_WRAP"
 _POLICY = "FSDP_AUTO_WRAP_POLICY"
 
@@ -44,7 +43,6 @@ def prepare_sharding(recipe: "Recipe", device: Device) -> bool:
         raise NotTogether("with FSDP this cannot be trained:\n" + "\n".join(f"  {text}" for text in problems))
     os.environ.setdefault(_POLICY, "TRANSFORMER_BASED_WRAP")
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # each process loads, and evaluates before it splits
-    os.environ["ACCELERATE_MIXED_PRECISION"] = _PRECISIONS[device.dtype]
     _require_plugin()
     return True
 
@@ -99,7 +97,7 @@ def _require_plugin() -> None:
         raise NotTogether(f"accelerate cannot use these settings of FSDP: {error}") from error
 
 
-def have_accelerate_split(device: torch.device) -> None:
+def have_accelerate_split(device: torch.device, precision: str) -> None:
     """Called before each accelerator is made. Of CPUs accelerate would train with DDP, though what it does for GPUs
     splits among CPUs just as well.
     """
@@ -110,9 +108,9 @@ def have_accelerate_split(device: torch.device) -> None:
     from accelerate.utils import FullyShardedDataParallelPlugin, TorchDynamoPlugin
 
     plugin = FullyShardedDataParallelPlugin()
-    state = AcceleratorState(cpu=True, dynamo_plugin=TorchDynamoPlugin(), fsdp_plugin=plugin, _from_accelerator=True)
-    if state.mixed_precision != "no":
-        plugin.set_mixed_precision(state.mixed_precision)
+    state = AcceleratorState(
+        precision, cpu=True, dynamo_plugin=TorchDynamoPlugin(), fsdp_plugin=plugin, _from_accelerator=True
+    )
     state.fsdp_plugin = plugin
     state.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 

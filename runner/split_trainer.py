@@ -45,7 +45,7 @@ class SplitTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
 
     def create_accelerator_and_postprocess(self) -> None:
         if self._shards is not None:
-            have_accelerate_split(self.args.device)
+            have_accelerate_split(self.args.device, self.args.mixed_precision)
         super().create_accelerator_and_postprocess()
         if self._shards is not None:  # else weights, gradients and outputs would be of 16 bits
             self.accelerator.state.fsdp_plugin.mixed_precision_policy = None

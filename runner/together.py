@@ -10,8 +10,10 @@ from runner.checkpoints import Intact, tidy_finished
 from runner.data.problems import DataError
 from runner.devices import choose_device
 from runner.distributed import Group, join
+from runner.errors import NotTogether
 from runner.experiment import Experiment, new_run, prepare
 from runner.interrupts import Interrupted, held_interrupts
+from runner.launcher import follows
 from runner.progress import Progress
 from runner.recipe import LoadedRecipe
 from runner.resume import go_on, read_recorded
@@ -81,7 +83,12 @@ def resume_together(
 
 def _together(loaded: LoadedRecipe, store: Store, record: Callable[[Group, Tell], Run]) -> Run:
     """`record` in the process that records; it tells the others what to do, once, and they leave from here."""
-    group = join(loaded.recipe, choose_device(loaded.recipe.training))
+    try:
+        group = join(loaded.recipe, choose_device(loaded.recipe.training))
+    except NotTogether:
+        if follows():
+            sys.exit(2)  # the process that records says why
+        raise
     assert group is not None
     try:
         if not group.records:

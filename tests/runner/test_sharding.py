@@ -34,7 +34,7 @@ from tests.runner.test_together import STILL, curve, environment
 
 LAUNCH = [
     sys.executable, "-m", "accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2", "--num_processes", "2",
-    "--main_process_port", "0", "-m", "runner",
+    "--main_process_port", "0", "--mixed_precision", "bf16", "-m", "runner",
 ]  # fmt: skip
 
 
@@ -59,7 +59,10 @@ def killed(store: Store, command: list[str]) -> Run:
 
 
 def test_halves_that_were_killed_and_resumed_say_what_one_says(kit: Kit, store: Store, tmp_path: Path) -> None:
-    """As `test_together`; the evaluations and checkpoints are after every step, in the middle of epochs too."""
+    """As `test_together`, in the recipe's precision and not the launcher's.
+
+    Evaluations and checkpoints are after every step, in the middle of epochs too.
+    """
     still = {
         "model.base": "scratch:bert",
         "model.tokenizer": str(kit.tokenizer),
@@ -129,7 +132,7 @@ def test_settings_that_accelerate_refuses_are_refused_before_there_is_a_run(
 ) -> None:
     for name, value in {
         "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "BY_LUCK",
-        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true", "ACCELERATE_MIXED_PRECISION": "no",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     with pytest.raises(NotTogether, match="BY_LUCK"):
