@@ -1,5 +1,6 @@
 """The queue as a table, and what is done to many examples at once: one batch, so one undo."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from store import Action, NewDecision, QueueFilter
 
 PER_PAGE = 50
 MOST_AT_ONCE = 100_000
+MOST_COUNTED = 5_000  # beyond, what accepting would do is said without numbers: it is read anew after every decision
 ACTIONS = {
     "Accept the suggestion": Action.RELABEL,
     "Keep": Action.KEEP,
@@ -153,7 +155,10 @@ def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int
     with st.popover(f"All {count(n)} that fit", disabled=not is_ready):
         many = min(n, MOST_AT_ONCE)
         rest = f" The first {count(many)} of them." if many < n else ""
-        st.markdown(escape(f"{what} for {count(many)} examples, on all pages.{rest} One undo takes all of it back."))
+        would = _would(desk, filters, many) if what == ACCEPT else ""
+        st.markdown(
+            escape(f"{what} for {count(many)} examples, on all pages.{rest}{would} One undo takes all of it back.")
+        )
         st.button(
             f"Do it for {count(many)}", key="bulk-all", type="primary", on_click=_do_all,
             args=(desk, filters, what, label),
@@ -163,6 +168,33 @@ def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int
         st.button("Look at it", key="bulk-look", type="tertiary", on_click=_look, args=(places_of(rows)[0],))
     st.space("stretch")
     author_line()
+
+
+def accepted_words(decisions: Sequence[NewDecision], n: int) -> str:
+    """What accepting for n examples does; what only counts as kept is not what a person expects of it.
+
+    >>> accepted_words([NewDecision("train", 1, Action.RELABEL, 1), NewDecision("train", 2, Action.KEEP)], 3)
+    '1 gets another label; 1 has no other and counts as looked at and kept; 1 has nothing to accept and is left out.'
+    """
+    changed = sum(each.action is Action.RELABEL for each in decisions)
+    kept, left = len(decisions) - changed, n - len(decisions)
+    parts = [f"{count(changed)} {'gets' if changed == 1 else 'get'} another label"]
+    if kept:
+        those = "has no other and counts" if kept == 1 else "have no other and count"
+        parts.append(f"{count(kept)} {those} as looked at and kept")
+    if left:
+        those = "has nothing to accept and is" if left == 1 else "have nothing to accept and are"
+        parts.append(f"{count(left)} {those} left out")
+    return "; ".join(parts) + "."
+
+
+def _would(desk: Desk, filters: QueueFilter, many: int) -> str:
+    if many > MOST_COUNTED:
+        return " Those without another label count as looked at and kept: filter first to leave them out."
+    finding = filters.kinds[0] if filters.kinds else None
+    rows = reads.rows_to_decide(desk, filters, MOST_AT_ONCE)
+    new = bulk_decisions(rows, ACCEPT, label=None, triage_key=desk.triage.key, finding=finding)
+    return f" {accepted_words(new, len(rows))}"
 
 
 def _back(desk: Desk) -> None:

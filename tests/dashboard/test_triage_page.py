@@ -286,6 +286,16 @@ def test_a_whole_filter_is_decided_at_once_and_undone_at_once(show: Show, bank: 
     assert len(decided(store, dataset)) == n
 
 
+def test_accepting_for_all_says_first_what_it_would_do(show: Show, bank: tuple[Store, Dataset]) -> None:
+    store, dataset = bank
+    app = as_ada(show("triage", view="Table"))
+    told = re.search(r"(\d+) get another label; (\d+) have no other and count as looked at and kept", plain(app))
+    assert told, plain(app)
+    app.button(key="bulk-all").click().run()
+    counts = decided(store, dataset)["action"].value_counts()
+    assert (counts["relabel"], counts["keep"]) == (int(told[1]), int(told[2]))
+
+
 # edits, versions, proof --------------------------------------------------------------------------------------------
 
 
