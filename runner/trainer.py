@@ -357,16 +357,29 @@ class RecordingTrainer(ResumableTrainer):
         step, epoch = self.state.global_step, self.state.epoch
         if step % self.steps_per_epoch == 0:
             self.take_dynamics()  # the epoch has ended, though the Trainer says so only after this
-        parts = self._training_parts()
+        weights, is_gathered = contextlib.ExitStack(), False
+
+        def write_training(folder: Path) -> None:
+            nonlocal is_gathered
+            weights.close()  # those are written: not to be held beside the optimizer's state
+            is_gathered = True
+            self._write_training_state(folder, self._training_parts())
+
         try:
-            with self.monitor.resting(), self.whole():
-                self._checkpoints.save(
-                    step,
-                    epoch,
-                    lambda folder: self._save_to(folder, step, epoch),
-                    lambda folder: self._write_training_state(folder, parts),
-                    expected_bytes=self._expected_bytes,
-                )
+            with self.monitor.resting(), weights:
+                weights.enter_context(self.whole())
+                try:
+                    self._checkpoints.save(
+                        step,
+                        epoch,
+                        lambda folder: self._save_to(folder, step, epoch),
+                        write_training,
+                        expected_bytes=self._expected_bytes,
+                    )
+                finally:
+                    if self.group is not None and not is_gathered:
+                        weights.close()
+                        self._training_parts()  # the others wait for this one's part, or it is one of them
         except DiskFull as full:
             self._go_without(self._checkpoints, full)
             return

@@ -64,6 +64,7 @@ def write_training_state(
     folder.mkdir(parents=True)
     plain, tensors = take_apart(dict(parts))
     save_file(tensors, folder / "state.safetensors")
+    tensors.clear()  # copies, that the recursion in `take_apart` would keep until garbage is collected
     (folder / "state.json").write_text(json.dumps({"counters": asdict(counters), "parts": plain}))
     (folder / "trainer_state.json").write_text(json.dumps(trainer_state))
     manifest = {"format": FORMAT, "run_id": run_id, "step": counters.step, "files": file_hashes(folder)}
