@@ -119,7 +119,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "empty", "empty text", ("texts",), garbage.empty_texts, Action.DROP,
-        "Drop it, or find what should have been there.",
+        "Drop it, or find what should have been there.", version=2,
     ),
     Detector(
         "repetition", "repeated text", ("texts",), garbage.repeated_texts, Action.DROP,
@@ -195,7 +195,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "empty_answer", "empty answer", ("answers",), instructions.empty_answers, Action.DROP,
-        "Drop it, or write the answer.",
+        "Drop it, or write the answer.", version=2,
     ),
     Detector(
         "refusal", "refusal in an answer", ("answers",), instructions.refused_answers, Action.DROP,
@@ -226,6 +226,7 @@ DETECTORS: tuple[Detector, ...] = (
         "hard_target", "target the model does not expect",
         ("target_log_probs", "best_other_log_probs", "token_offsets"), tokens.hard_targets, Action.LOOK,
         "Look at the tokens with the highest risk: wrong numbers, another language, words out of order.",
+        flag_from=0.875, version=2,
     ),
     Detector(
         "token_label", "wrong label of a token", ("token_p_given", "token_offsets"), tokens.token_label_errors,

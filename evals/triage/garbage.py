@@ -18,10 +18,13 @@ from evals.triage.found import Found
 PLACEHOLDERS = frozenset(
     {"n/a", "na", "none", "null", "nil", "nan", "undefined", "unknown", "empty", "blank", "todo", "tbd", "tba", "fixme"}
     | {"xxx", "test", "asdf", "qwerty", "#n/a", "#ref!", "#value!", "#name?", "[deleted]", "[removed]", "...", "-"}
-    | {"<nooutput>", "<noinput>", "nooutput", "noinput", "no text", "no input", "no output", "<unk>"}
-    | {"not available", "not applicable", "lorem ipsum", "insert text here"}
+    | {"nooutput", "noinput", "unk", "not available", "not applicable", "lorem ipsum", "insert text here"}
 )
-"""What stands where somebody should have written something, in lower case."""
+"""What stands where somebody should have written something, in lower case; also between < and >."""
+_NOTHING = re.compile(
+    r"no (?:answer|content|description|input|output|response|text)"
+    r"(?: (?:is |was )?(?:available|found|given|provided))?\.?"
+)
 _NO_TEXT, _PLACEHOLDER, _PUNCTUATION = 1.0, 0.9, 0.7
 
 _WORD_CHARACTER = re.compile(r"[^\W_]")
@@ -50,16 +53,16 @@ def empty_texts(texts: Sequence[str | None]) -> Found:
 
     Letters, digits and symbols such as emoji of any script are something. evidence: reason.
 
-    >>> found = empty_texts(["", "N/A", "?!", "ok", "🙂"])
+    >>> found = empty_texts(["", "N/A", "<No Output>", "?!", "ok", "🙂"])
     >>> found.risk.tolist(), found.evidence["reason"].tolist()
-    ([1.0, 0.9, 0.7, 0.0, 0.0], ['no text', 'placeholder', 'only punctuation', '', ''])
+    ([1.0, 0.9, 0.9, 0.7, 0.0, 0.0], ['no text', 'placeholder', 'placeholder', 'only punctuation', '', ''])
     """
     risk, reason = _columns(len(texts))
     for row, text in enumerate(texts):
         if text is None:
             continue
         plain = text.strip()
-        if plain.lower() in PLACEHOLDERS or _is_filler(plain):
+        if _is_placeholder(plain):
             risk[row], reason[row] = _PLACEHOLDER, "placeholder"
         elif _WORD_CHARACTER.search(plain):
             risk[row] = 0.0
@@ -146,8 +149,11 @@ def _columns(n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     return np.full(n, np.nan), np.full(n, "", dtype=object)
 
 
-def _is_filler(plain: str) -> bool:
-    return plain.lower().startswith("lorem ipsum")
+def _is_placeholder(text: str) -> bool:
+    plain = text.lower()
+    inner = plain.removeprefix("<").removesuffix(">").strip()
+    is_nothing = _NOTHING.fullmatch(inner) is not None
+    return is_nothing or not PLACEHOLDERS.isdisjoint((plain, inner)) or plain.startswith("lorem ipsum")
 
 
 def _repetition(text: str) -> tuple[float, str]:

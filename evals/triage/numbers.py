@@ -26,12 +26,25 @@ def number_errors(numbers: Floats, predicted_numbers: Floats) -> Found:
     """
     checked("predicted_numbers", predicted_numbers, len(numbers))
     given, predicted = np.asarray(numbers, dtype=np.float64), np.asarray(predicted_numbers, dtype=np.float64)
-    residual = given - predicted
-    known: npt.NDArray[np.float64] = residual[~np.isnan(residual)]
-    if not len(known):
+    if np.isnan(residual := given - predicted).all():
         return Found(residual, {})
-    middle = float(np.median(known))
-    spread = _NORMAL * float(np.median(np.abs(known - middle))) or float(known.std()) or 1.0
-    deviations = (residual - middle) / spread
+    deviations = standard_deviations(residual)
     risk = np.asarray(erf(np.abs(deviations) / np.sqrt(2)), dtype=np.float64)
     return Found(risk, {"given": given, "predicted": predicted, "deviations": deviations})
+
+
+def standard_deviations(values: Floats) -> npt.NDArray[np.float64]:
+    """How many standard deviations each value (n,) lies above the median of all, by their median absolute deviation.
+
+    By the standard deviation where most are equal; 0 where all are. nan where a value is not known.
+
+    >>> standard_deviations(np.array([1.0, 2.0, 3.0, 30.0])).round(1).tolist()
+    [-1.0, -0.3, 0.3, 18.5]
+    """
+    numbers: npt.NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    known: npt.NDArray[np.float64] = numbers[~np.isnan(numbers)]
+    if not len(known):
+        return numbers
+    middle = float(np.median(known))
+    spread = _NORMAL * float(np.median(np.abs(known - middle))) or float(known.std()) or 1.0
+    return np.asarray((numbers - middle) / spread)

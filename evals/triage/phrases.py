@@ -255,6 +255,7 @@ _WORDS: Mapping[str, Any] = MappingProxyType(
         "refusal": _quoting("the answer says", "phrase"),
         "copied_answer": _plainly("", "n_words", " words are the prompt's"),
         "unfinished_answer": _quoting("ends with", "end"),
+        "hard_target": _plainly("mean error potential ", "potential"),
         "mismatched_answer": _plainly("the prompt makes the answer ", "ratio", " times as surprising"),
     }
 )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from evals.intervals import Floats, Ints
 from evals.triage.found import Found, checked
+from evals.triage.numbers import standard_deviations
 
 Numbers = npt.NDArray[np.float64]
 
@@ -28,17 +29,22 @@ def token_error_potential(target_log_probs: Floats, best_other_log_probs: Floats
 
 
 def hard_targets(target_log_probs: Floats, best_other_log_probs: Floats, token_offsets: Ints) -> Found:
-    """Targets that the model does not expect: risk is the mean `token_error_potential` of the target's tokens.
+    """Targets that the model expects less than it does the others: by the mean `token_error_potential` of their tokens.
 
-    nan for examples without tokens. evidence: worst, the place of the worst token in its target; worst_risk.
+    risk: (1 + z / (1 + |z|)) / 2, in (0, 1), for a mean that lies z standard deviations above the median of all targets
+    (by the median absolute deviation): a model that has learnt little expects no target, and that says nothing of one
+    of them. 0.5 = the median, 0.875 = three standard deviations. nan for examples without tokens. evidence: potential,
+    the mean itself; worst, the place of the worst token in its target; worst_risk, its potential.
 
-    >>> found = hard_targets(np.log([0.9, 0.1, 0.8]), np.log([0.1, 0.7, 0.2]), np.array([0, 2, 3]))
+    >>> found = hard_targets(np.log([0.9, 0.1, 0.8, 0.8]), np.log([0.1, 0.7, 0.2, 0.1]), np.array([0, 2, 3, 4]))
     >>> found.risk.round(2).tolist(), found.evidence["worst"].tolist()
-    ([0.45, 0.2], [1, 0])
+    ([0.9, 0.5, 0.3], [1, 0, 0])
     """
     potential = token_error_potential(target_log_probs, best_other_log_probs)
     worst, worst_risk = worst_token(potential, token_offsets)
-    return Found(mean_of_tokens(potential, token_offsets), {"worst": worst, "worst_risk": worst_risk})
+    mean = mean_of_tokens(potential, token_offsets)
+    z = standard_deviations(mean)
+    return Found((1 + z / (1 + np.abs(z))) / 2, {"potential": mean, "worst": worst, "worst_risk": worst_risk})
 
 
 def token_label_errors(token_p_given: Floats, token_offsets: Ints) -> Found:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.triage.findings import get_detector
 from evals.triage.tokens import (
     hard_targets,
     mean_of_tokens,
@@ -41,8 +42,20 @@ def test_a_target_of_surprises_comes_first() -> None:
     p[offsets[20] : offsets[21]] = 0.05
     found = hard_targets(np.log(p), np.log(1 - p), offsets)
     assert int(found.risk.argmax()) == 20
-    assert found.risk[20] == pytest.approx(0.95)
+    assert found.risk[20] > get_detector("hard_target").flag_from
+    assert found.evidence["potential"][20] == pytest.approx(0.95)
     assert found.evidence["worst_risk"][20] == pytest.approx(0.95)
+
+
+def test_a_model_that_expects_no_target_says_nothing_of_one() -> None:
+    rng = np.random.default_rng(1)
+    offsets = np.arange(0, 8001, 8)
+    p = rng.uniform(0.01, 0.1, offsets[-1])
+    p[:8] = 0.0001
+    found = hard_targets(np.log(p), np.log(1 - p), offsets)
+    assert (found.evidence["potential"] > 0.5).all()
+    assert np.flatnonzero(found.risk >= get_detector("hard_target").flag_from).size <= 5
+    assert int(found.risk.argmax()) == 0
 
 
 def test_a_sentence_is_as_risky_as_its_worst_token() -> None:
