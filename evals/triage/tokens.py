@@ -38,7 +38,7 @@ def hard_targets(target_log_probs: Floats, best_other_log_probs: Floats, token_o
 
     >>> found = hard_targets(np.log([0.9, 0.1, 0.8, 0.8]), np.log([0.1, 0.7, 0.2, 0.1]), np.array([0, 2, 3, 4]))
     >>> found.risk.round(2).tolist(), found.evidence["worst"].tolist()
-    ([0.9, 0.5, 0.3], [1, 0, 0])
+    ([0.89, 0.5, 0.3], [1, 0, 0])
     """
     potential = token_error_potential(target_log_probs, best_other_log_probs)
     worst, worst_risk = worst_token(potential, token_offsets)
