@@ -132,6 +132,8 @@ def make_version(
         source["note"] = note
     if clean := dataset.source.get("clean"):
         source["clean"] = clean  # its texts are the parent's; what comes later has to be cleaned like them
+    if columns := dataset.source.get("columns"):
+        source["columns"] = columns  # what it is exported with
     if query_id := dataset.source.get("query_id"):
         source["query_id"] = query_id  # where the metadata say which rows are of one query
     if extras := dataset.source.get("extras"):  # tells apart versions of one fingerprint by their metadata

@@ -1,6 +1,7 @@
 """A data set as files to take away: CSV, JSONL, Parquet, or a folder that `datasets` loads. Frames in, bytes out.
 
-rows: columns id (of the example), split, text, label (its name, or any JSON value, None = none), metadata (a mapping).
+rows: columns id (of the example), split, what a model gets and what it is to say (names and texts, or any JSON value;
+None = none) under any names, and metadata (a mapping).
 """
 
 import io
@@ -16,8 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dashboard.charts.palette import require
-
-_OWN = ("id", "split", "text", "label")
 
 
 def to_csv(rows: pd.DataFrame) -> bytes:
@@ -37,7 +36,8 @@ def to_jsonl(rows: pd.DataFrame) -> bytes:
     >>> to_jsonl(_EXAMPLE).decode()
     '{"id": "a1", "split": "train", "text": "hello, you", "label": "yes", "source": "web"}\\n'
     """
-    lines = [json.dumps(_known(row), ensure_ascii=False, default=str) for row in _records(rows)]
+    own = _own(rows)
+    lines = [json.dumps(_known(row, own), ensure_ascii=False, default=str) for row in _records(rows)]
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
@@ -46,7 +46,9 @@ def to_parquet(rows: pd.DataFrame) -> bytes:
     return _parquet(pa.Table.from_pylist(_uniform(_records(rows))))
 
 
-def to_folder(rows: pd.DataFrame, label_names: Sequence[str] | None, *, title: str) -> bytes:
+def to_folder(
+    rows: pd.DataFrame, label_names: Sequence[str] | None, *, title: str, label_column: str = "label"
+) -> bytes:
     """A ZIP of a folder with a Parquet file a split, which `datasets.load_dataset(FOLDER)` reads, labels as classes."""
     buffer = io.BytesIO()
     splits = [str(split) for split in dict.fromkeys(rows["split"])]
@@ -56,7 +58,7 @@ def to_folder(rows: pd.DataFrame, label_names: Sequence[str] | None, *, title: s
         whole = pa.Table.from_pylist(_uniform(_records(rows)))  # at once: every split has the same columns and types
         for split, file in files.items():
             part = whole.filter(pc.equal(whole.column("split"), split)).drop_columns(["split"])
-            folder.writestr(file, _parquet(_classes(part, label_names)))
+            folder.writestr(file, _parquet(_classes(part, label_names, label_column)))
     return buffer.getvalue()
 
 
@@ -72,31 +74,41 @@ WRITERS: Mapping[str, tuple[Writer, str]] = MappingProxyType(
 
 
 def flat(rows: pd.DataFrame) -> pd.DataFrame:
-    """Metadata as columns of their own; a field that is called like one of ours gets `metadata_` before its name."""
-    return pd.DataFrame(_records(rows), columns=_columns(rows))
+    """Metadata as columns of their own; a field that is called like another column gets `metadata_` before its name.
+
+    Lists and mappings are JSON.
+    """
+    own = _own(rows)
+    fields = dict.fromkeys(_field(name, own) for metadata in rows["metadata"] for name in metadata)
+    cells = [{name: _cell(value) for name, value in record.items()} for record in _records(rows)]
+    return pd.DataFrame(cells, columns=[*own, *fields])
 
 
-def _columns(rows: pd.DataFrame) -> list[str]:
-    require(rows, "an export", "id", "split", "text", "label", "metadata")
-    fields = dict.fromkeys(_field(name) for metadata in rows["metadata"] for name in metadata)
-    return [*_OWN, *fields]
+def _own(rows: pd.DataFrame) -> list[str]:
+    require(rows, "an export", "id", "split", "metadata")
+    return [str(name) for name in rows.columns if name != "metadata"]
 
 
-def _field(name: str) -> str:
-    return f"metadata_{name}" if name in _OWN else name
+def _field(name: str, own: Sequence[str]) -> str:
+    return f"metadata_{name}" if name in own else name
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | tuple | dict) else value
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    require(rows, "an export", "id", "split", "text", "label", "metadata")
-    own = rows[list(_OWN)].astype(object).where(rows[list(_OWN)].notna(), None).to_dict("records")
+    own = _own(rows)
+    found = rows[own].astype(object).where(rows[own].notna(), None).to_dict("records")
     return [
-        {**{str(k): v for k, v in row.items()}, **{_field(name): value for name, value in metadata.items()}}
-        for row, metadata in zip(own, rows["metadata"], strict=True)
+        {**{str(k): v for k, v in row.items()}, **{_field(name, own): value for name, value in metadata.items()}}
+        for row, metadata in zip(found, rows["metadata"], strict=True)
     ]
 
 
-def _known(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if value is not None or name == "label"}
+def _known(record: dict[str, Any], own: Sequence[str]) -> dict[str, Any]:
+    """Without the fields of other rows."""
+    return {name: value for name, value in record.items() if value is not None or name in own}
 
 
 def _uniform(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -117,18 +129,18 @@ def _uniform(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: one_type(name, record.get(name)) for name in names} for record in records]
 
 
-def _classes(table: pa.Table, label_names: Sequence[str] | None) -> pa.Table:
+def _classes(table: pa.Table, label_names: Sequence[str] | None, column: str) -> pa.Table:
     """Labels as class numbers, -1 = none, with their names where `datasets` looks for them."""
     if label_names is None:
         return table
     number = {name: i for i, name in enumerate(label_names)}
-    numbers = pa.array([number.get(name, -1) for name in table.column("label").to_pylist()], pa.int64())
-    table = table.set_column(table.column_names.index("label"), "label", numbers)
+    numbers = pa.array([number.get(name, -1) for name in table.column(column).to_pylist()], pa.int64())
+    table = table.set_column(table.column_names.index(column), column, numbers)
     types = {"string": "string", "int64": "int64", "double": "float64", "bool": "bool", "null": "null"}
     features: dict[str, Any] = {
         field.name: {"dtype": types.get(str(field.type), "string"), "_type": "Value"} for field in table.schema
     }
-    features["label"] = {"names": list(label_names), "_type": "ClassLabel"}
+    features[column] = {"names": list(label_names), "_type": "ClassLabel"}
     return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 

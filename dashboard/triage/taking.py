@@ -1,7 +1,7 @@
 """Taking it away: the corrected data set as files, the decisions as a patch; and doing a patch again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,7 +19,7 @@ _FOLDER_HELP = "A ZIP with a Parquet file a split: unpack it, then datasets.load
 
 
 def corrected(rows: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a split with its changes done: columns id, split, text, label, metadata, as `dashboard.triage.exports`.
+    """Rows of a split with its changes done: columns id, split, text, label, metadata, new_text (missing: as it was).
 
     rows: as `store.read_rows`; changes: as `store.list_changes`, of that split.
 
@@ -36,8 +36,45 @@ def corrected(rows: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
     done.loc[relabelled.index, "label"] = relabelled["label"].to_numpy(dtype=object)
     edited = relabelled[relabelled["new_text"].notna()]
     done.loc[edited.index, "text"] = edited["new_text"].to_numpy(dtype=object)
+    done["new_text"] = None
+    done.loc[edited.index, "new_text"] = edited["new_text"].to_numpy(dtype=object)
     done = done.drop(index=by_place.index[by_place["change"] == "drop"])
-    return done.reset_index()[["id", "split", "text", "label", "metadata"]]
+    return done.reset_index()[["id", "split", "text", "label", "metadata", "new_text"]]
+
+
+def as_they_came(
+    rows: pd.DataFrame, inputs: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str | None]
+) -> pd.DataFrame:
+    """`corrected` rows with a column for each input, called as in the file that they came from where that is known.
+
+    inputs: example id → field → value (`store.read_inputs`). columns: field of the recipe → column, of inputs and
+    target (`data.columns`); fields that it does not have keep their own names, a target without one is `label`. A text
+    that was edited is its example's only input; where there are several, it stands in a column `edited_text`.
+
+    >>> rows = pd.DataFrame([("a", "train", "b?", "yes", {}, "b?")],
+    ...     columns=["id", "split", "text", "label", "metadata", "new_text"])
+    >>> as_they_came(rows, {"a": {"text": "a?"}}, {"text": "message", "label": "intent"}).to_dict("records")
+    [{'id': 'a', 'split': 'train', 'message': 'b?', 'intent': 'yes', 'metadata': {}}]
+    """
+    fields = list(dict.fromkeys(field for each in inputs.values() for field in each)) or ["text"]
+    target = next((field for field in columns if field not in (*fields, "id")), "label")
+    names = {field: columns.get(field) or field for field in (*fields, target)}
+    if len({"id", "split", "metadata", *names.values()}) < 3 + len(names):  # a file's column is called like one of ours
+        names = {field: field for field in names}
+    found = rows[["id", "split"]].copy()
+    for field in fields:
+        if len(fields) == 1:
+            given = [
+                inputs[i][field] if i in inputs else text for i, text in zip(rows["id"], rows["text"], strict=True)
+            ]
+            edits = zip(given, rows["new_text"], strict=True)
+            found[names[field]] = [new if isinstance(new, str) else value for value, new in edits]
+        else:
+            found[names[field]] = [inputs.get(identity, {}).get(field) for identity in rows["id"]]
+    found[names[target]] = rows["label"]
+    if len(fields) > 1 and rows["new_text"].notna().any():
+        found["edited_text"] = rows["new_text"]
+    return found.assign(metadata=rows["metadata"])
 
 
 def downloads(desk: Desk) -> None:
@@ -83,17 +120,40 @@ def _of_sentences(desk: Desk, name: str) -> None:
 def corrected_sentences(desk: Desk) -> pd.DataFrame:
     """`tagged` of `corrected_rows`."""
     rows = corrected_rows(desk)
+    return tagged(rows, {identity: each["tokens"] for identity, each in _inputs(desk, rows).items()})
+
+
+def _inputs(desk: Desk, rows: pd.DataFrame) -> dict[str, Mapping[str, Any]]:
     with reading(desk.path) as store:
-        inputs = read_inputs(store, rows["id"])
-    return tagged(rows, {identity: each["tokens"] for identity, each in inputs.items()})
+        return read_inputs(store, rows["id"])
+
+
+def taken(desk: Desk) -> pd.DataFrame:
+    """`corrected_rows` in the columns of the file that they came from."""
+    rows = corrected_rows(desk)
+    return as_they_came(rows, _inputs(desk, rows), _columns(desk))
+
+
+def _columns(desk: Desk) -> Mapping[str, str | None]:
+    named = desk.dataset.source.get("columns")
+    return named if isinstance(named, Mapping) else {}
 
 
 def _lazily(desk: Desk, writer: Callable[[pd.DataFrame], bytes]) -> Callable[[], bytes]:
-    return lambda: writer(corrected_rows(desk))
+    return lambda: writer(taken(desk))
 
 
 def _folder(desk: Desk, name: str) -> Callable[[], bytes]:
-    return lambda: to_folder(corrected_rows(desk), desk.label_names or None, title=f"{name}, from {desk.dataset}")
+    title, label_names = f"{name}, from {desk.dataset}", desk.label_names or None
+    is_of_labels = desk.triage.summary.get("unjudged") is None
+    column = _columns(desk).get("label") or "label"
+
+    def made() -> bytes:
+        rows = taken(desk)
+        is_named = is_of_labels and column in rows
+        return to_folder(rows, label_names if is_named else None, title=title, label_column=column)
+
+    return made
 
 
 def corrected_rows(desk: Desk) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from dashboard.triage.exports import flat
 from dashboard.triage.proof import caveats
 from dashboard.triage.retraining import TAG, fixed_run
 from dashboard.triage.session import current_verdicts
-from dashboard.triage.taking import corrected_rows
+from dashboard.triage.taking import corrected_rows, taken
 from store import (
     Dataset,
     Run,
@@ -404,7 +404,8 @@ def test_what_is_exported_is_what_a_version_would_be(show: Show, bank: tuple[Sto
         assert mine["text"].tolist() == rows["text"].tolist()
         assert mine["label"].tolist() == rows["label"].tolist()
         assert mine["metadata"].tolist() == rows["metadata"].tolist()
-    assert list(flat(found)) == ["id", "split", "text", "label", "source", "number"]
+    assert list(flat(taken(desk))) == ["id", "split", "text", "label", "source", "number"]
+    assert taken(desk)["text"].tolist() == found["text"].tolist()
 
 
 def test_a_patch_is_replayed_elsewhere(show: Show, bank: tuple[Store, Dataset]) -> None:

@@ -18,6 +18,7 @@ from dashboard.triage.budget import expected, verdicts
 from dashboard.triage.layout import drawn, inside
 from dashboard.triage.proposals import proposal
 from dashboard.triage.small_tables import table_html
+from dashboard.triage.taking import as_they_came
 from dashboard.triage.why import agreement, opinions
 from dashboard.triage.worklist import Worklist
 from evals.intervals import Estimate
@@ -264,6 +265,36 @@ def test_files_hold_the_same_rows(rows: pd.DataFrame) -> None:
     assert parquet[1]["label"] is None
     assert [row["n"] for row in parquet] == [None, "3", "three"]  # one type a column
     assert lines[2]["deep"] == {"x": 1}
+
+
+def test_columns_are_called_as_in_the_file_that_rows_came_from() -> None:
+    rows = pd.DataFrame(
+        {
+            "id": ["a", "b"],
+            "split": "train",
+            "text": ["q\nd", "edited"],
+            "label": ["yes", "no"],
+            "metadata": [{"claim": 1}, {}],
+            "new_text": [None, "edited"],
+        }
+    )
+    pairs = {"a": {"text": "q", "text_pair": "d"}, "b": {"text": "r", "text_pair": "e"}}
+    columns = {"text": "claim", "text_pair": "document", "label": "verdict", "id": None}
+    found = as_they_came(rows, pairs, columns)
+    assert list(found) == ["id", "split", "claim", "document", "verdict", "edited_text", "metadata"]
+    assert found[["claim", "document"]].to_numpy().tolist() == [["q", "d"], ["r", "e"]]
+    assert list(exports.flat(found)) == [*list(found)[:-1], "metadata_claim"]
+    prompts = {"a": {"prompt": "q"}, "b": {"prompt": "r"}}
+    assert as_they_came(rows, prompts, {})[["prompt", "label"]].to_numpy().tolist() == [["q", "yes"], ["edited", "no"]]
+    clash = as_they_came(rows, {}, {"text": "id", "label": "split"})
+    assert list(clash) == ["id", "split", "text", "label", "metadata"]
+
+
+def test_lists_are_json_in_a_table() -> None:
+    rows = pd.DataFrame(
+        [("a", "train", "x", ["joy", "love"], {})], columns=["id", "split", "text", "label", "metadata"]
+    )
+    assert exports.flat(rows)["label"].tolist() == ['["joy", "love"]']
 
 
 def test_the_folder_is_one_that_datasets_loads(rows: pd.DataFrame, tmp_path: Path) -> None:
