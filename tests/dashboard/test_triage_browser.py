@@ -430,6 +430,11 @@ def test_from_a_csv_to_a_proof_without_leaving_the_browser(
             page.locator(".st-key-triage-where").get_by_text(re.compile(rf"^{number}\b")).wait_for()
             settled(page)
         page.get_by_test_id("stButtonGroup").get_by_text(re.compile(r"^Edits")).click()
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as waiting:
+            page.get_by_test_id("stPopoverBody").get_by_role("button", name="CSV").click()
+        waiting.value.save_as(tmp_path / "corrected.csv")
+        page.keyboard.press("Escape")
         page.get_by_role("button", name="Make version").click()
         page.get_by_text(re.compile(r"^Made .*@2\.$")).wait_for()
         settled(page)
@@ -448,4 +453,8 @@ def test_from_a_csv_to_a_proof_without_leaving_the_browser(
     truth = ["bad" if any(word in text for word in words["bad"].split()) else "good" for text in changes["text"]]
     assert (changes["label"] == truth).mean() > 0.8  # what was accepted is mostly right
     assert len(given) == child.n_rows["train"]
+    corrected = pd.read_csv(tmp_path / "corrected.csv")
+    assert list(corrected) == ["id", "split", "tweet", "mood"]
+    changed = corrected.set_index("tweet")["mood"]
+    assert changed[changes["text"]].tolist() == changes["label"].tolist()
     store.close()
