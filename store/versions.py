@@ -172,12 +172,13 @@ def _problems(store: Store, dataset: Dataset, counts: dict[str, int], author: st
     (n_unclear,) = store.db.execute(
         f"SELECT count(*){_CHANGES} AND e.action <> 'drop' AND e.text IS NOT NULL AND EXISTS (SELECT 1"
         " FROM dataset_rows w JOIN examples x ON x.key = w.example_key WHERE w.dataset_key = e.dataset_key"
-        "  AND w.split = e.split AND w.position = e.position AND x.inputs IS NOT NULL)",
+        "  AND w.split = e.split AND w.position = e.position AND x.inputs IS NOT NULL"
+        "  AND (SELECT count(*) <> 1 OR min(i.type) <> 'text' FROM json_each(x.inputs) i))",
         {"dataset": dataset.key, "with_disputed": disputed == "newest"},
     ).fetchone()
     if n_unclear:
         yield (
-            f"{n_unclear} edits change the text of examples that have several inputs, and do not say which of them: "
+            f"{n_unclear} edits change the text of examples that are more than one text, and do not say which part: "
             "undo these edits, and drop or relabel the examples."
         )
     dropped = store.db.execute(
@@ -187,6 +188,16 @@ def _problems(store: Store, dataset: Dataset, counts: dict[str, int], author: st
     for split, n in dropped:
         if n == dataset.n_rows[split]:
             yield f"nothing would be left of {split}: all {n:,} examples are dropped. Keep some of them."
+
+
+def _edited(inputs: str, new_text: str | None) -> dict[str, Any]:
+    """Inputs as JSON, with another text in place of the only one.
+
+    >>> _edited('{"prompt": "Name a rivr."}', "Name a river."), _edited('{"query": "a", "document": "b"}', None)
+    ({'prompt': 'Name a river.'}, {'query': 'a', 'document': 'b'})
+    """
+    given: dict[str, Any] = json.loads(inputs)
+    return given if new_text is None else dict.fromkeys(given, new_text)
 
 
 class _Changes:
@@ -213,7 +224,7 @@ class _Changes:
                         text if new_text is None else new_text,
                         target if label is None else label,
                         json.loads(metadata) if metadata else None,
-                        json.loads(inputs) if inputs else None,
+                        _edited(inputs, new_text) if inputs else None,
                     )
 
     def fingerprint(self) -> str:
@@ -221,10 +232,10 @@ class _Changes:
         splits: dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.generic] | list[object]]] = {}
         for split in self._dataset.n_rows:
             ids, targets = bytearray(), list[Any]()
-            for position, identity, target in self._read(split, "x.id, w.target"):
+            for position, identity, inputs, target in self._read(split, "x.id, x.inputs, w.target"):
                 action, label, new_text = self._decisions.get((split, position), (None, None, None))
                 if action != "drop":
-                    ids += identity if new_text is None else example_id({"text": new_text})
+                    ids += identity if new_text is None else example_id(_edited(inputs or '{"text": ""}', new_text))
                     targets.append(target if label is None else label)
             if targets:
                 is_labels = all(isinstance(target, int) for target in targets)

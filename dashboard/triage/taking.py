@@ -49,7 +49,7 @@ def as_they_came(
 
     inputs: example id → field → value (`store.read_inputs`). columns: field of the recipe → column, of inputs and
     target (`data.columns`); fields that it does not have keep their own names, a target without one is `label`. A text
-    that was edited is its example's only input; where there are several, it stands in a column `edited_text`.
+    that was edited is its example's only input; where that is more than a text, it stands in a column `edited_text`.
 
     >>> rows = pd.DataFrame([("a", "train", "b?", "yes", {}, "b?")],
     ...     columns=["id", "split", "text", "label", "metadata", "new_text"])
@@ -63,16 +63,12 @@ def as_they_came(
         names = {field: field for field in names}
     found = rows[["id", "split"]].copy()
     for field in fields:
-        if len(fields) == 1:
-            given = [
-                inputs[i][field] if i in inputs else text for i, text in zip(rows["id"], rows["text"], strict=True)
-            ]
-            edits = zip(given, rows["new_text"], strict=True)
-            found[names[field]] = [new if isinstance(new, str) else value for value, new in edits]
-        else:
-            found[names[field]] = [inputs.get(identity, {}).get(field) for identity in rows["id"]]
+        found[names[field]] = [inputs.get(identity, {}).get(field) for identity in rows["id"]]
+    is_text = len(fields) == 1 and all(isinstance(value, str) for value in found[names[fields[0]]])
+    if is_text:
+        found[names[fields[0]]] = rows["text"]
     found[names[target]] = rows["label"]
-    if len(fields) > 1 and rows["new_text"].notna().any():
+    if not is_text and rows["new_text"].notna().any():
         found["edited_text"] = rows["new_text"]
     return found.assign(metadata=rows["metadata"])
 

@@ -285,9 +285,13 @@ def test_columns_are_called_as_in_the_file_that_rows_came_from() -> None:
     assert found[["claim", "document"]].to_numpy().tolist() == [["q", "d"], ["r", "e"]]
     assert list(exports.flat(found)) == [*list(found)[:-1], "metadata_claim"]
     prompts = {"a": {"prompt": "q"}, "b": {"prompt": "r"}}
-    assert as_they_came(rows, prompts, {})[["prompt", "label"]].to_numpy().tolist() == [["q", "yes"], ["edited", "no"]]
-    clash = as_they_came(rows, {}, {"text": "id", "label": "split"})
+    one = as_they_came(rows.assign(text=["q", "edited"]), prompts, {})
+    assert one[["prompt", "label"]].to_numpy().tolist() == [["q", "yes"], ["edited", "no"]]
+    texts = {"a": {"text": "q"}, "b": {"text": "r"}}
+    clash = as_they_came(rows, texts, {"text": "id", "label": "split"})
     assert list(clash) == ["id", "split", "text", "label", "metadata"]
+    chats = {"a": {"messages": [{"role": "user"}]}, "b": {"messages": []}}
+    assert as_they_came(rows, chats, {})["edited_text"].tolist()[1] == "edited"
 
 
 def test_lists_are_json_in_a_table() -> None:

@@ -181,7 +181,7 @@ def test_responses_of_an_old_file_are_read(asset: Path, tmp_path: Path) -> None:
     assert read_responses(store, evaluation, [0]) == {0: {"labels": [1], "p": {"1": 0.9}}}
     assert read_predictions(store, evaluation).predicted.tolist() == [-1, -1]
     record_decision(store, dataset, split="test", position=0, action="edit", text="sun", author="ann")
-    with pytest.raises(VersionRefused, match="1 edits change the text of examples that have several inputs"):
+    with pytest.raises(VersionRefused, match="1 edits change the text of examples that are more than one text"):
         make_version(store, dataset, author="ann")
     undo_last(store, dataset, "ann")
     record_decision(store, dataset, split="test", position=1, action="drop", author="ann")

@@ -1,5 +1,7 @@
 """From decisions to a new dataset version, and what earlier versions say about it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from store import (
     example_id,
     export_patch,
     get_dataset,
+    iter_inputs,
     iter_texts,
     list_changes,
     list_queue,
@@ -110,6 +113,23 @@ def test_its_fingerprint_is_that_of_its_rows(store: Store, dataset: Dataset) -> 
         child.fingerprint,
         child.source["extras"],
     )
+
+
+def test_the_only_text_of_an_example_can_be_edited_whatever_it_is_called(store: Store) -> None:
+    rows = [NewRow("train", f"ask {n}", json.dumps(f"say {n}"), None, {"prompt": f"ask {n}"}) for n in range(3)]
+    dataset = record_dataset(
+        store, "prompts", rows, label_names=None, source={"columns": {"prompt": "q"}}, fingerprint="p"
+    )
+    decide(store, dataset, 1, "edit", text="asked better")
+    child = make_version(store, dataset, author="ann")
+    (inputs,) = iter_inputs(store, child, "train")
+    assert inputs == [{"prompt": "ask 0"}, {"prompt": "asked better"}, {"prompt": "ask 2"}]
+    assert read_rows(store, child, "train")["text"].tolist() == ["ask 0", "asked better", "ask 2"]
+    assert child.source["columns"] == {"prompt": "q"}
+    ids = [example_id(each) for each in inputs]
+    assert [bytes.fromhex(each) for each in read_rows(store, child, "train")["example_id"]] == ids
+    held = np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16)
+    assert child.fingerprint == dataset_fingerprint(None, {"train": (held, [f'"say {n}"' for n in range(3)])})
 
 
 def test_a_version_of_many_rows_is_read_in_batches(store: Store) -> None:
