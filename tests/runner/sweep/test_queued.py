@@ -167,7 +167,8 @@ def test_a_driver_waits_for_a_worker_whose_process_then_does_all(bench: Bench, k
     assert list_jobs(bench.store).empty, "what came to a good end has left the queue"
     assert bench.store.db.execute("SELECT count(*) FROM trial_messages").fetchone() == (0,)
     said = bench.said("worker.log")
-    assert (said.count(" begins; its output"), said.count("follows in the same process") >= 2) == (1, True), said
+    # a trial that begins and ends between two looks of the worker is not said
+    assert (said.count(" begins; its output"), said.count("follows in the same process") >= 1) == (1, True), said
     assert len(list_workers(bench.store)) == 0
 
     alone = open_store(tmp_path / "alone.db")
