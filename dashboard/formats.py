@@ -166,3 +166,12 @@ def escape(text: str) -> str:
     \\<b\\> \\$x\\$ \\:smile\\: \\[a\\]\\(b\\)
     """
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def badge_text(text: str) -> str:
+    """As `escape`, for `st.badge`, which escapes square brackets itself.
+
+    >>> print(badge_text("<b> [a](b)"))
+    \\<b\\> [a]\\(b\\)
+    """
+    return escape(text).replace("\\[", "[").replace("\\]", "]")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.formats import UNKNOWN, count, escape, is_known, number, short
+from dashboard.formats import UNKNOWN, badge_text, count, escape, is_known, number, short
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
@@ -114,13 +114,13 @@ def _text(desk: Desk, row: Mapping[str, Any], evidence: Mapping[str, Any], kind:
 def _labels(desk: Desk, row: Mapping[str, Any], offered: Proposal, done: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-labels"):
         st.caption("labelled" if desk.label_names else "has", width="content")
-        st.badge(escape(short(_given(desk, row), 60)), color="gray", width="content")
+        st.badge(badge_text(short(_given(desk, row), 60)), color="gray", width="content")
         if offered.action is Action.RELABEL:
             st.caption("should be", width="content")
-            st.badge(escape(offered.words), color="orange", width="content")
+            st.badge(badge_text(offered.words), color="orange", width="content")
         if done or row.get("action"):
             before = done or f"{said(str(row['action']), None, ())} by {row['author']}"
-            st.badge(escape(short(before, 60)), icon=":material/check:", color="green", width="content")
+            st.badge(badge_text(short(before, 60)), icon=":material/check:", color="green", width="content")
     if row.get("is_disputed") and not done:
         views = views_words(reads.views(desk, *place_of(row)))
         st.caption(f":material/flag: {escape(f'Disputed. {views}')}")

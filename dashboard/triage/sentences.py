@@ -1,5 +1,7 @@
 """What is wrong with a data set, how far its review is, and when to stop: sentences, plain text."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dashboard.formats import UNKNOWN, count, is_known, percent
@@ -42,14 +44,28 @@ def about(estimate: Estimate) -> str:
 
 
 def target_words(target: object) -> str:
-    """What an example has in place of one class, as `store.read_rows` names it: a number, several labels, nothing.
+    """What an example has in place of one class, as `store.read_rows` names it: a number, several labels, spans (how
+    many of which type), nothing.
 
     >>> target_words(3.5), target_words("joy, love"), target_words(""), target_words(None)
-    ('3.5', 'joy, love', 'no label', '–')
+    ('3.5', 'joy, love', 'none', '–')
+    >>> target_words('[[0, 2, "Gene"], [4, 5, "Disease"], [7, 9, "Gene"]]')
+    '1 Disease, 2 Gene'
     """
     if isinstance(target, str):
-        return target or "no label"
+        return _span_words(target) or target or "none"
     return f"{target:.4g}" if isinstance(target, int | float) and target == target else UNKNOWN
+
+
+def _span_words(target: str) -> str | None:
+    """None where the text is no JSON list of spans."""
+    if not target.startswith("[["):
+        return None
+    try:
+        names = Counter(str(name) for _, _, name in json.loads(target))
+    except ValueError:  # a text may begin like that
+        return None
+    return ", ".join(f"{names[name]:,} {name}" for name in sorted(names))
 
 
 def without_classes(targets: str) -> str:

@@ -1,5 +1,6 @@
 """From decisions to a version, from a version to a run, from a run to a proof."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -138,13 +139,23 @@ def _retrain(source: Source, desk: Desk, child: Dataset) -> None:
             st.code(f"runner train '{name}.toml' --store '{source.path}'", language="bash")
 
 
+def name_on(run_name: str, dataset_name: str, version: int) -> str:
+    """What a run is called that goes by another's recipe on a version: each part once.
+
+    >>> name_on("mood-head", "mood", 2), name_on("mood-head-v2", "mood", 3), name_on("lora", "mood", 2)
+    ('mood-head-v2', 'mood-head-v3', 'lora-mood-v2')
+    """
+    base = re.sub(r"-v\d+$", "", run_name)
+    return f"{base}-v{version}" if dataset_name in base else f"{base}-{dataset_name}-v{version}"
+
+
 def _recipe(source: Source, run: Run, child: Dataset) -> tuple[str, str]:
     """A free name, and the recipe's text."""
     method = str(((run.recipe or {}).get("model") or {}).get("method") or "head")  # type: ignore[attr-defined]  # JSON
     task = task_named(run.task)
     defaults = check_recipe(default_text(task, method)).resolved or {}
     page = queries.runs_page(source, {}, sort="created_at", limit=200, offset=0)
-    name = free_name(f"{run.name}-{child.name}-v{child.version}", set(page["name"]))
+    name = free_name(name_on(run.name, child.name, child.version), set(page["name"]))
     return name, retrain_text(run, child, defaults, name, task)
 
 
