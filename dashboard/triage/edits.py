@@ -10,7 +10,7 @@ from dashboard.parts.choices import page_offset, pager, tabs
 from dashboard.source import Source
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
-from dashboard.triage.differences import DECIDING, becomes, change, tally, text_diff
+from dashboard.triage.differences import DECIDING, becomes, change, tally, target_said, text_diff
 from dashboard.triage.reads import Desk
 from dashboard.triage.taking import downloads, replay
 from dashboard.triage.versions import versions
@@ -54,6 +54,13 @@ def views_of(by_author: Mapping[str, pd.DataFrame], places: Sequence[Place]) -> 
     return [" · ".join(said[place]) for place in places]
 
 
+def _said(desk: Desk, targets: pd.Series, texts: pd.Series) -> pd.Series:
+    """In place of one class: in words."""
+    names, columns = desk.dataset.label_names or (), zip(targets, texts, strict=True)
+    said = [target_said(target, names, str(text)) if pd.notna(target) else None for target, text in columns]
+    return pd.Series(said, index=targets.index, dtype=object)
+
+
 def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
     is_disputed = decided["is_disputed"].astype(bool)
     parts = {
@@ -72,6 +79,9 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
     part = parts[which].sort_values("at", ascending=False, kind="stable")
     offset = page_offset(len(part), PER_PAGE, key="edited", of=which)
     page = part.iloc[offset : offset + PER_PAGE]
+    if not desk.label_names:
+        given, label = (_said(desk, page[name], page["text"]) for name in ("given", "label"))
+        page = page.assign(given=given, label=label)
     columns = zip(page["action"], page["label"], page["text"], page["new_text"], strict=True)
     rows = [
         (becomes(action, label), *(text_diff(text, new) if isinstance(new, str) else (short(text, 300), "")))
@@ -101,7 +111,7 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
         column_config={
             "text": st.column_config.TextColumn("text", width=260 if has_texts else 350),
             "new text": st.column_config.TextColumn("new text", width=240),
-            "given": st.column_config.TextColumn("labelled", width=170),
+            "given": st.column_config.TextColumn("labelled" if desk.label_names else "had", width=170),
             "change": st.column_config.TextColumn("becomes", width=340 if which == "disputed" else 180),
             "author": st.column_config.TextColumn(
                 "author", width=100, help="Whose word is the newest. +1: one more said something. ⚑: they disagree."
