@@ -76,7 +76,7 @@ def headline(
     metric = get_metric(row["metric"])
     scale = 100 if metric.unit == "fraction" else 1
     digits = 1 if metric.unit == "fraction" else 3
-    low, high = (f"{scale * row[end]:.{digits}f}" for end in ("low", "high"))
+    low, high = (_minus(f"{scale * row[end]:.{digits}f}") for end in ("low", "high"))
     interval = f"95 % interval {low} to {high}" if np.isfinite([row["low"], row["high"]]).all() else "no interval"
     amount = f"{_amount(row['metric'], row['difference'])} {metric.title_inside} ({interval}, paired, n = {row['n']:,})"
     if found.answer == "better":
@@ -115,5 +115,10 @@ def _amount(metric: str, value: float) -> str:
     """A signed amount in the unit people say: points for fractions."""
     unit = get_metric(metric).unit
     if unit == "correlation":  # which the metric's title says
-        return f"{value:+.3f}"
-    return f"{100 * value:+.1f} points" if unit == "fraction" else f"{value:+.3f} {unit}"
+        return _minus(f"{value:+.3f}")
+    return f"{_minus(f'{100 * value:+.1f}')} points" if unit == "fraction" else f"{_minus(f'{value:+.3f}')} {unit}"
+
+
+def _minus(text: str) -> str:
+    """A number with a true minus sign."""
+    return text.replace("-", "−")

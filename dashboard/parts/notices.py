@@ -35,7 +35,8 @@ def store_problem(error: StoreError, path: str) -> None:
     if isinstance(error, StoreNotFound):
         empty_state(
             "No store here yet",
-            f"There is no file {path}. Begin here with a table of texts of your own, or in the terminal:",
+            f"A store is one file that keeps your data sets, runs and decisions. There is none at {path}. Begin here "
+            "with a table of texts of your own, or in the terminal:",
             "runner demo                      # a small model on real English, five minutes",
             "runner train recipes/NAME.toml   # your own",
             "runner dashboard --store FILE    # another store",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dashboard.formats import UNKNOWN, count, is_known, percent
 from dashboard.triage.summary import Summary
 from evals.intervals import Estimate
-from evals.triage.phrases import KINDS, counted, unjudged_words
+from evals.triage.phrases import counted, gravest, undecidable_words, unjudged_words
 from evals.triage.stopping import Outlook
 
 _INPUTS = {
@@ -23,8 +23,6 @@ _OF_OTHER_TASKS = frozenset(
     )
 )  # fmt: skip
 """Inputs that texts with one label each do not have: kinds that need one are not missed."""
-_NO_DEFECT = ("label_error", "boundary", "harmful_example", "class_overlap")
-"""Kinds that are no defect by themselves, or have a sentence of their own."""
 MOST_OTHERS = 3
 LEAST_PAIR = 0.05
 """A pair of classes is named in the headline when it holds this share of the wrong labels."""
@@ -106,7 +104,7 @@ def headline(said: Summary, label_names: Sequence[str], found: Mapping[str, int]
 Also 88 duplicates across splits.
     """
     parts = [_of_labels(said, label_names)]
-    others = [kind for kind in KINDS if found.get(kind) and kind not in _NO_DEFECT]
+    others = gravest(found)
     if others:
         parts.append(f"Also {_listed([counted(kind, found[kind]) for kind in others[:MOST_OTHERS]])}.")
     return " ".join(parts)
@@ -118,7 +116,7 @@ def _of_labels(said: Summary, label_names: Sequence[str]) -> str:
     if not said.n_labelled:
         return f"{count(said.n)} training examples without labels."
     if not is_known(said.n_errors.value):
-        return f"How many of {count(said.n_labelled)} labels are wrong is not known: no model has judged them."
+        return undecidable_words(count(said.n_labelled))
     words = f"About {about(said.n_errors)} of {count(said.n_labelled)} labels are wrong"
     words += f", {one_decimal(said.noise.value)}" if is_known(said.noise.value) else ""
     pairs = said.pairs[(said.pairs["given"] >= 0) & (said.pairs["likely"] >= 0)]

@@ -145,7 +145,7 @@ def _groups(desk: Desk, singles: Set[str]) -> None:
     for kind in [*kinds, *(kind for kind in dict.fromkeys(groups["kind"]) if kind not in kinds)]:
         of_kind = groups[groups["kind"] == kind]
         n = len(of_kind)
-        name = f"{counted(kind, 2)[2:]}: {count(n)} {'group' if n == 1 else 'groups'}"
+        name = f"{count(n)} {'group' if n == 1 else 'groups'} of {counted(kind, 2)[2:]}"
         with st.expander(escape(name if kind in singles else counted(kind, n))):
             for row in tuples(of_kind.head(MOST_GROUPS)):
                 _group(row, is_chosen=chosen == str(row.key))

@@ -41,6 +41,7 @@ seen (out of fold), a row with nan = not known; given (n,) are the labels, -1 = 
 - `linear`        what a linear model on embeddings says, out of fold
 - `consensus`     what several voices think together, with weights that need no truth; how many doubt a label
 - `channel`       how true labels turn into given ones, fitted without truth
+- `tellable`      between which rates of wrong labels an opinion can tell, or whether it cannot
 - `noise`         how many labels are wrong: in all, by class, by (given, likely) pair, with intervals
 - `suggestions`   the label that an example should have, and how sure that is
 - `voices`        listening to all of these, twice

@@ -54,6 +54,16 @@ class Channel:
         total = float(self.counts.sum())
         return float(self.n_errors.sum()) / total if total > 0 else np.nan
 
+    @property
+    def taken_for(self) -> Numbers:
+        """What a wrongly labelled example of each true class is taken for, (n_classes, n_classes): rows of
+        probabilities, 0 on the diagonal; all 0 with one class."""
+        n_classes = len(self.counts)
+        others = ~np.eye(n_classes, dtype=bool)
+        return np.where(others, self.counts + self.spread / max(1, n_classes - 1), 0) / (
+            self.n_errors[:, None] + self.spread
+        )
+
 
 def count(responsibilities: Floats, given: Ints) -> Numbers:
     """Expected examples by (true, given) label, (n_classes, n_classes); rows with nan, or -1, say nothing.

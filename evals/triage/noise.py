@@ -9,7 +9,9 @@ held-out opinion, from the fewest errors to the most:
     confident   the calibrated confident joint (Northcutt et al., JAIR 2021), which counts hard examples as errors
 The rate is (channel + 2 anchor) / 3: on planted noise the channel mostly falls short, the anchor overshoots a little.
 The interval holds both and goes half way to the cautious reading and half way to the confident one, beyond what chance
-alone allows. Where channel and anchor contradict each other it is wide: then errors are not spread by chance.
+alone allows. Where channel and anchor contradict each other it is wide: then errors are not spread by chance. Where
+the labels allow fewer errors (`evals.triage.tellable`) it reaches down to these; where they allow nearly any number,
+because the opinion hardly knows the texts, the rate is not known.
 What a model learns as if it were true, because most labels of that kind say so, none of them can see.
 """
 
@@ -24,6 +26,7 @@ from evals.intervals import Estimate, Floats, Ints, wilson, wilson_bounds
 from evals.triage.channel import Channel
 from evals.triage.consensus import Consensus
 from evals.triage.folds import calibrated, confident_joint
+from evals.triage.tellable import tellable_rates
 
 Numbers = npt.NDArray[np.float64]
 
@@ -33,7 +36,7 @@ _SURE = 0.999  # of the bounds that choose among these: the least of seven is ea
 
 class NoiseRate(NamedTuple):
     """Share of wrong labels with its 95 % interval, over n labelled examples with an opinion, and the four readings;
-    all in [0, 1], nan for n = 0."""
+    all in [0, 1]. value, low and high are nan where the opinion cannot tell the rate, all are for n = 0."""
 
     value: float
     low: float
@@ -66,9 +69,12 @@ def noise_rate(log_probs: Floats, given: Ints, consensus: Consensus) -> NoiseRat
     confident = 1 - float(np.trace(joint) / joint.sum())
     anchor = anchor_rate(log_probs[known], given[known])
     channel, cautious = consensus.channel.rate, consensus.cautious.rate
+    allowed = tellable_rates(log_probs, given, consensus.channel)
+    if not allowed.is_told:
+        return NoiseRate(np.nan, np.nan, np.nan, n, cautious, channel, anchor.value, confident)
     value = (channel + 2 * anchor.value) / 3
     most = max(channel, anchor.value)
-    low = min(anchor.low, wilson((channel + cautious) / 2 * n, n).low)
+    low = min(anchor.low, wilson((channel + cautious) / 2 * n, n).low, allowed.low)
     high = max(anchor.high, wilson(max(most, (most + confident) / 2) * n, n).high)
     return NoiseRate(value, min(low, value), max(high, value), n, cautious, channel, anchor.value, confident)
 

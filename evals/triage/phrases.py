@@ -57,6 +57,9 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
 
 KINDS: tuple[str, ...] = tuple(detector.kind for detector in DETECTORS)
 """Every kind, in the order of the table of detectors."""
+_NO_DEFECT = ("label_error", "boundary", "harmful_example", "class_overlap")
+"""Kinds that are no defect by themselves, or have a sentence of their own."""
+_SPOILS_MEASURING = ("contradiction", "split_leak")
 
 
 def unjudged_words(n: str, targets: str, judged: Mapping[str, Any] | None = None) -> str:
@@ -89,6 +92,17 @@ def unjudged_words(n: str, targets: str, judged: Mapping[str, Any] | None = None
     return f"{n} training examples with {targets}: these are not judged, only the texts are looked at."
 
 
+def undecidable_words(n_labels: str) -> str:
+    """Of labels that were judged, and how many are wrong cannot be told (`evals.triage.tellable`).
+
+    >>> print(undecidable_words("280"))
+    How many of 280 labels are wrong cannot be told: what can be learned from the texts says too little about them. \
+The likeliest ones still come first.
+    """
+    why = "what can be learned from the texts says too little about them"
+    return f"How many of {n_labels} labels are wrong cannot be told: {why}. The likeliest ones still come first."
+
+
 def counted(kind: str, n: int) -> str:
     """A count of a kind; one that this version does not know is counted by its name.
 
@@ -99,6 +113,16 @@ def counted(kind: str, n: int) -> str:
     if phrase is None:
         return f"{n:,} × {kind.replace('_', ' ')}"
     return f"{n:,} {phrase.one if n == 1 else phrase.many}"
+
+
+def gravest(counts: Mapping[str, int]) -> list[str]:
+    """The kinds that are a defect, and were found, the gravest first: what spoils every measurement, then by count.
+
+    >>> gravest({"label_error": 90, "empty": 2, "boundary": 300, "markup": 40, "split_leak": 8, "language": 0})
+    ['split_leak', 'markup', 'empty']
+    """
+    found = [kind for kind in dict.fromkeys([*KINDS, *counts]) if counts.get(kind) and kind not in _NO_DEFECT]
+    return sorted(found, key=lambda kind: (kind not in _SPOILS_MEASURING, -counts[kind]))
 
 
 def title(kind: str) -> str:

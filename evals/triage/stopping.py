@@ -80,6 +80,8 @@ def outlook(
     rng = np.random.default_rng(seed)
     n_rest = len(order)
     errors_left = posterior.errors(_counts(level_of[order], len(levels)), rng)
+    if n_rest and n_errors.value >= HARDLY_ANY and not decided.any():  # nothing was learned since
+        errors_left = Estimate(*(min(each, n_rest) for each in n_errors))
     next_errors = posterior.errors(_counts(level_of[order[:n_next]], len(levels)), rng)
     if max(n_errors.value, errors_left.value) < HARDLY_ANY:
         unseen = _unseen(n_errors, n_rest, int(learned.sum()), int((is_wrong[learned] == 1).sum()))

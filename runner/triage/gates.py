@@ -68,6 +68,8 @@ def _judge(store: Store, triage: Triage, dataset: Dataset, condition: Condition)
     if condition.kind == LABEL_ERRORS:
         n = _label_errors(store, triage, condition, chosen)
         why = "label errors are estimated of training examples with two classes or more"
+        if triage.summary.get("labels"):
+            why += ", where what can be learned from the texts says enough about their labels"
     else:
         n = None if lacks is not None else _count(store, triage, condition, chosen)
         why = f"nobody looked for it, for want of {', '.join(lacks or ())}"

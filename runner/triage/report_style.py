@@ -18,16 +18,18 @@ th { color: var(--quiet); font-weight: 600; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td { overflow-wrap: anywhere; } td:has(.text) { min-width: 20rem; }
 td:has(.text) ~ td:not(.n, :last-child) { min-width: 8.5rem; } .where { white-space: nowrap; }
-.matrix table { width: auto; } .matrix td { padding: 3px 4px 3px 0; overflow-wrap: normal; white-space: nowrap; }
+.matrix { overflow-x: auto; } .matrix table { width: auto; }
+.matrix td { padding: 3px 4px 3px 0; overflow-wrap: normal; white-space: nowrap; }
+.matrix td:first-child { max-width: 15rem; overflow: hidden; text-overflow: ellipsis; }
 .matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 16rem; padding: 6px 0 0;
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis; text-align: left; vertical-align: bottom; }
-.matrix .cell { min-width: 1.6rem; }
+.matrix .cell { min-width: 1.6rem; padding: 0 3px; }
 .text { overflow-wrap: anywhere; white-space: pre-wrap; } .bad { color: var(--bad); } .good { color: var(--good); }
 .unsure { color: var(--unsure); }
 .cell { display: block; padding: 0 6px; border-radius: 3px; background: rgba(var(--mark), calc(var(--share) * 0.55)); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-size: 13.5px; }
 dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; } code { font-size: 12.5px; }
 @media print { :root { color-scheme: light; --ink: #000; --quiet: #444; --ground: #fff; --line: #bbb; }
-  main { max-width: none; padding: 0; } .wide { overflow: visible; } tr, h2, h3 { break-inside: avoid; }
+  main { max-width: none; padding: 0; } .wide, .matrix { overflow: visible; } tr, h2, h3 { break-inside: avoid; }
   h2, h3 { break-after: avoid; } .cell { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 """

@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from evals.triage.findings import DETECTORS
-from evals.triage.phrases import counted, unjudged_words
+from evals.triage.phrases import counted, gravest, undecidable_words, unjudged_words
 
 LEAST_PAIR = 0.05
 """A pair of classes is named where it holds this share of the wrong labels."""
 LOOKS = (50, 100, 200, 500, 1000, 2000, 5000)
-_NEXT = ("label_error", "boundary", "harmful_example", "class_overlap")
-"""Kinds that are no defect by themselves, or have a sentence of their own: not in the second sentence."""
 
 
 def about(estimate: Mapping[str, float | None] | None) -> str:
@@ -51,7 +48,7 @@ def of_labels(summary: Mapping[str, Any]) -> str:
     if not labels:
         return f"{summary.get('n') or 0:,} training examples; without two classes of labels there are none to judge."
     if labels["n_errors"]["value"] is None:
-        return f"How many of {labels['n_labelled']:,} labels are wrong is not known."
+        return undecidable_words(f"{labels['n_labelled']:,}")
     noise = labels["noise"]
     said = f"About {about(labels['n_errors'])} of {labels['n_labelled']:,} labels are wrong, {percent(noise['value'])}"
     if noise["low"] is not None and noise["high"] is not None:
@@ -63,14 +60,13 @@ def of_labels(summary: Mapping[str, Any]) -> str:
 
 
 def of_findings(summary: Mapping[str, Any], most: int = 4) -> str:
-    """What else is wrong, in the order of the table of detectors; "" where nothing is.
+    """What else is wrong, the gravest first; "" where nothing is.
 
     >>> of_findings({"findings": {"empty": 2, "split_leak": 88, "boundary": 300}})
     'Also 88 duplicates across splits and 2 empty texts.'
     """
     counts = summary.get("findings") or {}
-    order = [detector.kind for detector in DETECTORS if detector.kind not in _NEXT]
-    said = [counted(kind, counts[kind]) for kind in order if counts.get(kind)]
+    said = [counted(kind, counts[kind]) for kind in gravest(counts)]
     if not said:
         return ""
     n_more = len(said) - most

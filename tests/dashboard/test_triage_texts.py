@@ -86,7 +86,8 @@ def test_a_suggested_text_is_taken_only_where_it_is_one() -> None:
 def test_unknown_numbers_are_said_to_be_unknown() -> None:
     said = summary.read_summary({"n": 12, "labels": {"n_labelled": 12, "n_errors": {"value": None}}})
     assert sentences.headline(said, ["a"], {}) == (
-        "How many of 12 labels are wrong is not known: no model has judged them."
+        "How many of 12 labels are wrong cannot be told: what can be learned from the texts says too little about "
+        "them. The likeliest ones still come first."
     )
     assert sentences.headline(summary.read_summary({"n": 5}), [], {}) == "5 training examples without labels."
 

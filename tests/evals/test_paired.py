@@ -166,7 +166,7 @@ def test_headlines() -> None:
     )
     assert headline(ROW, flips, p_flips=0.2, name_a="head", name_b="lora") == (
         "lora against head: not separable yet (needs about 3,000 more examples); +1.0 points accuracy "
-        "(95 % interval -0.4 to 2.4, paired, n = 1,000). 93 fixed, 50 broken, McNemar p = .200."
+        "(95 % interval −0.4 to 2.4, paired, n = 1,000). 93 fixed, 50 broken, McNemar p = .200."
     )
     loss = ROW | {"metric": "loss", "difference": 0.1, "low": 0.05, "high": 0.15, "p_holm": 0.001}
     assert headline(loss | {"higher_is_better": False}, flips, p_flips=1.0) == (
