@@ -148,6 +148,8 @@ def write_batch(
             (dataset.key, new.split, new.position),
         ).fetchone()
         label, text = label_value(dataset, new.label), new.text
+        if isinstance(target, float) and label is not None:
+            label = float(label)  # an integer would be the index of a label
         if action in (Action.RELABEL, Action.EDIT) and identity is None:
             before = _last_word(db, dataset.key, new.split, new.position, author)
             if before is not None and before[0] != Action.DROP:

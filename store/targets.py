@@ -7,6 +7,7 @@ labels and types by index or by name.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -42,10 +43,15 @@ def target_problem(target: object, label: Label | None, n_words: int | None) -> 
     ('the example has one label, not a set of them or spans', None)
     >>> target_problem("[]", "[[0, 4, 0]]", 3), target_problem("[]", "[0]", 3)
     ('a span reaches to word 4 of a sentence of 3', 'the example is a sentence: needed are [[first, end, type]]')
+    >>> target_problem(2.5, 4, None), target_problem(2.5, "many", None)
+    (None, "the example has a number, and 'many' is none that is finite")
     """
     is_listed = isinstance(label, str) and label.startswith("[")
-    if label is None or isinstance(target, float) or target is None:
+    if label is None or target is None:
         return None
+    if isinstance(target, float):
+        is_number = isinstance(label, int | float) and not isinstance(label, bool) and math.isfinite(label)
+        return None if is_number else f"the example has a number, and {label!r} is none that is finite"
     if not isinstance(target, str):
         return "the example has one label, not a set of them or spans" if is_listed else None
     if not target.startswith("["):

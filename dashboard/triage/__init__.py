@@ -5,8 +5,8 @@ The page     heading         the sentence on top         wrong        what is wr
              beginning       before there is a triage    author       who decides
 Queue        review          one example after another   session      what a review knows
              example         the example and its keys    proposals    what one key accepts
-             sentence        one with spans          span_form    other spans for it
-             targets         what is suggested for spans, sets and numbers
+             sentence        one with spans          target_forms other spans, labels, numbers
+             targets         what is suggested for spans, sets and numbers, and what is typed
              why             what speaks for it          small_tables tables that are there at once
              forecast        what going on will find     budget       the same as numbers
              worklist        the examples of a review    deciding     writing a decision

@@ -23,7 +23,8 @@ from dashboard.triage.proposals import (
 from dashboard.triage.reads import Desk
 from dashboard.triage.sentence import sentence, show_sentence, target_of
 from dashboard.triage.session import RERUN
-from dashboard.triage.span_form import span_form
+from dashboard.triage.target_forms import FORMS, HELP, number_form, set_form, span_form
+from dashboard.triage.targets import Target
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
 from evals.triage.phrases import suggested_text, to_do
@@ -37,15 +38,25 @@ PICKED = 9
 """Labels that a digit picks."""
 _FOCUS = """<script>
 (() => {
+  const click = (key) => document.querySelector(`.st-key-${key} button`)?.click();
+  const press = (event) => {
+    const field = event.target;
+    if (!field.closest?.('.st-key-triage-form')) { return; }
+    if (event.key === 'Escape' && field.getAttribute('aria-expanded') !== 'true') {
+      click('key-close');
+      field.blur();
+    } else if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && field.tagName === 'INPUT') {
+      event.stopImmediatePropagation();  // a menu would take what it has marked
+      field.blur();  // a number is there when its field is left
+      click('key-save-target');
+      field.focus();
+    }
+  };
+  if (!window.assayForm) { window.addEventListener('keydown', press, true); window.assayForm = true; }
   const until = performance.now() + 2000;
   const look = () => {
     const field = document.querySelector('.st-key-triage-form :is(input, textarea)');
-    if (field) {
-      field.focus();
-      field.addEventListener('keydown', (event) => {
-        if (event.key === 'Escape') { document.querySelector('.st-key-key-close button')?.click(); field.blur(); }
-      });
-    } else if (performance.now() < until) { requestAnimationFrame(look); }
+    if (field) { field.focus(); } else if (performance.now() < until) { requestAnimationFrame(look); }
   };
   look();
 })();
@@ -133,7 +144,7 @@ def _given(desk: Desk, row: Mapping[str, Any]) -> str:
 
 
 def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions", picking: str) -> None:
-    is_typing = picking == "spans"  # in a table, where letters are no fields that keep them
+    is_typing = picking in FORMS.values()  # there is more to click than fields, which keep letters to themselves
 
     def decides(key: str, words: str, proposed: Proposal, help: str, *, is_first: bool = False) -> None:
         how = {"finding": kind, "label": proposed.label, "text": proposed.text}
@@ -146,10 +157,11 @@ def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions", picki
         advice = to_do(kind) if kind else None
         decides("A", escape(offered.button), offered, escape(advice or "What is suggested."), is_first=True)
         decides("K", "Keep", Proposal(Action.KEEP, ""), "The example is right as it is.")
-        can_label = bool(desk.label_names)
+        can_label, unjudged = bool(desk.label_names), desk.triage.summary.get("unjudged")
+        no_classes = f"Examples have {unjudged}: see Edit." if unjudged in FORMS else "There are no classes here."
         st.button(
             "Label…", key="key-L", shortcut="L" if can_label else None, on_click=act.pick, args=("label",),
-            disabled=not can_label, help="Another label." if can_label else "There are no classes to choose from.",
+            disabled=not can_label, help="Another label." if can_label else no_classes,
         )  # fmt: skip
         decides("D", "Drop", Proposal(Action.DROP, ""), "The next version will not have it.")
         decides("S", "Skip", Proposal(Action.SKIP, ""), "Later, or somebody else.")
@@ -160,10 +172,9 @@ def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions", picki
         st.button(
             "Note…", key="key-N", shortcut=keys["N"], on_click=act.pick, args=("note",), help="Why; Enter saves it."
         )  # fmt: skip
-        has_spans = desk.triage.summary.get("unjudged") == "spans"
+        form = FORMS.get(unjudged, "text")
         st.button(
-            "Edit…", key="key-E", shortcut=None if is_typing else "E", on_click=act.pick,
-            args=("spans" if has_spans else "text",), help="Other spans." if has_spans else "Another text.",
+            "Edit…", key="key-E", shortcut=None if is_typing else "E", on_click=act.pick, args=(form,), help=HELP[form]
         )  # fmt: skip
 
 
@@ -178,10 +189,8 @@ def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, a
             _digits(desk, row, kind, act)
         elif picking == "any":
             _any_label(desk, kind, act, key)
-        elif picking == "spans" and (found := sentence(desk, split, position)) is not None:
-            span_form(found, desk.dataset.label_names or (), key, lambda label: act.decide(
-                Action.RELABEL, label=label, finding=kind
-            ))  # fmt: skip
+        elif picking in FORMS.values():
+            _target_form(desk, row, kind, picking, key, act)
         elif picking == "note":
 
             def keep_note() -> None:
@@ -199,8 +208,30 @@ def _forms(desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, a
             "Close", key="key-close", shortcut="Escape", type="tertiary", on_click=act.pick, args=(picking,),
             help="Decide nothing here.",
         )  # fmt: skip
-    if picking not in ("label", "spans"):
+    if picking not in ("label", "spans"):  # a table has the keyboard once a cell is chosen
         st.html(_FOCUS, unsafe_allow_javascript=True)
+
+
+def _target_form(
+    desk: Desk, row: Mapping[str, Any], kind: str | None, picking: str, key: str, act: "Actions"
+) -> None:  # fmt: skip
+    """Another target, and another text where the example is one; begun with what it would become as it is."""
+    split, position = place_of(row)
+    target = row["new_label"] if row.get("new_label") is not None else target_of(desk, split, position)
+    names = desk.dataset.label_names or ()
+    text = row.get("new_text") or row["text"] if len(reads.inputs(desk.path, row["example_id"])) == 1 else None
+
+    def keep(label: Target, typed: str | None = None) -> None:
+        is_edited = typed is not None and (typed != row["text"] or row.get("new_text") is not None)
+        action = Action.EDIT if is_edited else Action.RELABEL
+        act.decide(action, label=label, text=typed if is_edited else None, finding=kind)
+
+    if picking == "number" and isinstance(target, float):
+        number_form(target, text, key, keep)
+    elif picking == "set" and isinstance(target, str):
+        set_form(target, names, text, key, keep)
+    elif isinstance(target, str) and (found := sentence(desk, split, position)) is not None:
+        span_form(found, target, names, key, keep)
 
 
 def _digits(desk: Desk, row: Mapping[str, Any], kind: str | None, act: "Actions") -> None:

@@ -51,6 +51,7 @@ from store import (
     read_column,
     read_column_at,
     read_example_dynamics,
+    read_inputs,
     read_rows,
     reading,
 )
@@ -215,6 +216,13 @@ def texts_at(path: str, dataset_key: int, wanted: tuple[Place, ...]) -> list[str
             rows = read_rows(store, dataset, split, positions=positions)
             texts |= {(split, int(at)): text for at, text in zip(rows["position"], rows["text"], strict=True)}
     return [texts[(split, int(at))] for split, at in wanted]
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def inputs(path: str, example_id: str) -> Mapping[str, Any]:
+    """What a model gets of an example, by name: `store.read_inputs`."""
+    with reading(path) as store:
+        return read_inputs(store, [example_id])[example_id]
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

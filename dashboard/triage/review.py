@@ -104,9 +104,9 @@ class Actions:
             return
         now.picking = ""
         now.n_changes += 1
+        now.work.forget(place)
         if action is Action.NOTE:
             say("Noted.")
-            now.work.forget(place)
             fetch(now)
             return
         now.work.decide(said(action, label, now.desk.label_names))
@@ -152,6 +152,7 @@ class Actions:
         now.work.take_back(places)
         for place in places:
             now.found.pop(place, None)
+            now.work.forget(place)
         now.is_wrong, now.is_gone = current_verdicts(now.desk)
         now.forecast = None
         fetch(now)

@@ -1,4 +1,4 @@
-"""What is suggested in place of spans, a set of labels or a number, and spans as a table that is edited."""
+"""What is suggested in place of spans, a set of labels or a number, and what a person typed instead of it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,15 @@ import pandas as pd
 
 from dashboard.formats import is_known, number, short
 
+Target = str | float
+"""JSON of spans or of a set of labels, both by their indices, or a number, as `store.targets`."""
 COLUMNS = ("from", "to", "type")
 """First and last word of a span, counted from 1, and its type."""
 
 
 def suggested_target(
     target: object, evidence: Mapping[str, Mapping[str, Any]], names: Sequence[str]
-) -> tuple[str | float, str] | None:
+) -> tuple[Target, str] | None:
     """What a triage would put in place of a target, as it is decided, and in words; None where it has nothing else.
 
     evidence: of the example's findings, by kind.
@@ -78,6 +80,29 @@ def spans_of_rows(rows: pd.DataFrame, names: Sequence[str], n_words: int) -> str
         if after[0] < before[1]:
             raise ValueError(f"Two spans share word {after[0] + 1}.")
     return json.dumps(spans)
+
+
+def set_of(labels: Sequence[int]) -> str:
+    """A set of labels as it is decided.
+
+    >>> set_of([3, 0]), set_of([])
+    ('[0, 3]', '[]')
+    """
+    return json.dumps(sorted(labels))
+
+
+def number_of(typed: float | None, before: float, *, is_edited: bool = False) -> float:
+    """A number as it is decided; nothing typed: as it is, where the text is another one (`is_edited`).
+
+    ValueError, in words for the person who types, where there is nothing to decide.
+
+    >>> number_of(4, 2.5), number_of(None, 2.5, is_edited=True), number_of(None, 2.5)
+    Traceback (most recent call last):
+    ValueError: Nothing was typed: a number such as 4.5 is needed. K keeps the example as it is.
+    """
+    if typed is None and not is_edited:
+        raise ValueError("Nothing was typed: a number such as 4.5 is needed. K keeps the example as it is.")
+    return before if typed is None else float(typed)
 
 
 def numbered(tokens: Sequence[str]) -> str:

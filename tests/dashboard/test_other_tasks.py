@@ -334,7 +334,7 @@ def test_suggested_spans_are_accepted_by_a_key_and_others_are_written(show: Show
     app.button(key="key-A").click().run()
     assert app.button(key="key-A").label.replace("\\", "") == "Accept: it is right"
     app.button(key="key-E").click().run()
-    app.button(key="key-save-spans").click().run()  # as they are
+    app.button(key="key-save-target").click().run()  # as they are
     assert not app.exception
     decided = current_decisions(store, dataset)
     assert decided[["action", "label_index"]].values.tolist() == [["relabel", "[[2, 4, 0]]"], ["keep", "[]"]]

@@ -40,6 +40,7 @@ from tests.dashboard.test_browser import (  # noqa: F401 - the two fixtures
     serving,
     settled,
 )
+from tests.dashboard.test_triage_targets import of_numbers, of_sets
 from tests.store.triages import fill_triage, triage_of
 
 pytestmark = [
@@ -390,6 +391,46 @@ def test_hostile_texts_and_labels_run_nothing(
             settled(page)
         assert "<img src=x onerror=alert(3)>" in said(page)
     assert not alerts
+
+
+def test_other_labels_and_another_number_by_keyboard_alone(
+    tmp_path: Path, page: Page  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    def last(store: Store, dataset: Dataset) -> list[object]:
+        return current_decisions(store, dataset)[["position", "action", "label_index"]].values.tolist()
+
+    store, dataset = of_sets(tmp_path / "sets.db")
+    with serving(store.path) as address:
+        open_queue(page, address)
+        say_name(page, "Ada")
+        page.keyboard.press("e")
+        page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+        page.keyboard.type("a|b", delay=10)
+        page.keyboard.press("Enter")
+        settled(page)
+        assert last(store, dataset) == []
+        press(page, "Control+Enter", "2 / 4")  # and the menu takes nothing more
+        assert last(store, dataset) == [[0, "relabel", "[0, 1, 2]"]]
+        page.keyboard.press("e")
+        page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+        page.keyboard.press("Escape")
+        page.locator(".st-key-triage-form").wait_for(state="detached")
+        settled(page)
+        press(page, "z", "1 / 4")
+        assert last(store, dataset) == []
+
+    store, dataset = of_numbers(tmp_path / "numbers.db")
+    with serving(store.path) as address:
+        open_queue(page, address)
+        page.get_by_text("saved as Ada").wait_for()  # the browser knows it
+        page.keyboard.press("e")
+        page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("Nothing was typed").wait_for()
+        settled(page)
+        page.keyboard.type("-0.125", delay=10)
+        press(page, "Control+Enter", "2 / 4")
+        assert last(store, dataset) == [[0, "relabel", -0.125]]
 
 
 @pytest.mark.slow  # two trainings, each in a process of its own

@@ -104,3 +104,13 @@ def test_sets_of_labels_and_numbers(store: Store) -> None:
     numbers = record_dataset(store, "n", [NewRow("train", "a", 1.5)], label_names=None, source={}, fingerprint="n")
     decide(store, numbers, 4.25)
     assert read_values(store, make_version(store, numbers, author="ann"), "train") == [4.25]
+
+
+def test_a_number_takes_numbers_only_and_stays_one(store: Store) -> None:
+    numbers = record_dataset(store, "n", [NewRow("train", "a", 1.5)], label_names=None, source={}, fingerprint="n")
+    for label in (float("nan"), float("inf"), "four", True):
+        with pytest.raises(DecisionRefused, match="is none that is finite"):
+            decide(store, numbers, label)
+    decide(store, numbers, 4)
+    (value,) = read_values(store, make_version(store, numbers, author="ann"), "train")
+    assert (value, type(value)) == (4.0, float), "an integer would be the index of a label"

@@ -1,0 +1,147 @@
+"""The Triage page of examples that have no one class: what is suggested, what is typed instead, and what is said."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+
+from store import (
+    Dataset,
+    NewRow,
+    Store,
+    begin_triage,
+    current_decisions,
+    finish_triage,
+    make_version,
+    open_store,
+    read_values,
+    record_dataset,
+    record_step,
+)
+from tests.dashboard.conftest import Show
+
+SETS = ["[0, 1]", "[]", "[1]", "[2]"]
+NUMBERS = [3.25, 0.5, 1.0, 1e-7]
+
+
+def found(kind: str, evidence: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A finding of each of the first training examples."""
+    rows = [(kind, "train", at, 0.9 - at / 100, None, each) for at, each in enumerate(evidence)]
+    return pd.DataFrame(rows, columns=["kind", "split", "position", "risk", "suggested", "evidence"])
+
+
+def triaged(
+    store: Store, rows: list[NewRow], unjudged: str, findings: pd.DataFrame, names: Sequence[str] | None = None
+) -> Dataset:
+    """A data set and its finished triage; the queue is in order of the positions."""
+    dataset = record_dataset(store, "odd", rows, label_names=names, source={}, fingerprint=unjudged)
+    triage = begin_triage(store, dataset, fingerprint="x", versions={}, sources=[])
+    n = len(rows)
+    queue = pd.DataFrame({"split": "train", "position": range(n), "risk": [0.9 - at / 100 for at in range(n)]})
+    record_step(store, triage.key, "findings", seconds=1.0, findings=findings, queue=queue)
+    counts = {str(kind): int(many) for kind, many in findings["kind"].value_counts().items()}
+    judged = {"name": "folds", "in_sample": False}
+    finish_triage(
+        store, triage.key, {"n": n, "labels": None, "unjudged": unjudged, "judged": judged, "findings": counts}
+    )  # fmt: skip
+    return dataset
+
+
+def of_sets(path: Path) -> tuple[Store, Dataset]:
+    """Sets of three labels; of the first something else is suggested."""
+    store = open_store(path)
+    rows = [NewRow("train", f"text number {at}", target) for at, target in enumerate(SETS)]
+    suggested = [{"remove": ["love"]}, {"add": ["a|b", "joy"]}, {"worst": "joy"}]
+    return store, triaged(store, rows, "sets of labels", found("label_set", suggested), ("joy", "love", "a|b"))
+
+
+def of_numbers(path: Path) -> tuple[Store, Dataset]:
+    """Numbers; of the first two others are predicted."""
+    store = open_store(path)
+    rows = [NewRow("train", f"text number {at}", target) for at, target in enumerate(NUMBERS)]
+    return store, triaged(store, rows, "numbers", found("number_error", [{"predicted": 1.5}, {"predicted": 2.75}]))
+
+
+def as_ada(app: AppTest) -> AppTest:
+    """The same page with a name."""
+    app.session_state["author"] = "ada"
+    return app.run()
+
+
+def decided(store: Store, dataset: Dataset) -> list[list[Any]]:
+    return current_decisions(store, dataset)[["position", "action", "label_index", "new_text"]].values.tolist()
+
+
+def save(app: AppTest) -> AppTest:
+    return app.button(key="key-save-target").click().run()
+
+
+# typed by hand -----------------------------------------------------------------------------------------------------
+
+
+def test_another_set_of_labels_is_typed_stored_and_undone(show: Show, empty_path: Path) -> None:
+    store, dataset = of_sets(empty_path)
+    app = as_ada(show("triage"))
+    app.button(key="key-E").click().run()
+    menu = app.multiselect(key="set-train-0")
+    assert (menu.options, menu.value) == (["joy", "love", "a|b"], [0, 1])
+    menu.set_value([2, 0]).run()
+    assert not decided(store, dataset), "what is chosen is saved by Ctrl+Enter only"
+    save(app)
+    assert decided(store, dataset) == [[0, "relabel", "[0, 2]", None]]
+    app.button(key="key-back").click().run()
+    app.button(key="key-E").click().run()
+    assert app.multiselect(key="set-train-0").value == [0, 2], "it begins with what was decided"
+    app.multiselect(key="set-train-0").set_value([]).run()
+    save(app)
+    assert decided(store, dataset) == [[0, "relabel", "[]", None]]
+    app.button(key="key-Z").click().run()
+    app.button(key="key-Z").click().run()
+    assert decided(store, dataset) == []
+    save(app.button(key="key-E").click().run())  # as it is
+    assert decided(store, dataset) == [[0, "keep", "[0, 1]", None]]
+
+
+def test_another_number_is_typed_and_what_is_none_is_said(show: Show, empty_path: Path) -> None:
+    store, dataset = of_numbers(empty_path)
+    app = as_ada(show("triage"))
+    app.button(key="key-E").click().run()
+    save(app)
+    assert "Nothing was typed: a number such as 4.5 is needed" in app.toast[0].value.replace("\\", "")
+    assert decided(store, dataset) == []
+    app.number_input(key="number-train-0").set_value(4.0).run()
+    save(app)
+    assert decided(store, dataset) == [[0, "relabel", 4.0, None]]
+    app.button(key="key-E").click().run()
+    app.text_area(key="number-train-1-text").set_value("a better text").run()
+    save(app)
+    assert decided(store, dataset)[1] == [1, "edit", 0.5, "a better text"]
+    app.button(key="key-back").click().run()
+    app.button(key="key-E").click().run()
+    app.number_input(key="number-train-1").set_value(7.5).run()
+    save(app)
+    assert decided(store, dataset)[1] == [1, "edit", 7.5, "a better text"]
+    child = make_version(store, dataset, author="ada")
+    assert read_values(store, child, "train") == [4.0, 7.5, *NUMBERS[2:]]
+    app.button(key="key-Z").click().run()
+    assert decided(store, dataset)[1] == [1, "edit", 0.5, "a better text"]
+
+
+def test_the_text_of_a_pair_is_not_edited_beside_its_number(show: Show, empty_path: Path) -> None:
+    store = open_store(empty_path)
+    rows = [NewRow("train", "a\nb", 1.0, inputs={"text": "a", "text_pair": "b"})]
+    dataset = triaged(store, rows, "numbers", found("number_error", [{"predicted": 1.5}]))
+    app = as_ada(show("triage"))
+    app.button(key="key-E").click().run()
+    assert not app.text_area
+    app.number_input(key="number-train-0").set_value(2).run()
+    save(app)
+    assert decided(store, dataset) == [[0, "relabel", 2.0, None]]
+
+
+def test_there_is_no_key_for_a_label_and_help_says_which_one_there_is(show: Show, empty_path: Path) -> None:
+    of_sets(empty_path)
+    key = as_ada(show("triage")).button(key="key-L")
+    assert (key.disabled, key.help) == (True, "Examples have sets of labels: see Edit.")
