@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
@@ -85,24 +85,33 @@ def list_findings(
     kind: str | None = None,
     split: str | None = None,
     position: int | None = None,
+    positions: Mapping[str, Sequence[int]] | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> pd.DataFrame:
-    """Findings of a kind, of a split, of one example (split and position): the highest risk of each kind first.
+    """Findings of a kind, of a split, of one example (split and position), of many (positions by split): the highest
+    risk of each kind first.
 
     Columns kind, place (from 0 within its kind), split, position, risk, suggested (a label index or a text),
     suggested_label (its name), evidence (a dict).
     """
     conditions = {"f.kind = ?": kind, "f.split = ?": split, "f.position = ?": position}
     given = {condition: value for condition, value in conditions.items() if value is not None}
+    named, source = [], "findings f"
+    if positions is not None:
+        named = [json.dumps({name: [int(each) for each in some] for name, some in positions.items()})]
+        source = (
+            "json_each(?) s CROSS JOIN json_each(s.value) c"
+            " CROSS JOIN findings f ON f.split = s.key AND f.position = c.value"
+        )
     frame = read_frame(
         store.db,
         "SELECT f.kind, f.place, f.split, f.position, f.risk, f.suggested,"
         " iif(typeof(f.suggested) = 'integer', json_extract(d.label_names, '$[' || f.suggested || ']'), NULL)"
         "  AS suggested_label, f.evidence"
-        " FROM findings f JOIN triages t ON t.key = f.triage_key JOIN datasets d ON d.key = t.dataset_key"
+        f" FROM {source} JOIN triages t ON t.key = f.triage_key JOIN datasets d ON d.key = t.dataset_key"
         f" WHERE {' AND '.join(['f.triage_key = ?', *given])} ORDER BY f.kind, f.place LIMIT ? OFFSET ?",
-        (triage_key, *given.values(), limit, offset),
+        (*named, triage_key, *given.values(), limit, offset),
     )
     frame["evidence"] = [json.loads(text) for text in frame["evidence"]]
     return frame

@@ -10,8 +10,9 @@ Queue        review          one example after another   session      what a rev
              why             what speaks for it          small_tables tables that are there at once
              forecast        what going on will find     budget       the same as numbers
              worklist        the examples of a review    deciding     writing a decision
-Others       table           many at once                data_map     the map
-             layout          what is drawn of it         classes      pairs and classes
+Others       table           many at once                bulk         what is done to them
+             data_map        the map                     layout       what is drawn of it
+             classes         pairs and classes
 Edits        edits           all decided, as a diff      differences  the same as text
              taking          files to take away          exports      how they are written
              tagged          those of sentences

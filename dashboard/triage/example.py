@@ -12,11 +12,9 @@ from dashboard.triage.author import ask_author, author, author_line
 from dashboard.triage.differences import views_words
 from dashboard.triage.proposals import (
     Proposal,
-    instead,
     is_unsure,
-    leading_kind,
     likely_labels,
-    proposal,
+    offer,
     said,
     unsure_words,
 )
@@ -70,12 +68,12 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
         return
     split, position = place_of(row)
     known = reads.details(desk, row)
-    found = known.findings
-    kind = leading_kind(found["kind"].tolist(), kinds)
-    evidence = found[found["kind"] == kind]["evidence"].iloc[0] if kind in found["kind"].tolist() else {}
-    offered = proposal(row, kind, evidence, desk.label_names)
-    if desk.triage.summary.get("unjudged"):
-        offered = instead(offered, target_of(desk, split, position), found, desk.dataset.label_names or ())
+    found = dict(zip(known.findings["kind"], known.findings["evidence"], strict=True))
+    target = target_of(desk, split, position) if desk.triage.summary.get("unjudged") else None
+    kind, offered = offer(
+        row, found, kinds, desk.label_names, target=target, target_names=desk.dataset.label_names or ()
+    )
+    evidence = found.get(kind or "", {})
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
         _where(work, row, act)

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import Any, NamedTuple
 
 from dashboard.formats import is_known, number, short
 from dashboard.triage.targets import suggested_target
@@ -97,19 +95,40 @@ def unsure_words(votes: Sequence[int], given: int, label_names: Sequence[str]) -
     )
 
 
-def instead(offered: Proposal, target: object, found: pd.DataFrame, names: Sequence[str]) -> Proposal:
+def instead(
+    offered: Proposal, target: object, found: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+) -> Proposal:  # fmt: skip
     """As `offered`, where that would keep an example of which a triage suggests other spans, labels or another number.
 
-    target: as the store has it. found: its findings, columns kind and evidence. names: of the labels.
+    target: as the store has it. found: the evidence of its findings, by kind. names: of the labels.
     """
-    if offered.action is not Action.KEEP:
-        return offered
-    evidence = dict(zip(found["kind"], found["evidence"], strict=True))
-    suggested = suggested_target(target, evidence, names)
+    suggested = suggested_target(target, found, names) if offered.action is Action.KEEP else None
     if suggested is None:
         return offered
     label, words = suggested
     return Proposal(Action.RELABEL, f"Accept {words}", label=label, words=words)
+
+
+class Offer(NamedTuple):
+    """What accepting does to an example, and the finding for which it is looked at."""
+
+    kind: str | None
+    proposal: Proposal
+
+
+def offer(
+    row: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], asked: Sequence[str], label_names: Sequence[str],
+    *, target: object = None, target_names: Sequence[str] = (),
+) -> Offer:  # fmt: skip
+    """Of one example; row: as for `proposal`. found: the evidence of its findings, by kind. asked: the kinds of the
+    filter. target, target_names: of data without classes.
+
+    >>> offer({}, {"number_error": {"predicted": 2.5}, "outlier": {}}, ["outlier"], [], target=9.0).proposal.button
+    'Accept 2.50'
+    """
+    kind = leading_kind([*found], asked)
+    offered = proposal(row, kind, found.get(kind or "", {}), label_names)
+    return Offer(kind, instead(offered, target, found, target_names))
 
 
 def said(action: str, label: int | float | str | None, label_names: Sequence[str]) -> str:

@@ -185,6 +185,26 @@ def rows_to_decide(desk: Desk, filters: QueueFilter, limit: int) -> pd.DataFrame
         return list_places(store, desk.triage, desk.dataset, filters=filters, limit=limit)
 
 
+def evidence_at(desk: Desk, wanted: Sequence[Place]) -> dict[Place, dict[str, Mapping[str, Any]]]:
+    """The evidence of the findings of these examples, by kind; nothing for an example of which nothing was found."""
+    with reading(desk.path) as store:
+        found = list_findings(store, desk.triage.key, positions=by_split(wanted), limit=len(KINDS) * len(wanted))
+    evidence: dict[Place, dict[str, Mapping[str, Any]]] = {}
+    for place, kind, each in zip(places_of(found), found["kind"], found["evidence"], strict=True):
+        evidence.setdefault(place, {})[kind] = each
+    return evidence
+
+
+def values_at(desk: Desk, wanted: Sequence[Place]) -> dict[Place, object]:
+    """The targets of these examples, as the store has them."""
+    found: dict[Place, object] = {}
+    with reading(desk.path) as store:
+        for split, positions in by_split(wanted).items():
+            rows = read_rows(store, desk.dataset, split, positions=positions)
+            found |= zip(((split, int(at)) for at in rows["position"]), rows["target"], strict=True)
+    return found
+
+
 @st.cache_data(show_spinner=False, max_entries=16, hash_funcs=_DESK)
 def allowed(desk: Desk, filters: QueueFilter) -> Fitting | None:
     """The positions that pass the filters, by split; None where they ask for nothing."""

@@ -1,6 +1,5 @@
 """The queue as a table, and what is done to many examples at once: one batch, so one undo."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,54 +10,18 @@ from dashboard.parts.choices import page_offset, pager
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
+from dashboard.triage.bulk import ACCEPT, ACTIONS, LABEL, accepted, accepted_words, bulk_decisions
 from dashboard.triage.deciding import decide, redo, undo
-from dashboard.triage.proposals import is_unsure, said
+from dashboard.triage.proposals import Offer, offer, said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import forget_review
-from dashboard.triage.worklist import Place, places_of
+from dashboard.triage.worklist import Place, places_of, records
 from evals.triage.phrases import title
-from store import Action, NewDecision, QueueFilter
+from store import QueueFilter
 
 PER_PAGE = 50
 MOST_AT_ONCE = 100_000
 MOST_COUNTED = 5_000  # beyond, what accepting would do is said without numbers: it is read anew after every decision
-ACTIONS = {
-    "Accept the suggestion": Action.RELABEL,
-    "Keep": Action.KEEP,
-    "Drop": Action.DROP,
-    "Label as …": Action.RELABEL,
-    "Skip": Action.SKIP,
-}
-ACCEPT, LABEL = "Accept the suggestion", "Label as …"
-
-
-def bulk_decisions(
-    rows: pd.DataFrame, what: str, *, label: int | None, triage_key: int, finding: str | None
-) -> list[NewDecision]:
-    """Decisions on many rows: columns split, position, given, suggested. Accepting leaves out what has no
-    suggestion; one that is the given label keeps the example, unless it is listed as wrong: that is to be read.
-
-    >>> rows = pd.DataFrame({"split": "train", "position": [1, 2, 3], "given": [0, 0, 1], "suggested": [1, None, 1]})
-    >>> found = bulk_decisions(rows, ACCEPT, label=None, triage_key=1, finding=None)
-    >>> [(each.position, str(each.action), each.label) for each in found]
-    [(1, 'relabel', 1), (3, 'keep', None)]
-    >>> len(bulk_decisions(rows, ACCEPT, label=None, triage_key=1, finding="label_error"))
-    1
-    """
-    found = []
-    columns = (rows["split"], rows["position"], rows["given"], rows["suggested"])
-    for split, position, given, suggested in zip(*columns, strict=True):
-        action, new = ACTIONS[what], label
-        if what == ACCEPT:
-            if pd.isna(suggested) or is_unsure({"given": given, "suggested": suggested}, finding):
-                continue
-            new = int(suggested)
-        if action is Action.RELABEL and new is not None and not pd.isna(given) and int(given) == new:
-            action, new = Action.KEEP, None
-        found.append(
-            NewDecision(str(split), int(position), action, new, finding=finding, triage_key=triage_key)
-        )  # fmt: skip
-    return found
 
 
 def table(desk: Desk, filters: QueueFilter) -> None:
@@ -72,7 +35,7 @@ def table(desk: Desk, filters: QueueFilter) -> None:
     offset = page_offset(n, PER_PAGE, key="page", of=(desk.triage.key, filters))
     page = reads.page(desk, filters, offset, PER_PAGE)
     bar = st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage-bulk")
-    chosen = _rows(desk, page)
+    chosen = _rows(desk, page, filters)
     with bar:
         if author() is None:
             ask_author()
@@ -83,7 +46,7 @@ def table(desk: Desk, filters: QueueFilter) -> None:
         st.caption(f"{count(offset + 1)} to {count(offset + len(page))} of {count(n)} examples", width="content")
 
 
-def _rows(desk: Desk, page: pd.DataFrame) -> list[int]:
+def _rows(desk: Desk, page: pd.DataFrame, filters: QueueFilter) -> list[int]:
     if desk.label_names:
         judged: dict[str, Any] = {
             "label": page["label"],
@@ -92,8 +55,10 @@ def _rows(desk: Desk, page: pd.DataFrame) -> list[int]:
             "risk": page["risk"],
             "doubts": [_doubts(n, of) for n, of in zip(page["n_doubting"], page["n_voices"], strict=True)],
         }
-    else:  # nothing is judged: columns that could only be empty are left out
+    else:  # columns that could only be empty are left out
         judged = {"label": reads.targets_at(desk.path, desk.dataset.key, tuple(places_of(page)))}
+        should_be = [each.proposal.words for each in _offers(desk, page, filters)]
+        judged |= {"suggested": should_be} if any(should_be) else {}
     shown = pd.DataFrame(
         {
             "text": [short(text, 300) for text in page["text"]],
@@ -137,7 +102,7 @@ def _doubts(n: float, of: float) -> str:
 
 
 def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int], n: int) -> None:
-    actions = [name for name, action in ACTIONS.items() if desk.label_names or action is not Action.RELABEL]
+    actions = [name for name in ACTIONS if desk.label_names or name != LABEL]
     what = st.selectbox("Action", actions, key="bulk-action", label_visibility="collapsed", width=210)
     label: int | None = None
     if what == LABEL:
@@ -150,7 +115,7 @@ def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int
     rows = page.iloc[chosen]
     st.button(
         f"{count(len(chosen))} chosen", key="bulk-chosen", type="primary", disabled=not chosen or not is_ready,
-        on_click=_do, args=(desk, places_of(rows), rows, what, label, filters),
+        on_click=_do, args=(desk, rows, what, label, filters),
     )  # fmt: skip
     with st.popover(f"All {count(n)} that fit", disabled=not is_ready):
         many = min(n, MOST_AT_ONCE)
@@ -170,31 +135,25 @@ def _bulk(desk: Desk, filters: QueueFilter, page: pd.DataFrame, chosen: list[int
     author_line()
 
 
-def accepted_words(decisions: Sequence[NewDecision], n: int) -> str:
-    """What accepting for n examples does; what only counts as kept is not what a person expects of it.
-
-    >>> accepted_words([NewDecision("train", 1, Action.RELABEL, 1), NewDecision("train", 2, Action.KEEP)], 3)
-    '1 gets another label; 1 has no other and counts as looked at and kept; 1 has nothing to accept and is left out.'
-    """
-    changed = sum(each.action is Action.RELABEL for each in decisions)
-    kept, left = len(decisions) - changed, n - len(decisions)
-    parts = [f"{count(changed)} {'gets' if changed == 1 else 'get'} another label"]
-    if kept:
-        those = "has no other and counts" if kept == 1 else "have no other and count"
-        parts.append(f"{count(kept)} {those} as looked at and kept")
-    if left:
-        those = "has nothing to accept and is" if left == 1 else "have nothing to accept and are"
-        parts.append(f"{count(left)} {those} left out")
-    return "; ".join(parts) + "."
-
-
 def _would(desk: Desk, filters: QueueFilter, many: int) -> str:
     if many > MOST_COUNTED:
-        return " Those without another label count as looked at and kept: filter first to leave them out."
-    finding = filters.kinds[0] if filters.kinds else None
+        return (
+            " To each is done what A does to it in the queue; those without another label count as looked at and kept."
+        )
     rows = reads.rows_to_decide(desk, filters, MOST_AT_ONCE)
-    new = bulk_decisions(rows, ACCEPT, label=None, triage_key=desk.triage.key, finding=finding)
-    return f" {accepted_words(new, len(rows))}"
+    unjudged = desk.triage.summary.get("unjudged")
+    return f" {accepted_words(accepted(rows, _offers(desk, rows, filters), desk.triage.key), len(rows), unjudged)}"
+
+
+def _offers(desk: Desk, rows: pd.DataFrame, filters: QueueFilter) -> list[Offer]:
+    """What A would do to each of these rows."""
+    places = places_of(rows)
+    found, names = reads.evidence_at(desk, places), desk.dataset.label_names or ()
+    targets = reads.values_at(desk, places) if desk.triage.summary.get("unjudged") else {}
+    return [
+        offer(row, found.get(place, {}), filters.kinds, desk.label_names, target=targets.get(place), target_names=names)
+        for row, place in zip(records(rows), places, strict=True)
+    ]
 
 
 def _back(desk: Desk) -> None:
@@ -204,15 +163,13 @@ def _back(desk: Desk) -> None:
         st.button("Redo", key="bulk-redo", icon=":material/redo:", type="tertiary", on_click=_redo, args=(desk,))
 
 
-def _do(
-    desk: Desk, places: list[Place], rows: pd.DataFrame, what: str, label: int | None, filters: QueueFilter
-) -> None:
-    finding = filters.kinds[0] if filters.kinds else None
-    new = bulk_decisions(rows, what, label=label, triage_key=desk.triage.key, finding=finding)
+def _do(desk: Desk, rows: pd.DataFrame, what: str, label: int | None, filters: QueueFilter) -> None:
+    if what == ACCEPT:
+        new = accepted(rows, _offers(desk, rows, filters), desk.triage.key)
+    else:
+        new = bulk_decisions(rows, what, label=label, triage_key=desk.triage.key, kinds=filters.kinds)
     left_out = len(rows) - len(new)
-    words = (
-        f"{count(len(new))} decided" + (f"; {count(left_out)} have no other label to accept" if left_out else "") + "."
-    )
+    words = f"{count(len(new))} decided" + (f"; {count(left_out)} have nothing to accept" if left_out else "") + "."
     decide(desk, new, words)
     st.session_state["triage-bulks"] = st.session_state.get("triage-bulks", 0) + 1
     forget_review()
@@ -220,7 +177,7 @@ def _do(
 
 def _do_all(desk: Desk, filters: QueueFilter, what: str, label: int | None) -> None:
     rows = reads.rows_to_decide(desk, filters, MOST_AT_ONCE)
-    _do(desk, places_of(rows), rows, what, label, filters)
+    _do(desk, rows, what, label, filters)
 
 
 def _undo(desk: Desk) -> None:

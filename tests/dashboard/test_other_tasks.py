@@ -202,7 +202,8 @@ def test_a_triage_without_classes_says_so_and_offers_nothing_that_cannot_be_done
     app.session_state["tabs-view"] = "Table"
     app.query_params["view"] = "Table"
     app.run()
-    assert app.selectbox(key="bulk-action").options == ["Keep", "Drop", "Skip"]
+    assert app.selectbox(key="bulk-action").options == ["Accept the suggestion", "Keep", "Drop", "Skip"]
+    assert "have nothing to accept and are left out" in words(app)
     assert f"have {unjudged}, not one class each" in words(show("triage", view="Classes"))
     assert "label" not in show("triage", view="Map").button_group(key="tabs-colour").options
 

@@ -289,11 +289,17 @@ def test_a_whole_filter_is_decided_at_once_and_undone_at_once(show: Show, bank: 
 def test_accepting_for_all_says_first_what_it_would_do(show: Show, bank: tuple[Store, Dataset]) -> None:
     store, dataset = bank
     app = as_ada(show("triage", view="Table"))
-    told = re.search(r"(\d+) get another label; (\d+) have no other and count as looked at and kept", plain(app))
+    told = re.search(
+        r"(\d+) get another label, (\d+) gets? another text, (\d+) (?:is|are) dropped;"
+        r" (\d+) have no other and count as looked at and kept",
+        plain(app),
+    )
     assert told, plain(app)
     app.button(key="bulk-all").click().run()
     counts = decided(store, dataset)["action"].value_counts()
-    assert (counts["relabel"], counts["keep"]) == (int(told[1]), int(told[2]))
+    assert [counts[each] for each in ("relabel", "edit", "drop", "keep")] == [int(each) for each in told.groups()]
+    dropped = decided(store, dataset).query("action == 'drop'")
+    assert set(dropped["finding"]) <= {"exact_duplicate", "split_leak", "empty"}, "as A drops them, one by one"
 
 
 # edits, versions, proof --------------------------------------------------------------------------------------------

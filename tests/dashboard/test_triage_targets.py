@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from store import (
@@ -20,7 +21,7 @@ from store import (
     record_dataset,
     record_step,
 )
-from tests.dashboard.conftest import Show
+from tests.dashboard.conftest import Show, words
 
 SETS = ["[0, 1]", "[]", "[1]", "[2]"]
 NUMBERS = [3.25, 0.5, 1.0, 1e-7]
@@ -145,3 +146,46 @@ def test_there_is_no_key_for_a_label_and_help_says_which_one_there_is(show: Show
     of_sets(empty_path)
     key = as_ada(show("triage")).button(key="key-L")
     assert (key.disabled, key.help) == (True, "Examples have sets of labels: see Edit.")
+
+
+# many at once ------------------------------------------------------------------------------------------------------
+
+
+def of_spans(path: Path) -> tuple[Store, Dataset]:
+    """Two sentences with spans; a token holds a space. Of the first other spans are suggested."""
+    store = open_store(path)
+    tokens = [["Ann", "of", "New York", "sang"], ["none", "here"]]
+    rows = [
+        NewRow("train", " ".join(some), target, inputs={"tokens": some})
+        for some, target in zip(tokens, ("[[0, 1, 1], [3, 4, 0]]", "[]"), strict=True)
+    ]
+    suggested = [{"kinds": "wrong", "spans": [[0, 1, "PER"], [2, 3, "LOC"]]}]
+    return store, triaged(store, rows, "spans", found("span_error", suggested), ("LOC", "PER"))
+
+
+@pytest.mark.parametrize(
+    ("make", "said", "wanted", "column"),
+    [
+        (
+            of_sets, "2 get other labels; 2 have nothing to accept", {0: "[0]", 1: "[0, 2]"},
+            ["− love", "+ a|b + joy", "", ""],
+        ),
+        (of_numbers, "2 get another number; 2 have nothing to accept", {0: 1.5, 1: 2.75}, ["1.50", "2.75", "", ""]),
+        (of_spans, "1 gets other spans; 1 has nothing to accept", {0: "[[0, 1, 1], [2, 3, 0]]"}, None),
+    ],
+)  # fmt: skip
+def test_accepting_for_all_takes_the_suggestion_of_each(
+    show: Show, empty_path: Path, make: Any, said: str, wanted: dict[int, Any], column: list[str] | None
+) -> None:
+    store, dataset = make(empty_path)
+    app = as_ada(show("triage", view="Table"))
+    assert said in words(app).replace("\\", "")
+    (table,) = app.dataframe
+    assert column is None or table.value["suggested"].tolist() == column
+    app.button(key="bulk-all").click().run()
+    assert decided(store, dataset) == [[at, "relabel", target, None] for at, target in wanted.items()]
+    assert f"{len(wanted)} decided; {len(SETS) - 2 if len(wanted) == 2 else 1} have nothing to accept" in (
+        app.toast[0].value.replace("\\", "")
+    )
+    app.button(key="bulk-undo").click().run()
+    assert decided(store, dataset) == []

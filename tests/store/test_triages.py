@@ -22,6 +22,7 @@ from store import (
     finished_steps,
     get_triage,
     latest_triage,
+    list_findings,
     list_queue,
     list_triages,
     reconcile,
@@ -197,3 +198,14 @@ def test_deleting_a_triage_leaves_nothing_of_it(store: Store) -> None:
     delete_triage(store, filled.triage.key)
     for table in ("triages", "triage_steps", "triage_columns", "triage_queue", "findings", "finding_groups"):
         assert store.db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_findings_of_many_examples_at_once(store: Store) -> None:
+    triage = fill_triage(store, 60).triage
+    every = list_findings(store, triage.key, limit=10_000)
+    wanted = {"train": [5, 1, 3], "test": [0], "gone": [1]}
+    found = list_findings(store, triage.key, positions=wanted, limit=10_000)
+    is_wanted = [at in wanted.get(split, ()) for split, at in zip(every["split"], every["position"], strict=True)]
+    assert found.to_dict("records") == every[is_wanted].to_dict("records")
+    assert set(found["position"]) == {5, 1, 3}
+    assert list_findings(store, triage.key, positions={}).empty
