@@ -1,6 +1,7 @@
 """Targets and responses that are no classes, in words."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,24 +13,35 @@ SPAN_TASK = "token-classification"
 RANK_TASK = "rerank"
 
 
-def target_words(target: Any, names: Sequence[str]) -> str:
-    """A target as the store has it; of spans their types, of a text itself.
+def target_words(target: Any, names: Sequence[str], tokens: Sequence[str] | None = None) -> str:
+    """A target as the store has it, by the label names of its data set: a number, labels, a text itself; spans as their
+    words, where the tokens of the sentence are given, else how many there are of which type.
 
     >>> target_words("[0, 2]", ["joy", "anger", "love"]), target_words("[]", []), target_words(3.5, [])
     ('joy, love', 'no label', '3.5')
-    >>> target_words("[[1, 3, 0], [4, 5, 0]]", ["LOC"])
-    'LOC, LOC'
-    >>> target_words('"Paris"', [])
-    'Paris'
+    >>> target_words("[[1, 3, 0], [4, 5, 0]]", ["LOC"]), target_words("[[0, 1, 0]]", ["LOC"], ["New York", "sang"])
+    ('2 LOC', 'New York (LOC)')
+    >>> target_words('"Paris"', []), target_words("[no JSON", []), target_words(None, []), target_words("[]", [], ["a"])
+    ('Paris', '[no JSON', '–', 'no span')
     """
     if target is None or target != target:
         return UNKNOWN
-    if isinstance(target, str):
+    if not isinstance(target, str):
+        return f"{target:g}"
+    try:
         parsed = json.loads(target)
-        if isinstance(parsed, str):
-            return parsed
-        return _labels([each[2] if isinstance(each, list) else each for each in parsed], names)
-    return f"{target:g}"
+    except ValueError:
+        return target
+    if not isinstance(parsed, list):
+        return str(parsed)
+    spans = [each for each in parsed if isinstance(each, list)]
+    if tokens is not None:
+        said = [f"{' '.join(tokens[start:end])} ({names[at]})" for start, end, at in spans]
+        return ", ".join(said) or "no span"
+    if spans:
+        counts = Counter(names[at] for *_, at in spans)
+        return ", ".join(f"{counts[name]:,} {name}" for name in sorted(counts))
+    return _labels(parsed, names)
 
 
 def target_text(target: Any) -> str | None:

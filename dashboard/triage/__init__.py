@@ -19,5 +19,5 @@ Edits        edits           all decided, as a diff      differences  the same a
              versions        from decisions to a run     retraining   its recipe and job
              proof           before and after
 Everywhere   reads           what it reads, cached       summary      of the triage
-             sentences       numbers in words
+             sentences       numbers in words            target_words spans, sets and numbers in words
 """

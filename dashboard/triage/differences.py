@@ -1,7 +1,5 @@
 """What was decided, as text that a person reads: the change of a label, and what changed in a text."""
 
-import json
-from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 import pandas as pd
@@ -32,30 +30,8 @@ def becomes(action: str, label: str | None) -> str:
     return f"→ {label}" if action == "relabel" else change(action, None, label)
 
 
-def target_said(target: object, names: Sequence[str], text: str) -> str:
-    """Spans as their words, a set of labels by name, both as they are decided (JSON of indices); all else as it is.
-
-    >>> target_said("[[0, 2, 1], [3, 4, 0]]", ["Gene", "Disease"], "Colon cancer and APC")
-    'Colon cancer (Disease), APC (Gene)'
-    >>> target_said("[0, 1]", ["joy", "love"], ""), target_said("[]", ["joy"], ""), target_said(2.5, [], "")
-    ('joy, love', 'none', '2.5')
-    """
-    try:
-        items = json.loads(target) if isinstance(target, str) and target.startswith("[") else None
-        if items is None:
-            return str(target)
-        words = text.split()
-        said = [
-            f"{' '.join(words[item[0] : item[1]])} ({names[item[2]]})" if isinstance(item, list) else names[item]
-            for item in items
-        ]
-    except (ValueError, IndexError, TypeError):  # a text that begins like that
-        return str(target)
-    return ", ".join(said) or "none"
-
-
 def views_words(views: pd.DataFrame) -> str:
-    """What each author wants of one row, from `store.list_views`; who skipped it or wrote a note wants nothing.
+    """What each author wants of one row, from `store.list_views` in words; not of who skipped it or wrote a note.
 
     >>> views = pd.DataFrame({"author": ["ada", "bo"], "action": ["drop", "relabel"], "given": "no", "label": "yes"})
     >>> views_words(views)

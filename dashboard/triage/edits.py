@@ -1,6 +1,6 @@
 """Edits: everything decided as a diff, what authors disagree on, and what is made of it: files, a version, a proof."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -10,9 +10,10 @@ from dashboard.parts.choices import page_offset, pager, tabs
 from dashboard.source import Source
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
-from dashboard.triage.differences import DECIDING, becomes, change, tally, target_said, text_diff
+from dashboard.triage.differences import DECIDING, becomes, change, tally, text_diff
 from dashboard.triage.reads import Desk
 from dashboard.triage.taking import downloads, replay
+from dashboard.triage.target_words import decisions_in_words
 from dashboard.triage.versions import versions
 from dashboard.triage.worklist import Place, places_of
 
@@ -54,11 +55,9 @@ def views_of(by_author: Mapping[str, pd.DataFrame], places: Sequence[Place]) -> 
     return [" · ".join(said[place]) for place in places]
 
 
-def _said(desk: Desk, targets: pd.Series, texts: pd.Series) -> pd.Series:
-    """In place of one class: in words."""
-    names, columns = desk.dataset.label_names or (), zip(targets, texts, strict=True)
-    said = [target_said(target, names, str(text)) if pd.notna(target) else None for target, text in columns]
-    return pd.Series(said, index=targets.index, dtype=object)
+def _at(decisions: pd.DataFrame, places: Collection[Place]) -> pd.DataFrame:
+    wanted = set(places)
+    return decisions[[place in wanted for place in places_of(decisions)]]
 
 
 def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
@@ -78,10 +77,7 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
             )  # fmt: skip
     part = parts[which].sort_values("at", ascending=False, kind="stable")
     offset = page_offset(len(part), PER_PAGE, key="edited", of=which)
-    page = part.iloc[offset : offset + PER_PAGE]
-    if not desk.label_names:
-        given, label = (_said(desk, page[name], page["text"]) for name in ("given", "label"))
-        page = page.assign(given=given, label=label)
+    page = decisions_in_words(desk, part.iloc[offset : offset + PER_PAGE])
     columns = zip(page["action"], page["label"], page["text"], page["new_text"], strict=True)
     rows = [
         (becomes(action, label), *(text_diff(text, new) if isinstance(new, str) else (short(text, 300), "")))
@@ -90,7 +86,9 @@ def _diff(desk: Desk, decided: pd.DataFrame, now: float) -> None:
     changes = [what for what, _, _ in rows]
     if which == "disputed":
         authors = reads.progress(desk.path, desk.dataset).by_author["author"]
-        changes = views_of({author: reads.decided(desk, author) for author in authors}, places_of(page))
+        places = places_of(page)
+        by_author = {author: _at(reads.decided(desk, author), places) for author in authors}
+        changes = views_of({author: decisions_in_words(desk, rows) for author, rows in by_author.items()}, places)
     has_texts, has_notes = bool(page["new_text"].notna().any()), bool(page["note"].notna().any())
     st.dataframe(
         pd.DataFrame(

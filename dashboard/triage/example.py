@@ -22,6 +22,7 @@ from dashboard.triage.reads import Desk
 from dashboard.triage.sentence import sentence, show_sentence, target_of
 from dashboard.triage.session import RERUN
 from dashboard.triage.target_forms import FORMS, HELP, number_form, set_form, span_form
+from dashboard.triage.target_words import becomes, decisions_in_words, inputs, targets_at
 from dashboard.triage.targets import Target
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
@@ -128,17 +129,17 @@ def _labels(desk: Desk, row: Mapping[str, Any], offered: Proposal, done: str | N
             st.caption("should be", width="content")
             st.badge(badge_text(offered.words), color="orange", width="content")
         if done or row.get("action"):
-            before = done or f"{said(str(row['action']), None, ())} by {row['author']}"
+            before = done or f"{said(str(row['action']), becomes(desk, row))} by {row['author']}"
             st.badge(badge_text(short(before, 60)), icon=":material/check:", color="green", width="content")
     if row.get("is_disputed") and not done:
-        views = views_words(reads.views(desk, *place_of(row)))
+        views = views_words(decisions_in_words(desk, reads.views(desk, *place_of(row))))
         st.caption(f":material/flag: {escape(f'Disputed. {views}')}")
 
 
 def _given(desk: Desk, row: Mapping[str, Any]) -> str:
     if desk.label_names:
         return str(row.get("label") or UNKNOWN)
-    return reads.targets_at(desk.path, desk.dataset.key, (place_of(row),))[0]
+    return targets_at(desk, [place_of(row)])[0]
 
 
 def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions", picking: str) -> None:
@@ -217,7 +218,7 @@ def _target_form(
     split, position = place_of(row)
     target = row["new_label"] if row.get("new_label") is not None else target_of(desk, split, position)
     names = desk.dataset.label_names or ()
-    text = row.get("new_text") or row["text"] if len(reads.inputs(desk.path, row["example_id"])) == 1 else None
+    text = row.get("new_text") or row["text"] if len(inputs(desk.path, row["example_id"])) == 1 else None
 
     def keep(label: Target, typed: str | None = None) -> None:
         is_edited = typed is not None and (typed != row["text"] or row.get("new_text") is not None)

@@ -131,19 +131,14 @@ def offer(
     return Offer(kind, instead(offered, target, found, target_names))
 
 
-def said(action: str, label: int | float | str | None, label_names: Sequence[str]) -> str:
-    """A decision in words, as it is shown on the example.
+def said(action: str, becomes: str | None = None) -> str:
+    """A decision in words, as it is shown on the example; becomes: what it has then, in words.
 
-    >>> said("relabel", 1, ["no", "yes"]), said("keep", None, []), said("drop", None, [])
-    ('relabelled yes', 'kept', 'dropped')
-    >>> said("relabel", None, [])
-    'relabelled'
+    >>> said("relabel", "yes"), said("keep"), said("drop", None), said("relabel")
+    ('relabelled yes', 'kept', 'dropped', 'relabelled')
     """
-    if action == "relabel" and label is not None and not isinstance(label, str):
-        known = 0 <= int(label) < len(label_names)
-        return f"relabelled {label_names[int(label)] if known else label}"
     words = {
-        "relabel": "relabelled",
+        "relabel": f"relabelled {becomes}" if becomes else "relabelled",
         "keep": "kept",
         "drop": "dropped",
         "edit": "text edited",

@@ -14,7 +14,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.source import Source
-from dashboard.triage.sentences import target_words
 from dashboard.triage.summary import Summary, read_summary
 from dashboard.triage.worklist import Place, by_split, places_of
 from evals.dynamics import decode
@@ -51,7 +50,6 @@ from store import (
     read_column,
     read_column_at,
     read_example_dynamics,
-    read_inputs,
     read_rows,
     reading,
 )
@@ -195,16 +193,6 @@ def evidence_at(desk: Desk, wanted: Sequence[Place]) -> dict[Place, dict[str, Ma
     return evidence
 
 
-def values_at(desk: Desk, wanted: Sequence[Place]) -> dict[Place, object]:
-    """The targets of these examples, as the store has them."""
-    found: dict[Place, object] = {}
-    with reading(desk.path) as store:
-        for split, positions in by_split(wanted).items():
-            rows = read_rows(store, desk.dataset, split, positions=positions)
-            found |= zip(((split, int(at)) for at in rows["position"]), rows["target"], strict=True)
-    return found
-
-
 @st.cache_data(show_spinner=False, max_entries=16, hash_funcs=_DESK)
 def allowed(desk: Desk, filters: QueueFilter) -> Fitting | None:
     """The positions that pass the filters, by split; None where they ask for nothing."""
@@ -236,26 +224,6 @@ def texts_at(path: str, dataset_key: int, wanted: tuple[Place, ...]) -> list[str
             rows = read_rows(store, dataset, split, positions=positions)
             texts |= {(split, int(at)): text for at, text in zip(rows["position"], rows["text"], strict=True)}
     return [texts[(split, int(at))] for split, at in wanted]
-
-
-@st.cache_data(show_spinner=False, max_entries=1024)
-def inputs(path: str, example_id: str) -> Mapping[str, Any]:
-    """What a model gets of an example, by name: `store.read_inputs`."""
-    with reading(path) as store:
-        return read_inputs(store, [example_id])[example_id]
-
-
-@st.cache_data(show_spinner=False, max_entries=16)
-def targets_at(path: str, dataset_key: int, wanted: tuple[Place, ...]) -> list[str]:
-    """What these examples have in place of one class, in words and in their order."""
-    found: dict[Place, str] = {}
-    with reading(path) as store:
-        dataset = get_dataset(store, dataset_key)
-        for split, positions in by_split(wanted).items():
-            rows = read_rows(store, dataset, split, positions=positions)
-            columns = zip(rows["position"], rows["label"], strict=True)
-            found |= {(split, int(at)): target_words(label) for at, label in columns}
-    return [found[(split, int(at))] for split, at in wanted]
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
@@ -384,7 +352,8 @@ class Details(NamedTuple):
     """Everything that speaks for or against an example.
 
     findings: as `store.list_findings`. voices: by name. neighbours: the nearest training examples, columns position,
-    similarity, label, text, the nearest first. histories: of every run that is still there and kept its dynamics.
+    similarity, example_id, target, label, text, the nearest first. histories: of every run that is still there and kept
+    its dynamics.
     """
 
     findings: pd.DataFrame
@@ -427,6 +396,9 @@ def _voices(store: Store, triage_key: int, split: str, position: int, names: Seq
     return tuple(found)
 
 
+_NEAR = ["position", "similarity", "example_id", "target", "label", "text"]
+
+
 def neighbours(desk: Desk, split: str, position: int) -> pd.DataFrame:
     """The nearest training examples of any example, as in `Details`."""
     with reading(desk.path) as store:
@@ -437,12 +409,12 @@ def _neighbours(store: Store, desk: Desk, split: str, position: int) -> pd.DataF
     near = read_column_at(store, desk.triage.key, split, "neighbours", [position])
     similar = read_column_at(store, desk.triage.key, split, "neighbour_similarity", [position])
     if near is None:
-        return pd.DataFrame(columns=["position", "similarity", "label", "text"])
+        return pd.DataFrame(columns=_NEAR)
     known = np.ravel(near[0]) >= 0
     order = np.ravel(near[0])[known].astype(int).tolist()
     rows = read_rows(store, desk.dataset, "train", positions=order).set_index("position").loc[order].reset_index()
     like = np.full(len(order), np.nan) if similar is None else np.ravel(similar[0])[known].astype(np.float64)
-    found: pd.DataFrame = rows.assign(similarity=like)[["position", "similarity", "label", "text"]]
+    found: pd.DataFrame = rows.assign(similarity=like)[_NEAR]
     return found
 
 

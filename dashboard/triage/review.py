@@ -30,6 +30,7 @@ from dashboard.triage.session import (
     open_review,
     set_budget,
 )
+from dashboard.triage.target_words import becomes
 from dashboard.triage.worklist import Place
 from dashboard.writing import note as say
 from dashboard.writing import say_notes
@@ -104,12 +105,13 @@ class Actions:
             return
         now.picking = ""
         now.n_changes += 1
+        words = said(action, self._becomes(label))
         now.work.forget(place)
         if action is Action.NOTE:
             say("Noted.")
             fetch(now)
             return
-        now.work.decide(said(action, label, now.desk.label_names))
+        now.work.decide(words)
         if place[0] == "train":
             self._judge(place[1], action)
         fetch(now)
@@ -132,6 +134,12 @@ class Actions:
     def pick(self, what: str) -> None:
         """Open one of the small forms, or close it."""
         self._now.picking = "" if self._now.picking == what else what
+
+    def _becomes(self, label: int | float | str | None) -> str | None:
+        desk, row = self._now.desk, self._now.work.row
+        if isinstance(label, int) and desk.label_names:
+            label = desk.label_names[label]
+        return None if row is None else becomes(desk, {**row, "new_label": label})
 
     def _judge(self, position: int, action: Action) -> None:
         now = self._now

@@ -1,7 +1,5 @@
 """What is wrong with a data set, how far its review is, and when to stop: sentences, plain text."""
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dashboard.formats import UNKNOWN, count, is_known, percent
@@ -39,31 +37,6 @@ def about(estimate: Estimate) -> str:
     if not is_known(estimate.low) or not is_known(estimate.high):
         return count(estimate.value)
     return f"{count(estimate.value)} ({count(estimate.low)} to {count(estimate.high)})"
-
-
-def target_words(target: object) -> str:
-    """What an example has in place of one class, as `store.read_rows` names it: a number, several labels, spans (how
-    many of which type), nothing.
-
-    >>> target_words(3.5), target_words("joy, love"), target_words(""), target_words(None)
-    ('3.5', 'joy, love', 'none', '–')
-    >>> target_words('[[0, 2, "Gene"], [4, 5, "Disease"], [7, 9, "Gene"]]')
-    '1 Disease, 2 Gene'
-    """
-    if isinstance(target, str):
-        return _span_words(target) or target or "none"
-    return f"{target:.4g}" if isinstance(target, int | float) and target == target else UNKNOWN
-
-
-def _span_words(target: str) -> str | None:
-    """None where the text is no JSON list of spans."""
-    if not target.startswith("[["):
-        return None
-    try:
-        names = Counter(str(name) for _, _, name in json.loads(target))
-    except ValueError:  # a text may begin like that
-        return None
-    return ", ".join(f"{names[name]:,} {name}" for name in sorted(names))
 
 
 def without_classes(targets: str) -> str:

@@ -15,6 +15,7 @@ from dashboard.triage.deciding import decide, redo, undo
 from dashboard.triage.proposals import Offer, offer, said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import forget_review
+from dashboard.triage.target_words import becomes, targets_at, values_at
 from dashboard.triage.worklist import Place, places_of, records
 from evals.triage.phrases import title
 from store import QueueFilter
@@ -56,7 +57,7 @@ def _rows(desk: Desk, page: pd.DataFrame, filters: QueueFilter) -> list[int]:
             "doubts": [_doubts(n, of) for n, of in zip(page["n_doubting"], page["n_voices"], strict=True)],
         }
     else:  # columns that could only be empty are left out
-        judged = {"label": reads.targets_at(desk.path, desk.dataset.key, tuple(places_of(page)))}
+        judged = {"label": targets_at(desk, places_of(page))}
         should_be = [each.proposal.words for each in _offers(desk, page, filters)]
         judged |= {"suggested": should_be} if any(should_be) else {}
     shown = pd.DataFrame(
@@ -65,8 +66,8 @@ def _rows(desk: Desk, page: pd.DataFrame, filters: QueueFilter) -> list[int]:
             **judged,
             "kinds": [[title(kind) for kind in kinds if kind != "label_error"] for kinds in page["kinds"]],
             "decided": [
-                "" if action is None or pd.isna(action) else said_of(action, new, by)
-                for action, new, by in zip(page["action"], page["new_label"], page["author"], strict=True)
+                "" if row.get("action") is None else f"{said(row['action'], becomes(desk, row))} · {row['author']}"
+                for row in records(page)
             ],
             "place": [f"{split} {position}" for split, position in places_of(page)],
         }
@@ -89,12 +90,6 @@ def _rows(desk: Desk, page: pd.DataFrame, filters: QueueFilter) -> list[int]:
         key=f"triage-table-{st.session_state.get('triage-bulks', 0)}-{hash(tuple(places_of(page)))}",
     )  # fmt: skip
     return [int(row) for row in event["selection"]["rows"]]
-
-
-def said_of(action: str, new_label: Any, by: str) -> str:
-    """What was decided, in a cell."""
-    label = f" {new_label}" if action == "relabel" and isinstance(new_label, str) else ""
-    return f"{said(action, None, ())}{label} · {by}"
 
 
 def _doubts(n: float, of: float) -> str:
@@ -149,7 +144,7 @@ def _offers(desk: Desk, rows: pd.DataFrame, filters: QueueFilter) -> list[Offer]
     """What A would do to each of these rows."""
     places = places_of(rows)
     found, names = reads.evidence_at(desk, places), desk.dataset.label_names or ()
-    targets = reads.values_at(desk, places) if desk.triage.summary.get("unjudged") else {}
+    targets = values_at(desk, places) if desk.triage.summary.get("unjudged") else {}
     return [
         offer(row, found.get(place, {}), filters.kinds, desk.label_names, target=targets.get(place), target_names=names)
         for row, place in zip(records(rows), places, strict=True)

@@ -9,8 +9,8 @@ import streamlit as st
 from dashboard.formats import UNKNOWN, count, escape, is_known, number
 from dashboard.triage import reads
 from dashboard.triage.reads import Desk, Details, History, Voice
-from dashboard.triage.sentences import target_words
 from dashboard.triage.small_tables import bar, show_rows, sparkline
+from dashboard.triage.target_words import in_words
 from evals.triage.phrases import evidence_words, title
 
 SHOWN_NEIGHBOURS = 6
@@ -137,7 +137,8 @@ def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
             st.markdown(escape(agreement(near, None if label is None else str(label))))
             rows = [[f"{'=' if each == label else '≠'} {each}", _two(like), text] for each, like, text in columns]
         else:  # numbers and sets of labels are not the same or another
-            rows = [[target_words(each), _two(like), text] for each, like, text in columns]
+            has = in_words(desk, near["target"], near["example_id"])
+            rows = [[each, _two(like), text] for each, (_, like, text) in zip(has, columns, strict=True)]
         show_rows(["label" if desk.label_names else "has", "similar", "text"], rows, marked=0, wide=2)
     _findings(known.findings, desk.label_names)
 

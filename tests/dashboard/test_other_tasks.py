@@ -191,7 +191,7 @@ def test_a_triage_without_classes_says_so_and_offers_nothing_that_cannot_be_done
     app.run()
     said = words(app).replace("\\", "")
     assert f"30 training examples with {unjudged}: these are not judged" in said
-    assert ("joy | love" if unjudged == "sets of labels" else "3.25") in said, "what the example has"
+    assert ("joy, love" if unjudged == "sets of labels" else "3.25") in said, "what the example has"
     assert app.button(key="key-L").disabled
     assert not app.button(key="key-K").disabled
     app.button(key="key-D").click().run()

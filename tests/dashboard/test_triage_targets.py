@@ -1,5 +1,6 @@
 """The Triage page of examples that have no one class: what is suggested, what is typed instead, and what is said."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.responses import target_words
 from store import (
     Dataset,
     NewRow,
@@ -19,6 +21,7 @@ from store import (
     open_store,
     read_values,
     record_dataset,
+    record_decision,
     record_step,
 )
 from tests.dashboard.conftest import Show, words
@@ -189,3 +192,61 @@ def test_accepting_for_all_takes_the_suggestion_of_each(
     )
     app.button(key="bulk-undo").click().run()
     assert decided(store, dataset) == []
+
+
+# in words ----------------------------------------------------------------------------------------------------------
+
+
+def disputed(store: Store, dataset: Dataset, ada: Any, bo: Any) -> None:
+    for author, label in (("ada", ada), ("bo", bo)):
+        record_decision(
+            store, dataset, split="train", position=0, action="relabel", author=author, label=label
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "ada", "bo", "given", "views"),
+    [
+        (
+            of_spans, "[[0, 1, 1]]", "[[2, 3, 0]]", "Ann (PER), sang (LOC)",
+            "ada: Ann (PER), sang (LOC) → Ann (PER) · bo: Ann (PER), sang (LOC) → New York (LOC)",
+        ),
+        (of_sets, "[]", "[0, 2]", "joy, love", "ada: joy, love → no label · bo: joy, love → joy, a|b"),
+        (of_numbers, 4.5, 5, "3.25", "ada: 3.25 → 4.5 · bo: 3.25 → 5"),
+    ],
+)  # fmt: skip
+def test_what_is_wanted_is_said_in_words_everywhere(
+    show: Show, empty_path: Path, make: Any, ada: Any, bo: Any, given: str, views: str
+) -> None:
+    store, dataset = make(empty_path)
+    disputed(store, dataset, ada, bo)
+    newest = views.rpartition("→ ")[2]
+
+    app = as_ada(show("triage", state="disputed"))
+    said = words(app).replace("\\", "")
+    assert f"Disputed. {views}" in said
+    assert f"relabelled {newest} by bo" in said
+    assert given in said
+
+    (table,) = show("triage", view="Table", state="disputed").dataframe
+    assert table.value[["label", "decided"]].values.tolist() == [[given, f"relabelled {newest} · bo"]]
+
+    app = as_ada(show("triage", view="Edits"))
+    (table,) = app.dataframe
+    assert table.value[["given", "change"]].values.tolist() == [[given, f"→ {newest}"]]
+    app.button_group(key="tabs-shown").set_value("disputed").run()
+    (table,) = app.dataframe
+    assert table.value["change"].tolist() == [views]
+
+
+def test_what_was_just_decided_is_said_in_words(show: Show, empty_path: Path) -> None:
+    of_spans(empty_path)
+    app = as_ada(show("triage"))
+    app.button(key="key-A").click().run()
+    app.button(key="key-back").click().run()
+    assert "relabelled Ann (PER), New York (LOC)" in words(app).replace("\\", "")
+
+
+def test_an_answer_that_looks_like_a_list_is_a_text() -> None:
+    answer = json.dumps('[[0, 2, "Gene"]]')
+    assert target_words(answer, []) == '[[0, 2, "Gene"]]'
