@@ -123,6 +123,11 @@ def _linear_names(model: nn.Module) -> str:
     )
 
 
+def _norm_names(model: nn.Module) -> list[str]:
+    """Layers of norms, whatever a model's own class for them is called, such as LlamaRMSNorm."""
+    return [name for name, module in model.named_modules() if type(module).__name__.lower().endswith("norm")]
+
+
 # any other adapter of peft -------------------------------------------------------------------------------------------
 
 
@@ -159,6 +164,8 @@ def _with_peft(backbone: Backbone, spec: "Peft") -> nn.Module:
     if problems := peft_problems(spec):
         raise RecipeError("recipe", problems)
     settings = {**(spec.model_extra or {}), "peft_type": spec.type, "inference_mode": False}
+    if spec.type == "LN_TUNING":  # of which peft knows the norms of a few models only
+        settings = {"target_modules": _norm_names(backbone.model), **settings}
     if spec.type in PROMPT_TYPES:
         settings = {"num_virtual_tokens": 20, **settings, "task_type": "FEATURE_EXTRACTION"}
     try:

@@ -14,6 +14,14 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
     # peft asks a model by an old name whether it recomputes activations, which transformers minds.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+    # What we call so, older versions know by no other name.
+    warnings.filterwarnings("ignore", message="`gradient_checkpointing_enable` is deprecated")
+    # peft sees of itself that the linear layers of GPT-2 lie transposed, that no CUDA builds what BOFT is faster with,
+    # and that a norm is no linear layer.
+    warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False but the target module is `Conv1D`")
+    warnings.filterwarnings("ignore", message="Failed to load the CUDA extension")
+    warnings.filterwarnings("ignore", message="Setting boft_n_butterfly_factor to 1")
+    warnings.filterwarnings("ignore", message="Unsupported layer type .* encountered, proceed at your own risk")
     import transformers
 
     transformers.utils.logging.disable_progress_bar()

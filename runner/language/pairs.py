@@ -62,15 +62,24 @@ def _tokens(
     """The tokens of texts, special ones around them, at most `room` of each; and which lost some."""
     if not texts:
         return [], []
-    texts = list(texts)
-    given: dict[str, Any] = {"text_target": texts} if is_target else {"text": texts}
+    key = "text_target" if is_target else "text"
+    end = _missing_end(tokenizer) if is_target else []
 
-    def tokens(**settings: Any) -> list[list[int]]:
+    def tokens(room: int | None = None) -> list[list[int]]:
+        settings: dict[str, Any] = {} if room is None else {"truncation": True, "max_length": room}
+        given: dict[str, Any] = {key: list(texts)}
         found: list[list[int]] = tokenizer(**given, return_attention_mask=False, verbose=False, **settings)["input_ids"]
         return found
 
-    whole, cut = tokens(), tokens(truncation=True, max_length=room)
-    return cut, [len(a) > len(b) for a, b in zip(whole, cut, strict=True)]
+    whole, cut = tokens(), tokens(room - len(end))
+    return [[*row, *end] for row in cut], [len(a) > len(b) for a, b in zip(whole, cut, strict=True)]
+
+
+def _missing_end(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The token by which a model says that its text is done, where the tokenizer itself puts none behind targets."""
+    own = tokenizer(text_target="a", verbose=False)["input_ids"]
+    is_there = bool(own) and own[-1] in {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    return [] if is_there or tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
 
 def _ragged(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -100,10 +109,11 @@ class PairCollator:
         index = np.asarray(positions, dtype=np.int64)
         starts = self._answers.offsets[index]
         lengths = self._answers.offsets[index + 1] - starts
-        columns = np.arange(int(lengths.max()))
+        columns = np.arange(max(int(lengths.max()), 1))  # also where no target has a token: models want one place
         mask = columns < lengths[:, None]
         places = np.where(mask, starts[:, None] + columns, -1)
-        targets = np.where(mask, self._answers.ids[places], NO_TARGET).astype(np.int64)
+        written = self._answers.ids[places] if mask.any() else NO_TARGET
+        targets = np.where(mask, written, NO_TARGET).astype(np.int64)
         owners = np.where(mask, np.arange(len(index))[:, None], -1)
         added = {"targets": targets, "places": places, "owners": owners, "labels": np.zeros(len(index), dtype=np.int64)}
         size = self._read.sizes.pop()

@@ -118,7 +118,7 @@ def _problems_of_methods(parents: Sequence[Parent], way: Way | None, *, fold: bo
     if others := [p.title for p in parents if p.recipe.model.method == "peft"]:
         yield f"only LoRA adapters can be combined: {', '.join(others)}; fold each, then merge those."
         return
-    settings = [(p, _adapter_settings(p)) for p in parents]
+    settings = [(p, _adapter_settings(p)) for p in parents if p.is_adapter]
     for parent, values in settings:
         if used := [setting for setting in _NOT_ADDED if values.get(setting)]:
             named = ", ".join(used)

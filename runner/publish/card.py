@@ -76,8 +76,9 @@ def _what(facts: Facts) -> str:
         return said
     labels = ", ".join(inline(label) for label in facts.labels[:20])
     more = f" and {len(facts.labels) - 20:,} more" if len(facts.labels) > 20 else ""
-    known = "types of spans" if kind.says == "tags" else "labels"
-    return f"{said} It knows {len(facts.labels):,} {known}: {labels}{more}."
+    one, many = ("type of spans", "types of spans") if kind.says == "tags" else ("label", "labels")
+    known = f"one {one}" if len(facts.labels) == 1 else f"{len(facts.labels):,} {many}"
+    return f"{said} It knows {known}: {labels}{more}."
 
 
 def _use(exported: Exported) -> str:

@@ -165,7 +165,6 @@ def test_every_type_that_is_served_trains_and_comes_back(kit: Kit, tmp_path: Pat
     small: dict[str, Any] = {
         "C3A": {"block_size": 16}, "MISS": {"r": 8}, "SHIRA": {"r": 4}, "ROAD": {"group_size": 16},
         "VBLORA": {"vector_length": 16, "num_vectors": 4, "topk": 2}, "WAVEFT": {"n_frequency": 64}, "IA3": {},
-        "LN_TUNING": {"target_modules": ["LayerNorm"]},
     }.get(name, {})  # fmt: skip
     if name not in ("IA3", "LN_TUNING", *PROMPT_TYPES):
         small["target_modules"] = ["query", "value"]
@@ -178,6 +177,16 @@ def test_every_type_that_is_served_trains_and_comes_back(kit: Kit, tmp_path: Pat
     again = trained_body(load_backbone(wanted), wanted).eval()
     load_adapter(tmp_path / "adapter", again)
     assert torch.allclose(hidden(again), said, atol=1e-5)
+
+
+@pytest.mark.parametrize("base", ["bert", "gpt2"])
+def test_ln_tuning_trains_the_norms_of_any_model(kit: Kit, base: str) -> None:
+    wanted = spec(kit, "peft", base, peft={"type": "LN_TUNING"})
+    body = trained_body(load_backbone(wanted), wanted)
+    trained = {n.removesuffix(".weight").removesuffix(".bias") for n, p in body.named_parameters() if p.requires_grad}
+    norms = {n for n, m in body.named_modules() if isinstance(m, torch.nn.LayerNorm) and ".ln_tuning_layers." in n}
+    assert len(norms) == 5  # two in each of two layers, and one of the embeddings or at the end
+    assert trained == norms
 
 
 def test_the_names_are_those_of_peft() -> None:
@@ -300,7 +309,6 @@ def test_recipe_check_asks_peft(kit: Kit, tmp_path: Path) -> None:
         ("lora", {"lora": {"r": 33, "init": "pissa"}}, "32 directions"),
         ("lora", {"lora": {"target_modules": ["nix"]}}, "fits no module of this model"),
         ("peft", {"peft": {"type": "MISS", "r": 64, "target_modules": ["query"]}}, "MISS cannot be put on this model"),
-        ("peft", {"peft": {"type": "LN_TUNING"}}, "target_modules"),
         ("peft", {"peft": {"type": "P_TUNING", "num_virtual_tokens": 0}}, "must be an integer ≥ 1"),
         ("peft", {"peft": {"type": "P_TUNING", "num_virtual_tokens": 64}}, "64 positions in all"),
         ("full", {"attention": "flash_attention_2"}, 'flash-attn is not installed; it needs a CUDA device.*Use "sdpa"'),

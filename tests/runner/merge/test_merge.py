@@ -173,6 +173,7 @@ def test_all_that_is_wrong_is_said_at_once(runner: Runner, kit: Kit, family: Fam
         model__lora={"r": 4},
         training__max_steps=1,
     )
+    head = kit.train(store, name="head-only", model__method="head", training__max_steps=1)
     none = kit.train(store, name="bare", checkpoints__keep="none", training__max_steps=1, model__method="lora")
     n_before = len(runner(store, "ls", "--json").json)
     said = runner(
@@ -196,6 +197,7 @@ def test_all_that_is_wrong_is_said_at_once(runner: Runner, kit: Kit, family: Fam
         ((family.lora[0].id, family.lora[0].id), "is named twice"),
         ((*(run.id for run in family.full), "--fold"), "there is no adapter to fold"),
         ((*(run.id for run in family.lora), "--density", "0.5"), "linear drops nothing"),
+        ((family.lora[0].id, head.id), "method head changes no weights that could be merged: head-only"),
         ((*(run.id for run in family.lora), "--weights", "a,b"), "numbers with commas between them"),
     ):
         said = runner(store, "merge", *arguments)
