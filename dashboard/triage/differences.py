@@ -9,25 +9,14 @@ from dashboard.formats import count, short
 DECIDING = ("relabel", "keep", "drop", "edit")
 
 
-def change(action: str, given: str | None, label: str | None) -> str:
-    """What becomes of an example, in one line.
-
-    >>> change("relabel", "no", "yes"), change("relabel", None, "yes"), change("drop", "no", None)
-    ('no → yes', '(none) → yes', '✕ dropped')
-    """
-    if action == "relabel":
-        return f"{given if given is not None else '(none)'} → {label}"
-    words = {"keep": "✓ kept", "drop": "✕ dropped", "edit": "✎ text edited"}
-    return words.get(action, action)
-
-
 def becomes(action: str, label: str | None) -> str:
-    """What becomes of a label, beside the label that was given.
+    """What becomes of an example, in one line, beside the label that was given.
 
     >>> becomes("relabel", "yes"), becomes("edit", "no"), becomes("drop", "no")
     ('→ yes', '✎ text edited', '✕ dropped')
     """
-    return f"→ {label}" if action == "relabel" else change(action, None, label)
+    words = {"relabel": f"→ {label}", "keep": "✓ kept", "drop": "✕ dropped", "edit": "✎ text edited"}
+    return words.get(action, action)
 
 
 def views_words(views: pd.DataFrame) -> str:
@@ -35,13 +24,11 @@ def views_words(views: pd.DataFrame) -> str:
 
     >>> views = pd.DataFrame({"author": ["ada", "bo"], "action": ["drop", "relabel"], "given": "no", "label": "yes"})
     >>> views_words(views)
-    'ada: ✕ dropped · bo: no → yes'
+    'ada: ✕ dropped · bo: → yes'
     """
     wanted = views[views["action"].isin(DECIDING)]
-    columns = (wanted[name] for name in ("author", "action", "given", "label"))
-    return " · ".join(
-        f"{author}: {change(action, given, label)}" for author, action, given, label in zip(*columns, strict=True)
-    )
+    columns = zip(wanted["author"], wanted["action"], wanted["label"], strict=True)
+    return " · ".join(f"{author}: {becomes(action, label)}" for author, action, label in columns)
 
 
 def text_diff(old: str, new: str, *, around: int = 40) -> tuple[str, str]:

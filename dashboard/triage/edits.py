@@ -10,7 +10,7 @@ from dashboard.parts.choices import page_offset, pager, tabs
 from dashboard.source import Source
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
-from dashboard.triage.differences import DECIDING, becomes, change, tally, text_diff
+from dashboard.triage.differences import DECIDING, becomes, tally, text_diff
 from dashboard.triage.reads import Desk
 from dashboard.triage.taking import downloads, replay
 from dashboard.triage.target_words import decisions_in_words
@@ -48,10 +48,9 @@ def views_of(by_author: Mapping[str, pd.DataFrame], places: Sequence[Place]) -> 
     """
     said: dict[Place, list[str]] = {place: [] for place in places}
     for author, frame in by_author.items():
-        columns = zip(places_of(frame), frame["action"], frame["given"], frame["label"], strict=True)
-        for place, action, given, label in columns:
+        for place, action, label in zip(places_of(frame), frame["action"], frame["label"], strict=True):
             if place in said and action in DECIDING:
-                said[place].append(f"{author}: {change(action, given, label)}")
+                said[place].append(f"{author}: {becomes(action, label)}")
     return [" · ".join(said[place]) for place in places]
 
 

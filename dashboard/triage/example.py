@@ -22,7 +22,7 @@ from dashboard.triage.reads import Desk
 from dashboard.triage.sentence import sentence, show_sentence, target_of
 from dashboard.triage.session import RERUN
 from dashboard.triage.target_forms import FORMS, HELP, number_form, set_form, span_form
-from dashboard.triage.target_words import becomes, decisions_in_words, inputs, targets_at
+from dashboard.triage.target_words import becomes, decisions_in_words, targets_at
 from dashboard.triage.targets import Target
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
@@ -72,8 +72,9 @@ def example_panel(desk: Desk, work: Worklist, kinds: Sequence[str], *, picking: 
     found = dict(zip(known.findings["kind"], known.findings["evidence"], strict=True))
     target = target_of(desk, split, position) if desk.triage.summary.get("unjudged") else None
     kind, offered = offer(
-        row, found, kinds, desk.label_names, target=target, target_names=desk.dataset.label_names or ()
-    )
+        row, found, kinds, desk.label_names, target=target, target_names=desk.dataset.label_names or (),
+        is_one_text=reads.is_one_text(desk),
+    )  # fmt: skip
     evidence = found.get(kind or "", {})
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
@@ -112,13 +113,34 @@ def _where(work: Worklist, row: Mapping[str, Any], act: "Actions") -> None:
 
 
 def _text(desk: Desk, row: Mapping[str, Any], evidence: Mapping[str, Any], kind: str | None, offered: Proposal) -> None:
-    with st.container(height=TEXT_PIXELS, border=True, key="triage-text"):
+    with st.container(height=TEXT_PIXELS, border=True, gap="xsmall", key="triage-text"):
         if not show_sentence(desk, *place_of(row)):
-            st.text(row["text"] if str(row["text"]).strip() else "(no text)")
-        new = offered.text or (suggested_text(kind, evidence) if kind else None)
+            texts = named_texts(reads.inputs(desk, row["example_id"]), desk.dataset.source)
+            for name, text in texts or [("", str(row["text"]))]:
+                if name:
+                    st.caption(escape(name))
+                st.text(text if text.strip() else "(no text)")
+        new = offered.text or (suggested_text(kind, evidence) if kind and reads.is_one_text(desk) else None)
         if new is not None:
             st.caption("The suggested text:")
             st.text(new)
+
+
+def named_texts(inputs: Mapping[str, Any], source: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The texts of an example that is several, each with the name of its field: that of its column where it is known.
+
+    inputs: by name, as `store.read_inputs`. source: of the data set.
+
+    >>> named_texts({"text": "It rains.", "text_pair": "It is wet."}, {"columns": {"text": "claim"}})
+    [('claim', 'It rains.'), ('text_pair', 'It is wet.')]
+    >>> named_texts({"text": "It rains."}, {}), named_texts({"tokens": ["It", "rains"], "text": "a"}, {})
+    ([], [])
+    """
+    columns = source.get("columns")
+    known = columns if isinstance(columns, Mapping) else {}
+    if len(inputs) < 2 or not all(isinstance(text, str) for text in inputs.values()):
+        return []
+    return [(str(known.get(name) or name), text) for name, text in inputs.items()]
 
 
 def _labels(desk: Desk, row: Mapping[str, Any], offered: Proposal, done: str | None) -> None:
@@ -172,8 +194,10 @@ def _keys(desk: Desk, offered: Proposal, kind: str | None, act: "Actions", picki
             "Note…", key="key-N", shortcut=keys["N"], on_click=act.pick, args=("note",), help="Why; Enter saves it."
         )  # fmt: skip
         form = FORMS.get(unjudged, "text")
+        can_edit = form != "text" or reads.is_one_text(desk)
         st.button(
-            "Edit…", key="key-E", shortcut=None if is_typing else "E", on_click=act.pick, args=(form,), help=HELP[form]
+            "Edit…", key="key-E", shortcut=None if is_typing or not can_edit else "E", on_click=act.pick, args=(form,),
+            disabled=not can_edit, help=HELP[form] if can_edit else "An example of several texts is not edited.",
         )  # fmt: skip
 
 
@@ -218,7 +242,7 @@ def _target_form(
     split, position = place_of(row)
     target = row["new_label"] if row.get("new_label") is not None else target_of(desk, split, position)
     names = desk.dataset.label_names or ()
-    text = row.get("new_text") or row["text"] if len(inputs(desk.path, row["example_id"])) == 1 else None
+    text = row.get("new_text") or row["text"] if reads.is_one_text(desk) else None
 
     def keep(label: Target, typed: str | None = None) -> None:
         is_edited = typed is not None and (typed != row["text"] or row.get("new_text") is not None)

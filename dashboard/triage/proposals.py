@@ -118,16 +118,19 @@ class Offer(NamedTuple):
 
 def offer(
     row: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], asked: Sequence[str], label_names: Sequence[str],
-    *, target: object = None, target_names: Sequence[str] = (),
+    *, target: object = None, target_names: Sequence[str] = (), is_one_text: bool = True,
 ) -> Offer:  # fmt: skip
     """Of one example; row: as for `proposal`. found: the evidence of its findings, by kind. asked: the kinds of the
-    filter. target, target_names: of data without classes.
+    filter. target, target_names: of data without classes. is_one_text: another text can take the place of its text.
 
     >>> offer({}, {"number_error": {"predicted": 2.5}, "outlier": {}}, ["outlier"], [], target=9.0).proposal.button
     'Accept 2.50'
     """
     kind = leading_kind([*found], asked)
-    offered = proposal(row, kind, found.get(kind or "", {}), label_names)
+    evidence = found.get(kind or "", {})
+    if not is_one_text and kind and suggested_text(kind, evidence) is not None:
+        evidence = {}  # which of its texts is meant cannot be said
+    offered = proposal(row, kind, evidence, label_names)
     return Offer(kind, instead(offered, target, found, target_names))
 
 

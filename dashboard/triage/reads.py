@@ -50,6 +50,7 @@ from store import (
     read_column,
     read_column_at,
     read_example_dynamics,
+    read_inputs,
     read_rows,
     reading,
 )
@@ -224,6 +225,32 @@ def texts_at(path: str, dataset_key: int, wanted: tuple[Place, ...]) -> list[str
             rows = read_rows(store, dataset, split, positions=positions)
             texts |= {(split, int(at)): text for at, text in zip(rows["position"], rows["text"], strict=True)}
     return [texts[(split, int(at))] for split, at in wanted]
+
+
+def inputs(desk: Desk, example_id: str) -> Mapping[str, Any]:
+    """What a model gets of an example, by name: `store.read_inputs`."""
+    return _inputs(desk.path, example_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _inputs(path: str, example_id: str) -> Mapping[str, Any]:
+    with reading(path) as store:
+        return read_inputs(store, [example_id])[example_id]
+
+
+def is_one_text(desk: Desk) -> bool:
+    """Whether examples are one text each, so that another one can take its place: no pairs, no sentences of words."""
+    return _is_one_text(desk.path, desk.dataset.key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _is_one_text(path: str, dataset_key: int) -> bool:
+    with reading(path) as store:
+        dataset = get_dataset(store, dataset_key)
+        for split in (name for name, n in dataset.n_rows.items() if n):
+            (found,) = read_inputs(store, read_rows(store, dataset, split, limit=1)["example_id"]).values()
+            return len(found) == 1 and all(isinstance(value, str) for value in found.values())
+    return True
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

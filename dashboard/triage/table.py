@@ -145,8 +145,9 @@ def _offers(desk: Desk, rows: pd.DataFrame, filters: QueueFilter) -> list[Offer]
     places = places_of(rows)
     found, names = reads.evidence_at(desk, places), desk.dataset.label_names or ()
     targets = values_at(desk, places) if desk.triage.summary.get("unjudged") else {}
+    known: Any = {"target_names": names, "is_one_text": reads.is_one_text(desk)}
     return [
-        offer(row, found.get(place, {}), filters.kinds, desk.label_names, target=targets.get(place), target_names=names)
+        offer(row, found.get(place, {}), filters.kinds, desk.label_names, target=targets.get(place), **known)
         for row, place in zip(records(rows), places, strict=True)
     ]
 

@@ -12,13 +12,6 @@ from dashboard.triage.worklist import Place, by_split
 from store import get_dataset, read_inputs, read_rows, reading
 
 
-@st.cache_data(show_spinner=False, max_entries=1024)
-def inputs(path: str, example_id: str) -> Mapping[str, Any]:
-    """What a model gets of an example, by name: `store.read_inputs`."""
-    with reading(path) as store:
-        return read_inputs(store, [example_id])[example_id]
-
-
 def targets_at(desk: Desk, wanted: Sequence[Place]) -> list[str]:
     """What these examples have in place of one class, in words and in their order."""
     values = _values_at(desk.path, desk.dataset.key, tuple(wanted))

@@ -123,7 +123,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "repetition", "repeated text", ("texts",), garbage.repeated_texts, Action.DROP,
-        "Drop it, or keep one of the repetitions.", flag_from=0.4,
+        "Drop it, or keep one of the repetitions.", uses=("parts",), flag_from=0.4, version=2,
     ),
     Detector(
         "markup", "markup in the text", ("texts",), garbage.markup_texts, Action.EDIT,

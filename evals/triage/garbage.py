@@ -77,8 +77,11 @@ def empty_texts(texts: Sequence[str | None]) -> Found:
     return Found(risk, {"reason": reason})
 
 
-def repeated_texts(texts: Sequence[str | None]) -> Found:
+def repeated_texts(texts: Sequence[str | None], parts: Sequence[Sequence[str | None]] = ()) -> Found:
     """How much of a text says the same again: the share of its characters, in [0, 1].
+
+    Where a text is made of `parts`, (n,) each, each is judged by itself and the worst counts: an answer that repeats
+    the question does not repeat itself.
 
     The larger share of two: characters in runs of six and more of one character ("!!!!!!!!"), and characters of words
     in phrases of PHRASE words that stood before in the same text (the duplicate n-grams of Rae et al., Scaling Language
@@ -88,11 +91,17 @@ def repeated_texts(texts: Sequence[str | None]) -> Found:
     >>> found = repeated_texts(["buy now " * 5, "noooooooooooo", "a fine day"])
     >>> found.risk.round(2).tolist(), found.evidence["repeated"].tolist()
     ([0.8, 0.85, 0.0], ['buy now buy', 'oooooooooooo', ''])
+    >>> repeated_texts(["what is it\\nwhat is it"], [["what is it"], ["what is it"]]).risk.tolist()
+    [0.0]
     """
     risk, repeated = _columns(len(texts))
-    for row, text in enumerate(texts):
-        if text is not None:
-            risk[row], repeated[row] = _repetition(text)
+    for part in parts or (texts,):
+        for row, text in enumerate(part):
+            if text is None:
+                continue
+            share, again = _repetition(text)
+            if not share <= risk[row]:  # nothing is known of it yet, or of a part that repeats less
+                risk[row], repeated[row] = share, again
     return Found(risk, {"repeated": repeated})
 
 

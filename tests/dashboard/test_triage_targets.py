@@ -209,10 +209,10 @@ def disputed(store: Store, dataset: Dataset, ada: Any, bo: Any) -> None:
     [
         (
             of_spans, "[[0, 1, 1]]", "[[2, 3, 0]]", "Ann (PER), sang (LOC)",
-            "ada: Ann (PER), sang (LOC) → Ann (PER) · bo: Ann (PER), sang (LOC) → New York (LOC)",
+            "ada: → Ann (PER) · bo: → New York (LOC)",
         ),
-        (of_sets, "[]", "[0, 2]", "joy, love", "ada: joy, love → no label · bo: joy, love → joy, a|b"),
-        (of_numbers, 4.5, 5, "3.25", "ada: 3.25 → 4.5 · bo: 3.25 → 5"),
+        (of_sets, "[]", "[0, 2]", "joy, love", "ada: → no label · bo: → joy, a|b"),
+        (of_numbers, 4.5, 5, "3.25", "ada: → 4.5 · bo: → 5"),
     ],
 )  # fmt: skip
 def test_what_is_wanted_is_said_in_words_everywhere(
@@ -250,3 +250,26 @@ def test_what_was_just_decided_is_said_in_words(show: Show, empty_path: Path) ->
 def test_an_answer_that_looks_like_a_list_is_a_text() -> None:
     answer = json.dumps('[[0, 2, "Gene"]]')
     assert target_words(answer, []) == '[[0, 2, "Gene"]]'
+
+
+# pairs -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_texts_of_a_pair_are_named_and_not_edited(show: Show, empty_path: Path) -> None:
+    store = open_store(empty_path)
+    texts = {"text": "It *rains*.", "text_pair": "<b>wet</b>"}
+    rows = [NewRow("train", "\n".join(texts.values()), at, inputs={**texts, "text": f"{at}"}) for at in range(2)]
+    source = {"columns": {"text": "claim", "text_pair": "the *source*", "label": "verdict"}}
+    dataset = record_dataset(store, "odd", rows, label_names=("no", "yes"), source=source, fingerprint="pairs")
+    triage = begin_triage(store, dataset, fingerprint="x", versions={}, sources=[])
+    markup = found("markup", [{"markup": "<b>", "text": "It rains. wet"}])
+    record_step(store, triage.key, "findings", seconds=1.0, findings=markup)
+    finish_triage(store, triage.key, {"n": 2, "labels": None, "findings": {"markup": 1}})
+    app = as_ada(show("triage", kind="markup"))
+    assert [text.value for text in app.text][:2] == ["0", "<b>wet</b>"]
+    assert {"claim", r"the \*source\*"} <= {caption.value for caption in app.caption}
+    assert "The suggested text:" not in words(app), "which of the two it would be cannot be said"
+    assert app.button(key="key-A").label.replace("\\", "") == "Accept: it is right"
+    assert (app.button(key="key-E").disabled, app.button(key="key-L").disabled) == (True, False)
+    app = as_ada(show("triage", kind="markup", view="Table"))
+    assert "1 has nothing to accept and is left out" in words(app)

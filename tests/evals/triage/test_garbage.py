@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.triage.detection import find_all
 from evals.triage.garbage import (
     PHRASE,
     empty_texts,
@@ -11,6 +12,7 @@ from evals.triage.garbage import (
     truncated_texts,
     without_markup,
 )
+from evals.triage.inputs import Inputs
 
 
 @pytest.mark.parametrize(
@@ -96,3 +98,17 @@ def test_any_text_has_a_risk_in_its_range(texts: list[str | None]) -> None:
         risk = check(texts).risk
         assert np.isnan(risk).tolist() == [text is None for text in texts]
         assert ((risk >= 0) & (risk <= 1))[~np.isnan(risk)].all()
+
+
+def test_each_text_of_a_pair_is_judged_by_itself() -> None:
+    asked = ["how can i block my card", "where is it", "buy now buy now buy now", None]
+    said = ["how can i block my card", None, "here you are", None]
+    texts = [f"{question}\n{answer}" for question, answer in zip(asked, said, strict=True)]
+    found = repeated_texts(texts, (asked, said))
+    assert found.risk[:2].tolist() == [0.0, 0.0]
+    assert found.risk[2] > 0.4
+    assert np.isnan(found.risk[3])
+    assert found.evidence["repeated"].tolist() == ["", "", "buy now buy", ""]
+    assert repeated_texts(texts).risk[0] > 0.4, "as one text it would"
+    detected = find_all(Inputs(4, texts=texts, parts=(asked, said))).examples
+    assert detected.query("kind == 'repetition'")["row"].tolist() == [2]
