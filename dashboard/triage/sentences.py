@@ -105,11 +105,11 @@ def progress(n_decided: int, n_errors: int, per_minute: float | None, n_earlier:
     """How far the review is; n_earlier: examples decided in earlier versions, beside those decided here.
 
     >>> progress(0, 0, None), progress(120, 89, 14.2)
-    ('nothing decided yet', 'decided 120 · 74 % were errors · 14 a minute')
+    ('nothing decided yet', 'decided 120 · 74 % changed · 14 a minute')
     >>> progress(0, 0, None, 138)
     'nothing decided yet · 138 in earlier versions'
     """
-    parts = [f"decided {count(n_decided)}", f"{percent(n_errors / n_decided)} were errors"] if n_decided else []
+    parts = [f"decided {count(n_decided)}", f"{percent(n_errors / n_decided)} changed"] if n_decided else []
     if parts and is_known(per_minute) and per_minute >= 0.5:
         parts.append(f"{per_minute:.0f} a minute")
     parts = parts or ["nothing decided yet"]

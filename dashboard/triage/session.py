@@ -15,6 +15,8 @@ from evals.triage.stopping import Outlook
 from store import QueueFilter
 
 DEFAULT_BUDGET, MOST_LOOKS = 200, 100_000
+MOST_SEEN = 50
+"""More examples than a page of the table, decided at once, were not looked at one by one."""
 LOOKS = "triage-looks"
 """The field for the budget."""
 RERUN = "triage-rerun"
@@ -99,10 +101,15 @@ def fetch(now: Review) -> None:
 
 
 def current_verdicts(desk: Desk) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """What is decided of the training split at this moment, as `budget.verdicts`."""
+    """What is decided of the training split at this moment, as `budget.verdicts`.
+
+    What was accepted for more than a page of examples at once says nothing of their labels: nobody looked.
+    """
     decided = reads.decided_now(desk)
-    mine = decided[decided["split"] == "train"]
+    together = decided.groupby(["author", "at"], dropna=False)["position"].transform("size")
+    is_train = decided["split"] == "train"
+    mine, is_unseen = decided[is_train], together[is_train] > MOST_SEEN
     n, actions = desk.dataset.n_rows.get("train", 0), mine["action"]
     # what an earlier version was relabelled to is the label that this one has: it was right here from the start
     is_done = (actions == "relabel") & (mine["label_index"] == mine["target"])
-    return verdicts(n, mine["position"].tolist(), actions.mask(is_done, "keep").tolist())
+    return verdicts(n, mine["position"].tolist(), actions.mask(is_done, "keep").mask(is_unseen, "drop").tolist())

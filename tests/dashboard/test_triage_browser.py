@@ -116,7 +116,7 @@ def test_from_the_first_key_to_a_corrected_file(
     for number, key in enumerate("akads", 2):
         press(page, key, f"{number} / 120")
     assert decided(bank) == {"relabel": 2, "keep": 1, "drop": 1, "skip": 1}
-    page.get_by_text(re.compile(r"decided 4 · \d+ % were errors")).wait_for()
+    page.get_by_text(re.compile(r"decided 4 · \d+ % changed")).wait_for()
 
     # undo, again and again, goes back to where it was
     for number in (5, 4, 3, 2, 1):

@@ -14,10 +14,12 @@ from dashboard.triage import reads
 from dashboard.triage.exports import flat
 from dashboard.triage.proof import caveats
 from dashboard.triage.retraining import TAG, fixed_run
-from dashboard.triage.session import current_verdicts
+from dashboard.triage.session import MOST_SEEN, current_verdicts
 from dashboard.triage.taking import corrected_rows, taken
 from store import (
+    Action,
     Dataset,
+    NewDecision,
     Run,
     Store,
     begin_triage,
@@ -32,6 +34,7 @@ from store import (
     read_rows,
     read_targets,
     record_decision,
+    record_decisions,
     record_step,
 )
 from store.records import Status
@@ -370,6 +373,18 @@ def test_what_an_earlier_version_decided_is_done_and_no_error_here(show: Show, b
     assert "nothing decided yet · 4 in earlier versions" in plain(app)
     app.button(key="triage-parent").click().run()
     assert (app.query_params["data"], app.query_params["view"]) == ("bank@1", "Edits")
+
+
+def test_what_was_accepted_unseen_says_nothing_of_the_labels(bank: tuple[Store, Dataset]) -> None:
+    store, dataset = bank
+    desk = reads.desk(source_of(store), dataset.key)
+    assert desk is not None
+    some = [NewDecision("train", position, Action.KEEP) for position in range(MOST_SEEN + 2)]
+    record_decisions(store, dataset, some[:1], author="ada")
+    record_decisions(store, dataset, some[1:], author="ada")
+    is_wrong, is_gone = current_verdicts(desk)
+    assert np.flatnonzero(is_wrong == is_wrong).tolist() == [0]
+    assert is_gone.sum() == MOST_SEEN + 1
 
 
 def test_the_commonest_mistakes_are_filters(show: Show, bank: tuple[Store, Dataset]) -> None:
