@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts.triage import yield_chart
-from dashboard.formats import count, escape
+from dashboard.formats import count, escape, is_known
 from dashboard.parts.drawing import draw
 from dashboard.triage import reads, sentences
 from dashboard.triage.budget import WORTH, expected, found_so_far
@@ -55,9 +55,10 @@ def promise(now: Review, rest: Outlook | None) -> str:
 
 
 def _forecast(now: Review, said: Summary) -> Forecast | None:
-    """Worked out again where something was decided since; None where no label was judged."""
+    """Worked out again where something was decided since; None where no label was judged, or how many are wrong cannot
+    be told."""
     chance = reads.column(now.desk.path, now.desk.triage.key, "train", "chance")
-    if chance is None:
+    if chance is None or not is_known(said.n_errors.value):
         return None
     key, at = (now.work.of, now.n_changes), time.monotonic()
     if now.forecast is None or (now.forecast.key != key and at - now.forecast.at > LEAST_SECONDS):

@@ -97,13 +97,16 @@ def centred(risk: Floats, n_errors: float) -> Numbers:
     """The same queue with its risks moved (n,): 0.5 and more have as many labels as are expected to be wrong.
 
     A shift of the log-odds, half way between the last of the round(n_errors) likeliest and the next: the order stays,
-    and what is counted by risk agrees with the estimate (ties at the border aside). Unknown risks stay nan.
+    and what is counted by risk agrees with the estimate (ties at the border aside). Unknown risks stay nan. Where
+    n_errors is not known (nan) they are halved: none is called wrong.
 
     >>> centred(np.array([0.9, 0.8, 0.6, np.nan]), 1.0).round(2)
     array([0.6, 0.4, 0.2, nan])
     """
+    if np.isnan(n_errors):
+        return np.asarray(np.asarray(risk, dtype=np.float64) * np.nextafter(0.5, 0))
     known = np.sort(risk[~np.isnan(risk)])[::-1]
-    n = int(np.clip(round(float(np.nan_to_num(n_errors))), 0, len(known)))
+    n = int(np.clip(round(float(n_errors)), 0, len(known)))
     around = np.concatenate([[1.0], known, [0.0]])[n : n + 2]
     border = float(logit(np.clip(around, _EDGE, 1 - _EDGE)).mean())
     return np.asarray(expit(logit(np.asarray(risk, dtype=np.float64)) - border))

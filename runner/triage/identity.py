@@ -13,7 +13,7 @@ from runner.triage.rows import unjudged
 from runner.triage.sources import Sources
 from store import Dataset, Store, list_opinions
 
-VERSION = 4
+VERSION = 5
 """Of the scores and of what the steps hand to detectors: goes up when the same data may give other numbers."""
 
 
