@@ -35,6 +35,7 @@ facets       examples by their metadata      patterns regular expressions, in ti
 errors       what can go wrong, in words     frames   query results as frames and arrays
 plain        values as JSON that SQLite takes  oom    whether the kernel killed for memory
 labelled     names of labels in SQL          queries rows of one query
+selectors    what a run, a sweep or a job is named by
 targets      what may be decided in their place
 target_tokens  how likely a run finds what it learns
 merged       a merged run beside its parents

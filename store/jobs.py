@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from store.holders import HOLDER_COLUMNS, cause_of_death
 from store.ids import new_run_id
 from store.plain import to_json
 from store.records import Holder
+from store.selectors import chosen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,15 +154,7 @@ def get_job(store: Store, selector: str | int) -> Job:
     Raises JobNotFound, naming what there is; of several that a prefix fits, it names the candidates.
     """
     db = store.db
-    if isinstance(selector, int):
-        rows = _select(db, "key = ?", (selector,))
-    elif selector == "@latest":
-        rows = _select(db, "1 ORDER BY created_at DESC, key DESC LIMIT 1", ())
-    else:
-        rows = _select(db, "id = ?", (selector.upper(),))
-        rows = rows or _select(db, "name = ? ORDER BY created_at DESC, key DESC LIMIT 1", (selector,))
-        if not rows and len(selector) >= 4 and selector.isalnum():
-            rows = _select(db, "id >= ? AND id < ? ORDER BY id", (selector.upper(), selector.upper() + "~"))
+    rows = chosen(partial(_select, db), selector)
     if not rows:
         raise JobNotFound(f"no job {selector!r} in {store.path}. {_known(db)}")
     if len(rows) > 1:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from store.ids import new_run_id
 from store.leases import hold_run
 from store.plain import to_json
 from store.records import Checkpoint, NewRun, Run, RunCost, RunId, Status
+from store.selectors import chosen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,15 +69,7 @@ def get_run(store: Store, selector: str | int) -> Run:
     Raises RunNotFound, or RunAmbiguous naming the candidates of a prefix.
     """
     db = store.db
-    if isinstance(selector, int):
-        rows = _select(db, "key = ?", (selector,))
-    elif selector == "@latest":
-        rows = _select(db, "1 ORDER BY created_at DESC, key DESC LIMIT 1", ())
-    else:
-        rows = _select(db, "id = ?", (selector.upper(),))
-        rows = rows or _select(db, "name = ? ORDER BY created_at DESC, key DESC LIMIT 1", (selector,))
-        if not rows and len(selector) >= 4 and selector.isalnum():
-            rows = _select(db, "id >= ? AND id < ? ORDER BY id", (selector.upper(), selector.upper() + "~"))
+    rows = chosen(partial(_select, db), selector)
     if not rows:
         raise RunNotFound(f"no run {selector!r} in {store.path}. {_known_runs(db)}")
     if len(rows) > 1:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from store.connection import Store
@@ -21,6 +22,7 @@ from store.holders import HOLDER_COLUMNS, cause_of_death, is_same, this_process
 from store.ids import new_run_id
 from store.job_leases import link_sweep
 from store.records import Holder, NewSweep, Objective, Status, Sweep
+from store.selectors import chosen
 from store.trial_jobs import withdraw_trials
 
 if TYPE_CHECKING:
@@ -79,15 +81,7 @@ def get_sweep(store: Store, selector: str | int) -> Sweep:
     Raises SweepNotFound, naming what there is; of several that a prefix fits, it names the candidates.
     """
     db = store.db
-    if isinstance(selector, int):
-        rows = _select(db, "key = ?", (selector,))
-    elif selector == "@latest":
-        rows = _select(db, "1 ORDER BY created_at DESC, key DESC LIMIT 1", ())
-    else:
-        rows = _select(db, "id = ?", (selector.upper(),))
-        rows = rows or _select(db, "name = ? ORDER BY created_at DESC, key DESC LIMIT 1", (selector,))
-        if not rows and len(selector) >= 4 and selector.isalnum():
-            rows = _select(db, "id >= ? AND id < ? ORDER BY id", (selector.upper(), selector.upper() + "~"))
+    rows = chosen(partial(_select, db), selector)
     if not rows:
         raise SweepNotFound(f"no sweep {selector!r} in {store.path}. {_known(db)}")
     if len(rows) > 1:
