@@ -20,7 +20,7 @@ BUSY_SECONDS = 60.0
 APPLICATION_ID = 0x41534159
 # How many migrations there are (a test holds it to `store.migrations`): opening an up-to-date store then needs
 # neither sqlite-utils nor more than one read.
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 class Store:

@@ -67,12 +67,37 @@ def m008_decided_targets(db: Database) -> None:
         db.execute(statement.replace("|| e.label ||", "|| iif(typeof(e.label) = 'integer', e.label, '#') ||"))
 
 
+@migrations()  # type: ignore[untyped-decorator]  # as above
+def m009_settled(db: Database) -> None:
+    db.execute(_SETTLED)
+
+
 def _execute(db: Database, statements: str) -> None:
     """One after the other, inside the migration's transaction (which `executescript` would end)."""
     for statement in statements.split(";\n"):
         if statement.strip():
             db.execute(statement)
 
+
+# Rows of which more than half of those who decided want what was decided last are no longer disputed.
+_SETTLED = """
+WITH wanted AS (
+    SELECT s.dataset_key, s.split, s.position, s.is_current, s.n_authors,
+           CASE WHEN e.dataset_key <> s.dataset_key THEN json_array(w.target, NULL)
+                WHEN s.action = 'drop' THEN 'drop'
+                ELSE json_array(coalesce(e.label, w.target), e.text) END AS outcome
+    FROM standing_decisions s
+    JOIN decisions e ON e.key = s.decision_key
+    JOIN dataset_rows w ON w.dataset_key = s.dataset_key AND w.split = s.split AND w.position = s.position
+    WHERE s.is_disputed AND s.n_authors > 2 AND s.action IN ('relabel', 'keep', 'drop', 'edit'))
+UPDATE standing_decisions SET is_disputed = 0 WHERE (dataset_key, split, position) IN (
+    SELECT n.dataset_key, n.split, n.position FROM wanted n
+    JOIN wanted o ON o.dataset_key = n.dataset_key AND o.split = n.split AND o.position = n.position
+        AND o.outcome = n.outcome
+    WHERE n.is_current
+    GROUP BY n.dataset_key, n.split, n.position, n.n_authors
+    HAVING 2 * count(*) > n.n_authors)
+"""
 
 _TARGET_TOKENS = """
 CREATE TABLE target_tokens (              -- what the best weights say of each token that examples teach, end to end

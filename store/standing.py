@@ -3,6 +3,10 @@
 `standing_decisions` is made from `decisions`, in the transaction that adds to them. A decision also speaks for later
 versions of its dataset: for rows of the same split whose example and label are what was decided. Later versions are
 those made from it, and those of the same name with a higher number, and theirs.
+
+Of a row on which several decided the newest decision is current. It is disputed unless more than half of them want what
+that decision wants: two who differ, and a third who is of neither's mind or alone against both. A third who agrees with
+one of two settles it.
 """
 
 import json
@@ -80,12 +84,14 @@ WITH {_CANDIDATES}, ranked AS ({_RANKED}), last AS (
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY split, position, author ORDER BY rank, at DESC, key DESC) AS nth
         FROM ranked)
-    WHERE nth = 1)
-SELECT :dataset, split, position, author, key, action,
-       row_number() OVER (PARTITION BY split, position ORDER BY rank, at DESC, key DESC) = 1,
-       coalesce(min(iif(rank = 0, outcome, NULL)) OVER row <> max(iif(rank = 0, outcome, NULL)) OVER row, 0),
-       count(iif(rank = 0, 1, NULL)) OVER row
-FROM last WINDOW row AS (PARTITION BY split, position)
+    WHERE nth = 1),
+compared AS (
+    SELECT *, row_number() OVER newest AS age, rank = 0 AND outcome = first_value(outcome) OVER newest AS agrees
+    FROM last WINDOW newest AS (PARTITION BY split, position ORDER BY rank, at DESC, key DESC))
+SELECT :dataset, split, position, author, key, action, age = 1,
+       2 * sum(agrees) OVER row <= sum(rank = 0) OVER row AND sum(rank = 0) OVER row > 0,
+       sum(rank = 0) OVER row
+FROM compared WINDOW row AS (PARTITION BY split, position)
 """
 
 

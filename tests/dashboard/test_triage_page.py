@@ -411,6 +411,19 @@ def test_disputed_examples_are_settled_or_left(show: Show, bank: tuple[Store, Da
     assert len(list_version_changes(store, get_dataset(store, "bank@2"))) == 3
 
 
+def test_a_third_who_decides_like_one_of_two_settles_a_dispute(show: Show, bank: tuple[Store, Dataset]) -> None:
+    store, dataset = bank
+    for author, action in (("grace", "drop"), ("lin", "keep")):
+        record_decision(store, dataset, split="train", position=10, action=action, author=author)
+    app = as_ada(show("triage", state="disputed"))
+    assert "Disputed. grace: ✕ dropped · lin: ✓ kept" in plain(app)
+    app.button(key="key-D").click().run()
+    assert decided(store, dataset)[["author", "action", "is_disputed"]].values.tolist() == [["ada", "drop", False]]
+    assert "1 decided: 1 dropped" in plain(show("triage", view="Edits"))
+    app.button(key="end-undo").click().run()
+    assert decided(store, dataset)["is_disputed"].tolist() == [True]
+
+
 def test_what_is_exported_is_what_a_version_would_be(show: Show, bank: tuple[Store, Dataset]) -> None:
     store, dataset = bank
     decide_some(store, dataset, n=9)

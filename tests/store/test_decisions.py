@@ -124,11 +124,34 @@ def test_two_authors_who_disagree(store: Store, dataset: Dataset) -> None:
     assert current_decisions(store, dataset)["author"].tolist() == ["bob"] * 4
 
 
-def test_the_newest_of_three_stands(store: Store, dataset: Dataset) -> None:
-    for author, label in (("ann", 1), ("bob", 0), ("eve", 1)):
+def test_a_third_author_settles_a_dispute_by_agreeing_with_one(store: Store, dataset: Dataset) -> None:
+    def found() -> tuple[object, ...]:
+        (row,) = current_decisions(store, dataset).to_dict("records")
+        return row["author"], row["label"], row["n_authors"], row["is_disputed"]
+
+    for author, label in (("ann", 1), ("bob", 0)):
         decide(store, dataset, 0, "relabel", label=label, author=author)
+    assert found() == ("bob", "no", 2, True)
+    decide(store, dataset, 0, "relabel", label=1, author="eve")
+    assert found() == ("eve", "yes", 3, False)
+    undo_last(store, dataset, "eve")
+    assert found() == ("bob", "no", 2, True)
+    decide(store, dataset, 0, "drop", author="eve")
+    assert found() == ("eve", "no", 3, True), "three want three things"
+    decide(store, dataset, 0, "relabel", label=1, author="eve")
+    decide(store, dataset, 0, "keep", author="dan")
+    assert found() == ("dan", "no", 4, True), "two against two"
+
+
+def test_whoever_differs_from_those_who_agreed_before_disputes_it(store: Store, dataset: Dataset) -> None:
+    for author in ("ann", "bob"):
+        decide(store, dataset, 0, "keep", author=author)
+    decide(store, dataset, 0, "relabel", label=1, author="eve")
     (row,) = current_decisions(store, dataset).to_dict("records")
-    assert (row["author"], row["label"], row["n_authors"], row["is_disputed"]) == ("eve", "yes", 3, True)
+    assert (row["author"], row["n_authors"], row["is_disputed"]) == ("eve", 3, True)
+    decide(store, dataset, 0, "keep", author="ann")  # having seen it
+    (row,) = current_decisions(store, dataset).to_dict("records")
+    assert (row["author"], row["n_authors"], row["is_disputed"]) == ("ann", 3, False)
 
 
 # undo ----------------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ from store.profiles import list_profiles
 from store.sweeps import get_sweep
 from store.trial_jobs import read_messages, withdraw_trial
 from store.trials import list_trial_reports, list_trials
-from tests.store.builders import predict
+from tests.store.builders import make_dataset, predict
 
 ASSETS = Path(__file__).parent / "assets"
 FILES = sorted(ASSETS.glob("m*.db"))
@@ -220,3 +220,30 @@ def test_a_review_in_an_old_file_goes_on(asset: Path, tmp_path: Path) -> None:
     assert current_decisions(store, dataset)["is_disputed"].tolist() == [False, True, False, False]
     assert make_version(store, dataset, author="ann", disputed="leave").n_rows == {"train": 3, "test": 4}
     store.close()
+
+
+def test_disputes_that_a_third_has_settled_are_none_after_the_migration(tmp_path: Path) -> None:
+    """As a file of before had them: where two differed, whatever a third said."""
+    path = tmp_path / "assay.db"
+    store = open_store(path)
+    dataset = make_dataset(store, "d", [(f"text {number}", number % 2) for number in range(4)], split="train")
+    actions = {
+        0: ("drop", "keep", "drop"),
+        1: ("drop", "keep", "keep"),
+        2: ("keep", "keep", "drop"),
+        3: ("drop", "keep"),
+    }
+    for position, wanted in actions.items():
+        for author, action in zip(("ann", "bob", "eve"), wanted, strict=False):
+            record_decision(store, dataset, split="train", position=position, action=action, author=author)
+    columns = ["position", "author", "is_disputed"]
+    now = current_decisions(store, dataset)[columns].values.tolist()
+    assert now == [[0, "eve", False], [1, "eve", False], [2, "eve", True], [3, "bob", True]]
+    with store.write() as db:
+        db.execute("UPDATE standing_decisions SET is_disputed = 1")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm009_settled'")
+        db.execute("PRAGMA user_version = 8")
+    store.close()
+    again = open_store(path)
+    assert current_decisions(again, dataset)[columns].values.tolist() == now
+    again.close()

@@ -64,9 +64,11 @@ def plain_reading(store: Store, dataset: Dataset) -> list[tuple[object, ...]]:
         shown = max(decided or rest, key=lambda decision: decision.key)
         given = position % 2
         outcomes = {
-            "drop" if d.action == "drop" else (given if d.label is None else d.label, d.text) for d in decided
+            d.author: "drop" if d.action == "drop" else (given if d.label is None else d.label, d.text) for d in decided
         }  # fmt: skip
-        found.append((position, str(shown.action), shown.author, len(decided), len(outcomes) > 1))
+        n_agreeing = sum(outcome == outcomes.get(shown.author) for outcome in outcomes.values())
+        is_disputed = bool(decided) and 2 * n_agreeing <= len(decided)
+        found.append((position, str(shown.action), shown.author, len(decided), is_disputed))
     return found
 
 
