@@ -22,7 +22,7 @@ from dashboard.triage.reads import Desk
 from dashboard.triage.sentence import sentence, show_sentence, target_of
 from dashboard.triage.session import RERUN
 from dashboard.triage.target_forms import FORMS, HELP, number_form, set_form, span_form
-from dashboard.triage.target_words import becomes, decisions_in_words, targets_at
+from dashboard.triage.target_words import becomes, decisions_in_words, suggested_words, targets_at
 from dashboard.triage.targets import Target
 from dashboard.triage.why import why
 from dashboard.triage.worklist import Worklist, place_of
@@ -40,8 +40,9 @@ _FOCUS = """<script>
   const click = (key) => document.querySelector(`.st-key-${key} button`)?.click();
   const press = (event) => {
     const field = event.target;
-    if (!field.closest?.('.st-key-triage-form')) { return; }
-    if (event.key === 'Escape' && field.getAttribute('aria-expanded') !== 'true') {
+    if (!field.matches?.('.st-key-triage-form :is(input, textarea)')) { return; }
+    if (event.key === 'Escape' && field.getAttribute('aria-expanded') !== 'true') {  // an open menu closes first
+      event.stopImmediatePropagation();  // else the button is pressed twice
       click('key-close');
       field.blur();
     } else if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && field.tagName === 'INPUT') {
@@ -149,7 +150,8 @@ def _labels(desk: Desk, row: Mapping[str, Any], offered: Proposal, done: str | N
         st.badge(badge_text(short(_given(desk, row), 60)), color="gray", width="content")
         if offered.action is Action.RELABEL:
             st.caption("should be", width="content")
-            st.badge(badge_text(offered.words), color="orange", width="content")
+            (words,) = suggested_words(desk, [offered], [row["example_id"]])
+            st.badge(badge_text(short(words, 60)), color="orange", width="content")
         if done or row.get("action"):
             before = done or f"{said(str(row['action']), becomes(desk, row))} by {row['author']}"
             st.badge(badge_text(short(before, 60)), icon=":material/check:", color="green", width="content")

@@ -101,19 +101,21 @@ class Actions:
             return
         seconds = round(time.monotonic() - now.shown_at, 3)
         new = NewDecision(*place, action, label, text, note, finding, now.desk.triage.key, seconds)
-        if decide(now.desk, [new]) is None:
+        written = decide(now.desk, [new])
+        if not written:
             return
         now.picking = ""
         now.n_changes += 1
-        words = said(action, self._becomes(label))
+        made = written[0]  # what is as it was is kept, whatever was asked for
+        words = said(made.action, self._becomes(made.label))
         now.work.forget(place)
-        if action is Action.NOTE:
+        if made.action is Action.NOTE:
             say("Noted.")
             fetch(now)
             return
         now.work.decide(words)
         if place[0] == "train":
-            self._judge(place[1], action)
+            self._judge(place[1], made.action)
         fetch(now)
 
     def undo(self) -> None:

@@ -15,7 +15,7 @@ from dashboard.triage.deciding import decide, redo, undo
 from dashboard.triage.proposals import Offer, offer, said
 from dashboard.triage.reads import Desk
 from dashboard.triage.session import forget_review
-from dashboard.triage.target_words import becomes, targets_at, values_at
+from dashboard.triage.target_words import becomes, suggested_words, targets_at, values_at
 from dashboard.triage.worklist import Place, places_of, records
 from evals.triage.phrases import title
 from store import QueueFilter
@@ -58,7 +58,8 @@ def _rows(desk: Desk, page: pd.DataFrame, filters: QueueFilter) -> list[int]:
         }
     else:  # columns that could only be empty are left out
         judged = {"label": targets_at(desk, places_of(page))}
-        should_be = [each.proposal.words for each in _offers(desk, page, filters)]
+        proposals = [each.proposal for each in _offers(desk, page, filters)]
+        should_be = suggested_words(desk, proposals, page["example_id"].tolist())
         judged |= {"suggested": should_be} if any(should_be) else {}
     shown = pd.DataFrame(
         {

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.responses import target_words
+from dashboard.triage.proposals import Proposal
 from dashboard.triage.reads import Desk
 from dashboard.triage.worklist import Place, by_split
 from store import get_dataset, read_inputs, read_rows, reading
@@ -56,6 +57,15 @@ def _tokens(path: str, example_ids: tuple[str, ...]) -> dict[str, list[str]]:
         return {
             identity: each["tokens"] for identity, each in read_inputs(store, example_ids).items() if "tokens" in each
         }
+
+
+def suggested_words(desk: Desk, proposals: Sequence[Proposal], example_ids: Sequence[str]) -> list[str]:
+    """What accepting makes of each example, beside what it has; empty where that is no other target."""
+    if desk.triage.summary.get("unjudged") != "spans":
+        return [each.words for each in proposals]
+    labels = [each.label for each in proposals]
+    spans = in_words(desk, labels, example_ids)
+    return ["" if label is None else words for label, words in zip(labels, spans, strict=True)]
 
 
 def decisions_in_words(desk: Desk, decisions: pd.DataFrame) -> pd.DataFrame:
