@@ -167,7 +167,7 @@ def _with_peft(backbone: Backbone, spec: "Peft") -> nn.Module:
     if spec.type == "LN_TUNING":  # of which peft knows the norms of a few models only
         settings = {"target_modules": _norm_names(backbone.model), **settings}
     if spec.type in PROMPT_TYPES:
-        settings = {"num_virtual_tokens": 20, **settings, "task_type": "FEATURE_EXTRACTION"}
+        settings = {"num_virtual_tokens": 20, **settings, "task_type": _work_of(backbone.model)}
     try:
         model: nn.Module = get_peft_model(backbone.model, get_peft_config(settings))
     except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError, RuntimeError) as error:
@@ -178,6 +178,13 @@ def _with_peft(backbone: Backbone, spec: "Peft") -> nn.Module:
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(f"model.peft: {spec.type} finds nothing in this model to train; set target_modules.")
     return model
+
+
+def _work_of(model: Any) -> str:
+    """What a model is for, in peft's words: learnt tokens stand before what it reads, and while it writes too."""
+    if not model.can_generate():
+        return "FEATURE_EXTRACTION"
+    return "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
 
 
 # on disk -------------------------------------------------------------------------------------------------------------

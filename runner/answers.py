@@ -253,9 +253,9 @@ class SpanAnswers:
 
 
 class WrittenAnswers:
-    """text: what the model writes."""
+    """answer: what the model writes."""
 
-    empty: Mapping[str, Any] = {"text": None}
+    empty: Mapping[str, Any] = {"answer": None}
     columns = ("answer",)
     label_names: tuple[str, ...] | None = None
 
@@ -271,16 +271,16 @@ class WrittenAnswers:
         return encode_prompts(dialogues, tokenizer, Instruction(**self._info.settings), max_length)
 
     def read(self, outputs: Any, split: EncodedSplit, rows: Sequence[InputRow]) -> list[Answer]:
-        return [{"text": text} for text in outputs.answers]
+        return [{"answer": text} for text in outputs.answers]
 
     def cells(self, answer: Answer) -> list[Any]:
-        return [answer["text"]]
+        return [answer["answer"]]
 
     def counted(self, answer: Answer) -> Iterator[str]:
         return iter(())
 
     def target(self, answer: Answer) -> str:
-        return json.dumps(answer["text"], ensure_ascii=False)
+        return json.dumps(answer["answer"], ensure_ascii=False)
 
 
 class LikelihoodAnswers:

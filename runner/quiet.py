@@ -22,6 +22,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message="Failed to load the CUDA extension")
     warnings.filterwarnings("ignore", message="Setting boft_n_butterfly_factor to 1")
     warnings.filterwarnings("ignore", message="Unsupported layer type .* encountered, proceed at your own risk")
+    # peft counts places by itself where it puts learnt tokens before a text.
+    warnings.filterwarnings("ignore", message="Position ids are not supported for parameter efficient tuning")
     import transformers
 
     transformers.utils.logging.disable_progress_bar()

@@ -1,6 +1,7 @@
 """What a model writes by itself: the likeliest continuation of a prompt, or answer to a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,11 +36,9 @@ def write_answers(
     pad = int(tokenizer.pad_token_id)
     reads_apart = bool(library.config.is_encoder_decoder)
     n_places = places_of(model)
-    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     with evaluating(model, dtype) as device:
-        for first in range(0, len(order), spec.batch_size):
-            chosen = order[first : first + spec.batch_size]
-            width = max(1, *(len(prompts[index]) for index in chosen)) if chosen else 1
+        for chosen in _together(prompts, spec.batch_size, alike=model.n_learnt_tokens > 0 and not reads_apart):
+            width = max(1, len(prompts[chosen[0]]))
             room = spec.max_new_tokens if n_places is None else min(spec.max_new_tokens, n_places - width)
             if room < 1:
                 continue
@@ -62,10 +61,24 @@ def write_answers(
     return answers
 
 
+def _together(prompts: Sequence[Sequence[int]], batch_size: int, *, alike: bool) -> Iterator[list[int]]:
+    """Which prompts are answered at once, the longest first. `alike`: only such of one length, because peft places
+    learnt tokens before the padding, where no training had them.
+
+    >>> list(_together([[1], [1, 2, 3], [1, 2]], 2, alike=False)), list(_together([[1], [1, 2], [3]], 2, alike=True))
+    ([[1, 2], [0]], [[1], [0, 2]])
+    """
+    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    for _, same in groupby(order, key=lambda index: len(prompts[index]) if alike else 0):
+        rows = list(same)
+        yield from (rows[first : first + batch_size] for first in range(0, len(rows), batch_size))
+
+
 def places_of(model: LanguageModel) -> int | None:
     """Tokens that a decoder reads and writes together; None: it has no such limit, or reads and writes apart."""
     config = model.library_model.config
-    return None if config.is_encoder_decoder else getattr(config, "max_position_embeddings", None)
+    places = None if config.is_encoder_decoder else getattr(config, "max_position_embeddings", None)
+    return None if places is None else places - model.n_learnt_tokens
 
 
 def generation_config(

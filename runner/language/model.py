@@ -25,7 +25,15 @@ class LanguageModel(TextModel):
         if config.is_encoder_decoder:
             read["labels"] = batch["targets"]  # each model has its own way to begin; it makes it of these
         settings = {"use_cache": False} if hasattr(config, "use_cache") else {}
-        return self.backbone(**read, **settings).logits  # type: ignore[no-any-return]  # transformers outputs are untyped here
+        logits: Tensor = self.backbone(**read, **settings).logits
+        return logits if config.is_encoder_decoder else logits[:, -batch["input_ids"].shape[1] :]
+
+    @property
+    def n_learnt_tokens(self) -> int:
+        """How many tokens that no tokenizer knows stand before each text (prompt tuning and its like)."""
+        body: Any = self.backbone
+        config = body.peft_config["default"] if hasattr(body, "peft_config") else None
+        return int(config.num_virtual_tokens) if config is not None and config.is_prompt_learning else 0
 
     @property
     def library_model(self) -> Any:

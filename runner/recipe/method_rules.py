@@ -60,6 +60,10 @@ def _quantization_rules(raw: Mapping[str, Any], methods: list[Any]) -> Iterator[
         yield Problem(BASE, base, message, "train it with another method, or save it and name its folder")
 
 
+_CONTINUED: Final = ("causal-lm", "instruction", "seq2seq")
+"""Tasks whose models go on with, or answer, what they read: learnt tokens before it change what they say."""
+
+
 def _peft_rules(raw: Mapping[str, Any], methods: list[Any]) -> Iterator[Problem]:
     keys: Final = ("model", "peft", "type")
     kind = value_at(raw, keys)
@@ -74,8 +78,13 @@ def _peft_rules(raw: Mapping[str, Any], methods: list[Any]) -> Iterator[Problem]
     shape = shape_of(task)
     pair = value_at(raw, ("data", "columns", "text_pair"))
     hint = "use an adapter of layers, such as IA3 or VERA, or method lora"
-    if shape is not None and (shape.inputs[0] != "text" or shape.kind not in ("label", "labels", "number")):
+    is_whole = shape is not None and shape.inputs[0] == "text" and shape.kind in ("label", "labels", "number")
+    if shape is not None and not is_whole and task not in _CONTINUED:
         message = f"puts learnt tokens before each text, which the task {task} cannot tell from its own"
         yield Problem(keys, kind, message, hint)
     elif (shape is not None and shape.inputs == ("text", "text_pair") and not shape.optional) or pair is not None:
         yield Problem(keys, kind, "cannot tell a model which of two texts a token is of", hint)
+    checkpointing = ("training", "gradient_checkpointing")
+    if name == "PREFIX_TUNING" and value_at(raw, checkpointing) is True:
+        message = "recomputes layers without the keys and values that PREFIX_TUNING puts before them"
+        yield Problem(checkpointing, True, message, 'leave it out, or take type = "PROMPT_TUNING" or "P_TUNING"')

@@ -131,9 +131,12 @@ def training_rows(experiment: "Experiment", split: EncodedSplit, *, packs: bool)
     """
     tokenizer, room, model = experiment.backbone.tokenizer, experiment.backbone.max_length, experiment.model
     assert isinstance(model, LanguageModel)
-    if not packs or keeps_apart(model):
+    if model.n_learnt_tokens:
+        fault = "learnt tokens stand before a row, not before each of several texts in it"
+    else:
+        fault = f"models of type {model.library_model.config.model_type} do not keep texts apart that share a row"
+    if not packs or (not model.n_learnt_tokens and keeps_apart(model)):
         return rows_of(split, tokenizer, room, packs=packs)
-    fault = f"models of type {model.library_model.config.model_type} do not keep texts apart that share a row"
     if experiment.loaded.recipe.training.packing:
         raise ModelError(f"training.packing = true: {fault}. Leave it out, or set it to false.")
     rows = rows_of(split, tokenizer, room, packs=False)

@@ -52,14 +52,14 @@ def test_prompts_are_answered_as_in_the_runs_own_evaluation(
     own = read_responses(store, evaluation)
     answers = read(out)
     assert len(answers) == 16
-    assert [answer["text"] for answer in answers] == [own[at]["text"] for at in range(16)]
+    assert [answer["answer"] for answer in answers] == [own[at]["text"] for at in range(16)]
     assert {answer["given"] for answer in answers} <= set(SWAP.values())
     # a file, to a dataset: what the model wrote is what another may learn
     asked = write(tmp_path / "asked.jsonl", [{"prompt": answer["prompt"]} for answer in answers])
     made = runner(store, "predict", "instruction", asked, "--to-dataset", "written", "--device", "cpu")
     assert made.code == 0, made.err
     dataset = get_dataset(store, "written@1")
-    assert [json.loads(value) for value in read_values(store, dataset, "train")] == [a["text"] for a in answers]
+    assert [json.loads(value) for value in read_values(store, dataset, "train")] == [a["answer"] for a in answers]
     assert next(iter(iter_inputs(store, dataset, "train")))[0] == {"prompt": answers[0]["prompt"]}
 
 
@@ -83,8 +83,8 @@ def test_chats_are_answered_up_to_the_users_last_turn(runner: Runner, kit: Kit, 
     said = runner(store, "predict", "instruction", write(tmp_path / "asked.jsonl", asked), "--out", str(out))
     assert said.code == 0, said.err
     first, second, third = read(out)
-    assert first["text"] == second["text"]
-    assert third["text"] is None
+    assert first["answer"] == second["answer"]
+    assert third["answer"] is None
 
 
 def test_texts_are_judged(runner: Runner, kit: Kit, store: Store, tmp_path: Path) -> None:
@@ -126,6 +126,12 @@ def test_texts_are_made_of_texts(runner: Runner, kit: Kit, store: Store, tmp_pat
     table = pd.read_parquet(out)
     assert list(table.columns) == ["row", "text", "given", "answer"]
     assert len(table) == 16
+    lines = tmp_path / "made.jsonl"
+    said = runner(store, "predict", "seq2seq", "--split", "validation", "--out", str(lines), "--device", "cpu")
+    assert said.code == 0, said.err
+    assert [(line["text"], line["answer"]) for line in read(lines)] == list(
+        zip(table["text"], table["answer"], strict=True)
+    )
 
 
 @pytest.mark.parametrize("objective", ["latency/ms"])

@@ -90,6 +90,21 @@ def test_what_is_resolved_is_the_same_experiment(overrides: tuple[str, ...]) -> 
         (["model.method=peft", "model.peft.type=LORA"], "model.peft.type", 'set model.method = "lora"'),
         (["model.method=peft", "model.peft.type=adalora"], "model.peft.type", "a schedule of its own"),
         (["model.peft.type=IA3"], "model.peft", "belongs to method peft"),
+        (
+            ["model.method=peft", "model.peft.type=PREFIX_TUNING", "training.gradient_checkpointing=true"],
+            "training.gradient_checkpointing",
+            "without the keys and values",
+        ),
+        (
+            [
+                "model.method=peft",
+                "model.peft.type=PROMPT_TUNING",
+                "task=masked-lm",
+                "evaluation.select=validation/loss",
+            ],
+            "model.peft.type",
+            "the task masked-lm cannot tell",
+        ),
         (["model.method=head", "training.compile=true"], "training.compile", "nothing to compile"),
         (["model.attention=flash"], "model.attention", "must be auto, sdpa, eager or flash_attention_2"),
         (
