@@ -38,10 +38,12 @@ def voice_hint(name: str) -> str:
     return f"{known}. It has not seen this label." if known else ""
 
 
-def doubts(row: Mapping[str, Any], label_names: Sequence[str]) -> str:
-    """How many voices prefer another label; plain text.
+def doubts(row: Mapping[str, Any], label_names: Sequence[str], n_unseen: int | None = None) -> str:
+    """How many voices prefer another label, and how many of all were not trained on it; plain text.
 
-    >>> doubts({"given": 0, "n_doubting": 7, "n_voices": 8}, ["positive", "negative"])
+    >>> doubts({"given": 0, "n_doubting": 7, "n_voices": 8}, ["positive", "negative"], 5)
+    '7 of 8 voices prefer another label than positive; 5 of the 8 were not trained on it.'
+    >>> doubts({"given": 0, "n_doubting": 7, "n_voices": 8}, ["positive", "negative"], 8)
     '7 of 8 voices prefer another label than positive.'
     >>> doubts({"given": None, "n_doubting": None, "n_voices": None}, [])
     ''
@@ -50,7 +52,10 @@ def doubts(row: Mapping[str, Any], label_names: Sequence[str]) -> str:
     if not is_known(of) or not of or not is_known(n) or not is_known(given) or not 0 <= int(given) < len(label_names):
         return ""
     who = "No voice prefers" if n == 0 else f"{count(n)} of {count(of)} voices prefer{'s' if of == 1 else ''}"
-    return f"{who} another label than {label_names[int(given)]}."
+    said = f"{who} another label than {label_names[int(given)]}"
+    if n_unseen is not None and 0 < n_unseen < of:
+        said += f"; {count(n_unseen)} of the {count(of)} {'was' if n_unseen == 1 else 'were'} not trained on it"
+    return f"{said}."
 
 
 def learned(history: History) -> str:
@@ -115,7 +120,7 @@ def agreement(neighbours: pd.DataFrame, label: str | None) -> str:
 def why(desk: Desk, row: Mapping[str, Any], known: Details) -> None:
     """Draw it."""
     given = int(row["given"]) if row.get("given") is not None else None
-    said = doubts(row, desk.label_names)
+    said = doubts(row, desk.label_names, sum(is_known(voice.p_given) for voice in known.voices))
     if said:
         st.markdown(f"**{escape(said)}**")
     table = opinions(known.voices, given, desk.label_names)
