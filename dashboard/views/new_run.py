@@ -181,6 +181,14 @@ def _clone_if_asked(here: source.Source) -> Run | None:
     if not run.recipe:
         st.info(f"{escape(run.name)} was made by a script without a recipe: there is nothing to take over.")
         return None
+    provenance: Mapping[str, Any] = run.provenance or {}
+    if merge := provenance.get("merge"):
+        parents = ", ".join(escape(str(parent["name"])) for parent in merge["parents"])
+        st.info(
+            f"{escape(run.name)} was merged, not trained: `runner merge` makes such a run. "
+            f"What can be taken over is what it was made of: {parents}."
+        )
+        return None
     if st.session_state.get("new-cloned") != run.id:
         _fill(here, run, run.recipe)
         st.session_state["new-cloned"] = run.id

@@ -370,6 +370,16 @@ def test_clone_keeps_what_the_form_does_not_know(show: Show, store: Store, csv: 
     assert "Choose data and a model" in plain(app)  # the form is empty again
 
 
+def test_clone_of_a_merged_run_names_what_was_trained(show: Show, store: Store, runs: dict[str, Run]) -> None:
+    lora = runs["lora"]
+    merge = {"method": "ties", "parents": [{"name": lora.name, "id": lora.id}]}
+    merged = NewRun(name="both", recipe=lora.recipe, dataset_key=lora.dataset_key, provenance={"merge": merge})
+    app = show("new_run", clone=record_run(store, merged, status=Status.FINISHED).id)
+    assert "both was merged, not trained" in plain(app)
+    assert f"what it was made of: {lora.name}." in plain(app)
+    assert "Choose data and a model" in plain(app)
+
+
 def test_clone_of_what_has_no_recipe_or_is_not_there(show: Show, runs: dict[str, Run]) -> None:
     assert "there is nothing to take over" in plain(show("new_run", clone=runs["my-script"].id))
     assert "no run" in plain(show("new_run", clone="NOSUCHRUN"))
