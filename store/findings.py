@@ -96,22 +96,18 @@ def list_findings(
     suggested_label (its name), evidence (a dict).
     """
     conditions = {"f.kind = ?": kind, "f.split = ?": split, "f.position = ?": position}
-    given = {condition: value for condition, value in conditions.items() if value is not None}
-    named, source = [], "findings f"
+    given: dict[str, object] = {condition: value for condition, value in conditions.items() if value is not None}
     if positions is not None:
-        named = [json.dumps({name: [int(each) for each in some] for name, some in positions.items()})]
-        source = (
-            "json_each(?) s CROSS JOIN json_each(s.value) c"
-            " CROSS JOIN findings f ON f.split = s.key AND f.position = c.value"
-        )
+        among = "(f.split, f.position) IN (SELECT s.key, c.value FROM json_each(?) s, json_each(s.value) c)"
+        given[among] = json.dumps({name: [int(each) for each in some] for name, some in positions.items()})
     frame = read_frame(
         store.db,
         "SELECT f.kind, f.place, f.split, f.position, f.risk, f.suggested,"
         " iif(typeof(f.suggested) = 'integer', json_extract(d.label_names, '$[' || f.suggested || ']'), NULL)"
         "  AS suggested_label, f.evidence"
-        f" FROM {source} JOIN triages t ON t.key = f.triage_key JOIN datasets d ON d.key = t.dataset_key"
+        " FROM findings f JOIN triages t ON t.key = f.triage_key JOIN datasets d ON d.key = t.dataset_key"
         f" WHERE {' AND '.join(['f.triage_key = ?', *given])} ORDER BY f.kind, f.place LIMIT ? OFFSET ?",
-        (*named, triage_key, *given.values(), limit, offset),
+        (triage_key, *given.values(), limit, offset),
     )
     frame["evidence"] = [json.loads(text) for text in frame["evidence"]]
     return frame
