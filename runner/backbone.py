@@ -40,6 +40,14 @@ class Backbone:
         return int(self.model.config.hidden_size)
 
 
+_MADE_FOR = {
+    "AutoModelForCausalLM": ("goes on with a text", "a decoder such as gpt2"),
+    "AutoModelForMaskedLM": ("fills gaps", "an encoder such as distilbert-base-uncased"),
+    "AutoModelForSeq2SeqLM": ("reads one text and writes another", "one such as google-t5/t5-small"),
+}
+"""What models of these auto classes do, and an example."""
+
+
 def load_backbone(spec: "Model", auto_class: str = "AutoModel", device: str = "cpu") -> Backbone:
     """Load what `[model]` names, by an auto class of transformers. Raises ModelError; a hub that cannot be reached is
     said at once.
@@ -76,6 +84,7 @@ def _pretrained(spec: "Model", name: str, auto_class: str, device: str) -> "PreT
 
     from runner.quantization import loading_arguments, require_quantized, set_compute
 
+    _require_kind(spec, name, auto_class)
     settings = _attention(spec, device)
     if spec.method == "qlora":
         settings |= loading_arguments(spec.quantization, device)
@@ -99,6 +108,13 @@ def _pretrained(spec: "Model", name: str, auto_class: str, device: str) -> "PreT
         for key, saved, wanted in report["mismatched_keys"]
         if not key.startswith("pooler.")
     )
+    body = f"{model.base_model_prefix}."
+    if auto_class in _MADE_FOR and missing and not other and not any(key.startswith(body) for key in missing):
+        does, such_as = _MADE_FOR[auto_class]
+        raise ModelError(
+            f"model.base = {spec.base!r} lacks the layer that says tokens ({_listed(missing)}): it was saved without, "
+            f"as classifiers and sentence encoders are. Take a model that {does}: {such_as}."
+        )
     faults = [f"missing are {_listed(missing)}"] if missing else []
     faults += [f"of another shape are {_listed(other)}"] if other else []
     faults += [str(message) for message in report["error_msgs"]]
@@ -113,6 +129,29 @@ def _pretrained(spec: "Model", name: str, auto_class: str, device: str) -> "PreT
         set_compute(model, spec.quantization.compute, None)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _require_kind(spec: "Model", name: str, auto_class: str) -> None:
+    """Raises ModelError where transformers knows this type of model, and it does not do what the task needs."""
+    from transformers import AutoConfig
+    from transformers.models.auto import modeling_auto
+
+    kinds = {
+        "AutoModelForCausalLM": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        "AutoModelForMaskedLM": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        "AutoModelForSeq2SeqLM": modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    }
+    if auto_class not in kinds or spec.trust_remote_code:
+        return
+    try:
+        kind = AutoConfig.from_pretrained(name, revision=spec.revision or "main").model_type
+    except (OSError, ValueError, KeyError):  # loading it says what is wrong
+        return
+    if kind in modeling_auto.MODEL_MAPPING_NAMES and kind not in kinds[auto_class]:
+        does, such_as = _MADE_FOR[auto_class]
+        raise ModelError(
+            f"model.base = {spec.base!r} is a model of type {kind}, and the task needs one that {does}: {such_as}."
+        )
 
 
 def _attention(spec: "Model", device: str) -> dict[str, Any]:

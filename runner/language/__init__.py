@@ -1,6 +1,6 @@
 """Models that say tokens, and how texts go through them.
 
-model       a backbone with the layer above that says tokens    apart        whether it keeps texts in one row apart
+model       a backbone with the layer above that says tokens    apart        what it sees of a row: too much?
 documents   whole texts as tokens                               gaps         tokens that are hidden in them
 dialogues   prompts and answers as one text                     pairs        texts to read and texts to write
 windows     stretches that a model reads at once                packing      several of them in one row

@@ -1,7 +1,7 @@
-"""Whether a model keeps texts apart that share a row.
+"""What a model sees of a row: whether it keeps texts apart that share one, and whether it sees what it is to foretell.
 
-Those of transformers that read `position_ids` do (each text counts from 0); some place tokens by their mask instead,
-such as OPT and BLOOM, and there every text of a row would see the ones before it.
+Models of transformers that read `position_ids` keep texts apart (each counts from 0); some place tokens by their mask
+instead, such as OPT and BLOOM, and there every text of a row would see the ones before it.
 """
 
 import torch
@@ -29,3 +29,14 @@ def keeps_apart(model: LanguageModel) -> bool:
         except TypeError:  # it takes no positions
             return False
     return bool((together - alone).abs().max() <= _TOLERANCE * alone.abs().max().clamp(min=1e-6))
+
+
+def looks_ahead(model: LanguageModel) -> bool:
+    """Whether what it says of a token depends on later ones, as encoders do: it would foretell what it has read."""
+    library = model.library_model
+    one = torch.randint(int(library.config.vocab_size), (1, 6), generator=torch.Generator().manual_seed(0))
+    other = one.clone()
+    other[0, -1] = (other[0, -1] + 1) % int(library.config.vocab_size)
+    with evaluating(model) as device:
+        first, second = (model({"input_ids": ids.to(device)})[0, :-1].float() for ids in (one, other))
+    return bool((first - second).abs().max() > _TOLERANCE * first.abs().max().clamp(min=1e-6))

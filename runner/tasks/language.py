@@ -13,7 +13,7 @@ from runner.classifier import TextModel
 from runner.encoding import EncodedSplit
 from runner.errors import ModelError
 from runner.inference import Passing
-from runner.language.apart import keeps_apart
+from runner.language.apart import keeps_apart, looks_ahead
 from runner.language.collators import RowCollator
 from runner.language.documents import encode_documents, tokens_around
 from runner.language.gaps import mask_token, with_fixed_gaps
@@ -127,10 +127,18 @@ class MaskedLm(Documents):
 def training_rows(experiment: "Experiment", split: EncodedSplit, *, packs: bool) -> RowCollator:
     """As `rows_of`; texts share rows only where the model keeps them apart.
 
-    Raises ModelError where the recipe says that they shall, and it does not.
+    Raises ModelError where the recipe says that they shall, and it does not, and for a model that reads both ways.
     """
     tokenizer, room, model = experiment.backbone.tokenizer, experiment.backbone.max_length, experiment.model
     assert isinstance(model, LanguageModel)
+    spec = experiment.loaded.recipe.model
+    # What 8 bits round a token to depends a little on the others.
+    if not (spec.method == "qlora" and spec.quantization.bits == 8) and looks_ahead(model):
+        raise ModelError(
+            f"model.base = {spec.base!r}: this model ({model.library_model.config.model_type}) sees the tokens that it "
+            f"is to foretell, so it would only copy them. Take a decoder, such as gpt2 (for raw text this one can be "
+            'trained with task = "masked-lm"), or set is_decoder = true in its config.json where it was trained so.'
+        )
     if model.n_learnt_tokens:
         fault = "learnt tokens stand before a row, not before each of several texts in it"
     else:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.tiny import CLUES, FILLERS, rows
+from benchmarks.tiny import BERT, CLUES, FILLERS, rows
 from evals.dynamics import decode
 from runner.data.problems import DataError
 from runner.errors import ModelError
@@ -211,6 +211,41 @@ def test_a_model_that_cannot_keep_texts_apart_gets_rows_of_one(kit: Kit, store: 
     with pytest.raises(ModelError, match=r"training\.packing = true: models of type opt do not keep texts apart"):
         kit.train(store, **settings(kit, "causal-lm", sources, training__packing=True, **opt))
     assert len(list_runs(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "base", "said"),
+    [
+        ("seq2seq", "gpt2", "of type gpt2, and the task needs one that reads one text and writes another"),
+        ("masked-lm", "gpt2", "of type gpt2, and the task needs one that fills gaps"),
+        ("masked-lm", "bert", "lacks the layer that says tokens"),
+        ("causal-lm", "bert", "lacks the layer that says tokens.*a decoder such as gpt2"),
+    ],
+)
+def test_a_model_that_was_made_for_something_else(
+    kit: Kit, store: Store, sources: dict[str, str], task: str, base: str, said: str
+) -> None:
+    folder = {"model__base": str(kit.folder / base), "model__tokenizer": None, "model__config": None}
+    with pytest.raises(ModelError, match=said):
+        kit.train(store, **settings(kit, task, sources, **folder))
+    assert len(list_runs(store)) == 0
+
+
+@pytest.mark.parametrize("task", ["causal-lm", "instruction"])
+def test_a_model_that_reads_both_ways_foretells_nothing(
+    kit: Kit, store: Store, sources: dict[str, str], task: str
+) -> None:
+    both = {
+        "model__base": "scratch:bert",
+        "model__tokenizer": str(kit.gpt2),
+        "model__config": {**BERT, "pad_token_id": 0},
+    }
+    with pytest.raises(ModelError, match=r"this model \(bert\) sees the tokens that it is to foretell.*masked-lm"):
+        kit.train(store, **settings(kit, task, sources, **both))
+    assert len(list_runs(store)) == 0
+    decoder = {**both, "model__config": {**BERT, "pad_token_id": 0, "is_decoder": True}, "training__max_steps": 1}
+    run = kit.train(store, **settings(kit, task, sources, generation__examples=None, **decoder))
+    assert run.status == "finished", run.cause
 
 
 @pytest.mark.parametrize(
