@@ -126,16 +126,29 @@ class TagReader:
         if self._rules == "lenient" or not names:
             return
         field, lenient = "data.columns.tags", 'data.tag_rules = "lenient" reads them as the CoNLL evaluation does'
-        try:
-            scheme = detect_scheme(names)
-        except ValueError as error:
-            where = f'in the column "{self._columns.target}" ({self._odd_places()})'
-            self._problems.add(f"{field}: {where}, {error}. Correct them; {lenient}.")
+        for known in (names, {tag for tag in names if _has_form(tag)}):  # what else breaks rules is to be heard too
+            try:
+                scheme = detect_scheme(known)
+                break
+            except ValueError as error:
+                where = f'in the column "{self._columns.target}" ({self._odd_places()})'
+                self._problems.add(f"{field}: {where}, {error}. Correct them; {lenient}.")
+        else:
             return
         for (title, before, tag), seen in self._pairs.items():
-            if said := _broken(before, tag, scheme):
+            if {before, tag} <= {*known, _EDGE} and (said := _broken(before, tag, scheme)):
                 advice = f"These are tags of {scheme.value}. Correct them; {lenient}."
                 self._problems.add_rows(title, said, seen.places, seen.n, advice)
+
+
+def _has_form(tag: str) -> bool:
+    """Whether a tag is one of any scheme.
+
+    >>> [tag for tag in ("O", "B-PER", "U-PER", "X-PER", "B-", "PER") if _has_form(tag)]
+    ['O', 'B-PER', 'U-PER']
+    """
+    prefix, name = split_tag(tag)
+    return prefix == "O" or (prefix in tuple("BIESLU") and bool(name))
 
 
 def _broken(before: str, tag: str, scheme: Scheme) -> str | None:

@@ -151,6 +151,18 @@ def test_wrong_tags_are_all_named_with_their_lines(store: Store, tmp_path: Path)
     assert stored(store, lenient)["w5"][1] == [[0, 1, 0], [3, 4, 1], [4, 5, 0]]
 
 
+def test_wrong_neighbours_are_named_beside_tags_of_no_scheme(store: Store, tmp_path: Path) -> None:
+    rows = sentences()
+    rows[2] = (rows[2][0], ["O", "I-PER", "O", "B-LOC", "I-LOC"])
+    rows[5] = (rows[5][0], ["X-LOC", "I-LOC", "O", "B-", "I-LOC"])
+    said = faults(store, recipe_of(conll(tmp_path / "a.conll", rows)))
+    assert '"B-", "X-LOC": no tag of BIO, BIOES or BILOU' in said
+    assert "line 14: I-PER after O. These are tags of BIO" in said
+    assert "after X-LOC" not in said
+    rows[5] = (rows[5][0], ["X-LOC", "E-LOC", "U-LOC", "O", "O"])
+    assert "U-LOC" in faults(store, recipe_of(conll(tmp_path / "b.conll", rows)))
+
+
 def test_what_is_no_sentence_is_named(store: Store, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"tokens": some, "tags": given} for some, given in sentences()]
     rows[1] |= {"tags": ["O", "O"]}
