@@ -42,13 +42,31 @@ STILL = {
 }
 
 
-def launched(store: Store, recipe: Path) -> subprocess.CompletedProcess[str]:
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--nproc-per-node", "2", "--master-port"),
+    "accelerate launch": ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port"),
+}
+"""As recipes.md has them; where there is no GPU, accelerate's processes are of CPUs too."""
+
+
+def launched(store: Store, recipe: Path, launcher: str = "torchrun") -> subprocess.CompletedProcess[str]:
     """`torchrun --nproc-per-node 2 -m runner train …`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
-    command = [*launcher, "-m", "runner", "train", str(recipe), "--store", str(store.path), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        *LAUNCHERS[launcher],
+        str(port),
+        "-m",
+        "runner",
+        "train",
+        str(recipe),
+        "--store",
+        str(store.path),
+        "--json",
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), check=False)
 
 
@@ -61,7 +79,8 @@ def curve(store: Store, run: Run, name: str) -> list[float]:
     return list(list_metrics(store, [run.key], [name])["value"])
 
 
-def test_two_processes_say_what_one_says(kit: Kit, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("accelerate launch", marks=pytest.mark.slow)])
+def test_two_processes_say_what_one_says(kit: Kit, store: Store, tmp_path: Path, launcher: str) -> None:
     """96 examples: batches of 14 in each of two processes, as batches of 28 in one; the last holds what is left."""
     still = {
         "model.base": "scratch:bert",
@@ -72,7 +91,7 @@ def test_two_processes_say_what_one_says(kit: Kit, store: Store, tmp_path: Path)
     }
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(kit.text({**still, "training.batch_size": 14, "training.gradient_accumulation": 2}))
-    done = launched(store, recipe)
+    done = launched(store, recipe, launcher)
     assert done.returncode == 0, done.stderr[-3000:]
     together = get_run(store, json.loads(done.stdout)["id"])
     assert len(list_runs(store)) == 1, "one process records"
