@@ -14,12 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from evals.intervals import wilson
 from evals.metrics import Score
 from evals.resampling import resampled_sums
 
 Numbers = npt.NDArray[np.float64]
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_RATES = ("exact_match",)
+"""Shares of examples: of few, or of all or none, only Wilson's interval is honest."""
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
@@ -75,7 +78,7 @@ def answer_columns(answers: Sequence[str | None], right: Sequence[Sequence[str]]
 def score_answers(
     answers: Sequence[str | None], right: Sequence[Sequence[str]], *, n_boot: int = 1000, seed: int = 0
 ) -> tuple[Score, ...]:
-    """Exact match and token F1, each the mean over the examples with a right answer, with a bootstrap interval.
+    """Exact match and token F1, each the mean over the examples with a right answer, with its interval.
 
     >>> scores = score_answers(["cat", "a dog"], [["the cat"], ["dog house"]], n_boot=0)
     >>> [(score.metric, round(score.value, 3), score.n) for score in scores]
@@ -85,16 +88,23 @@ def score_answers(
 
 
 def mean_scores(columns: dict[str, Numbers], *, n_boot: int = 1000, seed: int = 0) -> tuple[Score, ...]:
-    """The mean of each column (n,) with its bootstrap interval; nan values are left out of their column.
+    """The mean of each column (n,) with its interval, of exact_match Wilson's of a rate, else by bootstrap; nan values
+    are left out of their column.
 
-    >>> mean_scores({"exact_match": np.array([1.0, 0.0, np.nan])}, n_boot=0)
-    (Score(metric='exact_match', value=0.5, low=nan, high=nan, n=2),)
+    >>> found = mean_scores({"exact_match": np.array([1.0, 0.0, np.nan]), "token_f1": np.array([1.0, 0.5, 0.0])})
+    >>> [(score.metric, score.value, round(score.low, 2), score.n) for score in found]
+    [('exact_match', 0.5, 0.09, 2), ('token_f1', 0.5, 0.0, 3)]
     """
     scores = []
     for name, values in columns.items():
         known = values[~np.isnan(values)]
-        sums = resampled_sums(np.stack([known, np.ones(len(known))], axis=1), n_boot=n_boot, seed=seed)
-        scores.append(Score(name, *sums.estimate(lambda total: total[..., 0] / total[..., 1]), len(known)))
+        n = len(known)
+        if name in _RATES:
+            hits = float(known.sum())
+            scores.append(Score(name, hits / n if n else np.nan, *wilson(hits, n), n))
+            continue
+        sums = resampled_sums(np.stack([known, np.ones(n)], axis=1), n_boot=n_boot, seed=seed)
+        scores.append(Score(name, *sums.estimate(lambda total: total[..., 0] / total[..., 1]), n))
     return tuple(scores)
 
 

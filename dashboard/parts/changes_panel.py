@@ -179,7 +179,7 @@ def _table(
         "said_b": text(f"{names[1]} said", width=150),
         "measure_b": value(title, format=form, width=92, help=f"Of {escape(names[1])}."),
     }
-    example_list(shown, columns, key="changes")
+    example_list(shown, columns, key="changes", inputs=queries.inputs(source.path, tuple(shown["example_id"])))
 
 
 def _stored(source: Source, meeting: Meeting, positions: Positions) -> pd.DataFrame:

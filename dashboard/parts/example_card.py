@@ -11,6 +11,7 @@ from dashboard import queries
 from dashboard.answers import Column, answer_html, compared_columns, written_html
 from dashboard.charts.example import history_chart
 from dashboard.formats import UNKNOWN, escape
+from dashboard.named_texts import named_texts
 from dashboard.parts.behind import behind, opening
 from dashboard.parts.chips import labels, unlike_names
 from dashboard.parts.drawing import draw
@@ -50,7 +51,7 @@ def example_card(source: Source, example_id: str, runs: Sequence[Run]) -> None:
         st.warning(f"There is no example {escape(example_id)} in this store.", icon=":material/search_off:")
         return
     if not _spans(source, example_id, places, runs) and not _answers(source, example_id, places, runs):
-        st.code(places["text"].iloc[0], language=None, wrap_lines=True)
+        _texts(source, example_id, places)
     history = queries.history(source, example_id)
     names = dict(zip((run.key for run in runs), labels(runs), strict=True))
     if not history.empty:
@@ -78,6 +79,16 @@ def example_card(source: Source, example_id: str, runs: Sequence[Run]) -> None:
             + f"\nplaces = list_example_places(store, {example_id!r})"
             + f"\nhistory = list_example_history(store, {example_id!r})"
         )
+
+
+def _texts(source: Source, example_id: str, places: pd.DataFrame) -> None:
+    """Its text, or its texts by the names of their fields."""
+    inputs = queries.inputs(source.path, (example_id,))[example_id]
+    of = queries.dataset(source.path, int(places["dataset_key"].iloc[0])).source
+    for name, text in named_texts(inputs, of) or [("", str(places["text"].iloc[0]))]:
+        if name:
+            st.caption(escape(name))
+        st.code(text, language=None, wrap_lines=True)
 
 
 def _spans(source: Source, example_id: str, places: pd.DataFrame, runs: Sequence[Run]) -> bool:

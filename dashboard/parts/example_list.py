@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.palette import require
-from dashboard.formats import UNKNOWN, short
+from dashboard.formats import UNKNOWN
+from dashboard.named_texts import one_line
 
 PER_PAGE = 25
 
@@ -24,9 +25,11 @@ def example_list(
     key: str,
     ahead: Sequence[str] = (),
     height: int | Literal["content"] = "content",
+    inputs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Rows of examples with columns example_id, text and those of `columns` (name → Streamlit column config), of which
-    those named in `ahead` stand before the text. `columns` may say how the text is shown, too."""
+    those named in `ahead` stand before the text. `columns` may say how the text is shown, too. inputs: of these
+    examples (`queries.inputs`), where some may be several texts."""
     require(frame, "example_list", "example_id", "text", *columns)
     ids = frame["example_id"].tolist()
     # A fresh widget for every opened example: its card can then be opened again by the same row.
@@ -38,7 +41,8 @@ def example_list(
         if rows:
             open_example(ids[rows[0]])
 
-    shown = frame.assign(text=[short(text, 300) for text in frame["text"]])
+    of = inputs or {}
+    shown = frame.assign(text=[one_line(text, of.get(each, {})) for each, text in zip(ids, frame["text"], strict=True)])
     st.dataframe(
         shown[[*ahead, "text", *(name for name in columns if name not in (*ahead, "text"))]],
         column_config={

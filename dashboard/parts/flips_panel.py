@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard import queries
 from dashboard.formats import count, escape
 from dashboard.pairing import Pairing, flip_counts, flips_page
 from dashboard.parts.behind import behind, opening
@@ -69,6 +70,7 @@ def flips_panel(source: Source, found: Pairing, names: tuple[str, str], label_na
             "p_b": probability("prob.", f"The probability that {escape(names[1])} gave its own answer."),
         },
         key="flips",
+        inputs=queries.inputs(source.path, tuple(said["example_id"])),
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(counts[kind], PER_PAGE, key="page")

@@ -98,7 +98,8 @@ def listing(source: Source, evaluation: Evaluation, names: Sequence[str], filter
     )
     shares = {"p_given": probability("p(given)"), "p_predicted": probability("p(predicted)")}
     losses = {"loss": probability("loss", "−ln p(given), in nats")}
-    example_list(shown, {**columns, **shares, **losses}, key=key)
+    inputs = queries.inputs(source.path, tuple(shown["example_id"]))
+    example_list(shown, {**columns, **shares, **losses}, key=key, inputs=inputs)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(n_found, PER_PAGE, key="page")
         st.caption(f"{count(offset + 1)} to {count(offset + len(page))} of {count(n_found)} examples", width="content")

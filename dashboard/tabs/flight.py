@@ -99,8 +99,9 @@ def _examples(source: Source, run: Run, flight: Flight, step: int) -> None:
     offset = page_offset(n_kept, PER_PAGE, key="page", of=(flight.key, step))
     page = queries.flight_examples(source.path, flight.key, step, PER_PAGE, offset)
     example_list(
-        page, {"label": st.column_config.TextColumn("label", width="small")}, key=f"flight-{flight.key}-{step}"
-    )
+        page, {"label": st.column_config.TextColumn("label", width="small")}, key=f"flight-{flight.key}-{step}",
+        inputs=queries.inputs(source.path, tuple(page["example_id"])),
+    )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(n_kept, PER_PAGE, key="page")
         st.caption("Choose a row to see the example and what was said of it over time.", width="content")

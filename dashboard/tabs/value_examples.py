@@ -117,7 +117,8 @@ def listing(
     )
     text = st.column_config.TextColumn
     columns = {"given": text("given", width=180), "predicted": text("predicted", width=220)}
-    example_list(shown, {**columns, "loss": probability("loss")}, key=key)
+    inputs = queries.inputs(source.path, tuple(shown["example_id"]))
+    example_list(shown, {**columns, "loss": probability("loss")}, key=key, inputs=inputs)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         pager(len(positions), PER_PAGE, key="page")
         words = f"{count(offset + 1)} to {count(offset + len(wanted))} of {count(len(positions))} examples"

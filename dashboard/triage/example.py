@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.formats import UNKNOWN, badge_text, count, escape, is_known, number, short
+from dashboard.named_texts import named_texts
 from dashboard.triage import reads
 from dashboard.triage.asked import ask
 from dashboard.triage.author import ask_author, author, author_line
@@ -125,23 +126,6 @@ def _text(desk: Desk, row: Mapping[str, Any], evidence: Mapping[str, Any], kind:
         if new is not None:
             st.caption("The suggested text:")
             st.text(new)
-
-
-def named_texts(inputs: Mapping[str, Any], source: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The texts of an example that is several, each with the name of its field: that of its column where it is known.
-
-    inputs: by name, as `store.read_inputs`. source: of the data set.
-
-    >>> named_texts({"text": "It rains.", "text_pair": "It is wet."}, {"columns": {"text": "claim"}})
-    [('claim', 'It rains.'), ('text_pair', 'It is wet.')]
-    >>> named_texts({"text": "It rains."}, {}), named_texts({"tokens": ["It", "rains"], "text": "a"}, {})
-    ([], [])
-    """
-    columns = source.get("columns")
-    known = columns if isinstance(columns, Mapping) else {}
-    if len(inputs) < 2 or not all(isinstance(text, str) for text in inputs.values()):
-        return []
-    return [(str(known.get(name) or name), text) for name, text in inputs.items()]
 
 
 def _labels(desk: Desk, row: Mapping[str, Any], offered: Proposal, done: str | None) -> None:

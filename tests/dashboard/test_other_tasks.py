@@ -100,6 +100,23 @@ def numbers(empty_path: Path) -> dict[str, str]:
     return ids
 
 
+def test_the_texts_of_a_pair_stand_apart(show: Show, empty_path: Path) -> None:
+    store = open_store(empty_path)
+    texts = {"text": "It rains.", "text_pair": "It is *wet*."}
+    rows = [NewRow("test", "It rains.\nIt is *wet*.", 1.0, inputs=texts)]
+    source = {"columns": {"text": "claim", "text_pair": "source"}}
+    dataset = record_dataset(store, "pairs", rows, label_names=None, source=source, fingerprint="pairs")
+    run = record_run(store, NewRun("near", task="regression", dataset_key=dataset.key, select_metric="test/mae"))
+    answered(store, run, ["0.5"], [0.25], mae=0.5)
+    example = read_rows(store, dataset, "test")["example_id"].iloc[0]
+    store.close()
+    app = show("run", run=run.id, tab="Examples")
+    assert app.dataframe[0].value["text"].tolist() == ["It rains. ⏐ It is *wet*."]
+    app = show("run", run=run.id, tab="Examples", example=example)
+    assert set(texts.values()) <= {block.value for block in app.code}
+    assert {"claim", "source"} <= {caption.value for caption in app.caption}
+
+
 def test_numbers_are_drawn_against_the_given_ones(show: Show, numbers: dict[str, str]) -> None:
     app = show("run", run=numbers["near"], tab="Classes")
     assert "Predicted against given · n = 40" in words(app)

@@ -42,6 +42,12 @@ def test_no_answer_is_wrong_and_no_right_answer_is_left_out() -> None:
         answer_columns(["x"], [["x"], ["y"]])
 
 
+def test_none_of_four_may_be_some_of_all() -> None:
+    matches, _ = score_answers(["a b"] * 4, [["x"]] * 4)
+    assert (matches.value, matches.low) == (0, 0)
+    assert matches.high == pytest.approx(0.49, abs=0.005)
+
+
 def test_the_interval_is_that_of_a_mean() -> None:
     answers = ["x"] * 300 + ["y"] * 100
     score = score_answers(answers, [["x"]] * 400, n_boot=3000)[0]

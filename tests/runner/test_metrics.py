@@ -111,6 +111,13 @@ def test_a_module_says_what_our_own_functions_say(name: str) -> None:
     assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", ["rouge", "sacrebleu", "chrf"])
+def test_one_reference_may_be_a_text(name: str) -> None:
+    firsts = [each[0] for each in REFERENCES]
+    as_lists = load_metric(name).compute(predictions=TEXTS, references=[[each] for each in firsts])
+    assert load_metric(name).compute(predictions=TEXTS, references=firsts) == as_lists
+
+
 @pytest.mark.parametrize("name", ["seqeval", "accuracy"])
 def test_evaluate_loads_the_folder_itself(name: str, tmp_path: Path) -> None:
     import evaluate

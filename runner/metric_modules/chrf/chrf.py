@@ -7,10 +7,11 @@ import datasets
 import evaluate
 from sacrebleu.metrics.chrf import CHRF
 
-INPUTS = "predictions: texts; references: a list of texts for each."
-FEATURES = datasets.Features(
-    {"predictions": datasets.Value("string"), "references": datasets.Sequence(datasets.Value("string"))}
-)
+INPUTS = "predictions: texts; references: a list of texts for each, or one text."
+TEXT = datasets.Value("string")
+FEATURES = [
+    datasets.Features({"predictions": TEXT, "references": references}) for references in (datasets.Sequence(TEXT), TEXT)
+]
 
 
 class ChrF(evaluate.Metric):
@@ -20,6 +21,7 @@ class ChrF(evaluate.Metric):
     def _compute(
         self, predictions: list, references: list, char_order: int = 6, word_order: int = 0, beta: int = 2
     ) -> dict:
+        references = [[each] if isinstance(each, str) else each for each in references]
         most = max(len(each) for each in references)
         columns: list = [[each[at] if at < len(each) else None for each in references] for at in range(most)]
         found = CHRF(char_order=char_order, word_order=word_order, beta=beta).corpus_score(predictions, columns)

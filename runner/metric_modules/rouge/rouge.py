@@ -8,10 +8,11 @@ import datasets
 import evaluate
 from rouge_score.rouge_scorer import RougeScorer
 
-INPUTS = "predictions: texts; references: a list of texts for each."
-FEATURES = datasets.Features(
-    {"predictions": datasets.Value("string"), "references": datasets.Sequence(datasets.Value("string"))}
-)
+INPUTS = "predictions: texts; references: a list of texts for each, or one text."
+TEXT = datasets.Value("string")
+FEATURES = [
+    datasets.Features({"predictions": TEXT, "references": references}) for references in (datasets.Sequence(TEXT), TEXT)
+]
 
 
 class Rouge(evaluate.Metric):
@@ -19,6 +20,7 @@ class Rouge(evaluate.Metric):
         return evaluate.MetricInfo(description=__doc__, citation="", inputs_description=INPUTS, features=FEATURES)
 
     def _compute(self, predictions: list, references: list, use_stemmer: bool = False) -> dict:
+        references = [[each] if isinstance(each, str) else each for each in references]
         names = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
         scorer = RougeScorer(names, use_stemmer=use_stemmer)
         found = [scorer.score_multi(each, text) for text, each in zip(predictions, references, strict=True)]

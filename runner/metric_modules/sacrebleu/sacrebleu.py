@@ -8,10 +8,11 @@ import datasets
 import evaluate
 from sacrebleu.metrics.bleu import BLEU
 
-INPUTS = "predictions: texts; references: a list of texts for each."
-FEATURES = datasets.Features(
-    {"predictions": datasets.Value("string"), "references": datasets.Sequence(datasets.Value("string"))}
-)
+INPUTS = "predictions: texts; references: a list of texts for each, or one text."
+TEXT = datasets.Value("string")
+FEATURES = [
+    datasets.Features({"predictions": TEXT, "references": references}) for references in (datasets.Sequence(TEXT), TEXT)
+]
 
 
 class SacreBleu(evaluate.Metric):
@@ -19,6 +20,7 @@ class SacreBleu(evaluate.Metric):
         return evaluate.MetricInfo(description=__doc__, citation="", inputs_description=INPUTS, features=FEATURES)
 
     def _compute(self, predictions: list, references: list, lowercase: bool = False) -> dict:
+        references = [[each] if isinstance(each, str) else each for each in references]
         most = max(len(each) for each in references)
         columns: list = [[each[at] if at < len(each) else None for each in references] for at in range(most)]
         found = BLEU(lowercase=lowercase, force=True).corpus_score(predictions, columns)
