@@ -17,4 +17,5 @@ tasks         which columns each task reads            sizes            what a t
 data_files    the first rows of a file                 uploads          files that came through the browser
 responses     what no class says, in words             spans            sentences with their spans marked
 rankings      documents of queries in their order      word_differences  between two texts
+named_texts   the texts of an example that is several
 """
