@@ -83,6 +83,8 @@ def outlook(
     if n_rest and n_errors.value >= HARDLY_ANY and not decided.any():  # nothing was learned since
         errors_left = Estimate(*(min(each, n_rest) for each in n_errors))
     next_errors = posterior.errors(_counts(level_of[order[:n_next]], len(levels)), rng)
+    if n_rest:  # a part never holds more than all that is left
+        next_errors = Estimate(*(min(pair) for pair in zip(next_errors, errors_left, strict=True)))
     if max(n_errors.value, errors_left.value) < HARDLY_ANY:
         unseen = _unseen(n_errors, n_rest, int(learned.sum()), int((is_wrong[learned] == 1).sum()))
         errors_left = _up_to(errors_left, min(unseen, n_rest))

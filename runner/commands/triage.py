@@ -1,6 +1,5 @@
 """`runner triage RUN… | --dataset NAME`."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from runner.commands.options import echo_json, open_reconciled, store_option, table
+from runner.paths import on_store
 
 if TYPE_CHECKING:
     from runner.triage.conditions import ConditionError
@@ -202,7 +202,8 @@ def text_of(store: "Store", triage: "Triage", dataset: "Dataset", verdicts: "lis
     lines += ["", *sentences(triage.summary), ""]
     lines += [_table(store, triage)] if triage.summary.get("findings") else []
     lines += [_verdict_line(verdict) for verdict in verdicts]
-    lines += ["", f"Next: `{_dashboard(store)}`, page Triage: look at the worst, decide, make a corrected version."]
+    look = on_store("runner dashboard", store.path)
+    lines += ["", f"Next: `{look}`, page Triage: look at the worst, decide, make a corrected version."]
     return "\n".join(lines)
 
 
@@ -245,10 +246,3 @@ def _verdict_line(verdict: "Verdict") -> str:
         word = f"warning ({word.lower()})"
     name = "" if verdict.condition.name == verdict.condition.text else f"{verdict.condition.name}, "
     return f"{word}: {name}{verdict.condition.text}: {verdict.said}."
-
-
-def _dashboard(store: "Store") -> str:
-    from runner.paths import default_store
-
-    is_default = store.path == default_store(None).expanduser().absolute()
-    return "runner dashboard" if is_default else f"runner dashboard --store {shlex.quote(str(store.path))}"

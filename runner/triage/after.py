@@ -4,6 +4,7 @@ import traceback
 from typing import Literal
 
 from runner.errors import UserError
+from runner.paths import on_store
 from runner.triage.identity import Identity, Options
 from runner.triage.sentences import sentences
 from runner.triage.sources import Sources, runs_of
@@ -17,7 +18,7 @@ def triage_after(store: Store, run: Run, mode: Mode) -> tuple[str, Triage | None
 
     Whatever goes wrong is said, and what to do then. Ctrl-C ends the triage alone: it is `killed`.
     """
-    again = f"`runner triage {run.id}` looks again"
+    again = f"`{on_store(f'runner triage {run.id}', store.path)}` looks again"
     try:
         if run.dataset_key is None:
             return "", None
@@ -31,7 +32,7 @@ def triage_after(store: Store, run: Run, mode: Mode) -> tuple[str, Triage | None
     if triage.status != Status.FINISHED:
         said = f"looking at the training examples was {triage.status}: {triage.cause}"
         return f"{said}\n{again}; the run itself is finished.", triage
-    return "\n".join([*sentences(triage.summary), _next(run)]), triage
+    return "\n".join([*sentences(triage.summary), _next(store, run)]), triage
 
 
 def _triage(store: Store, dataset: Dataset, mode: Mode) -> Triage:
@@ -45,5 +46,6 @@ def _triage(store: Store, dataset: Dataset, mode: Mode) -> Triage:
     return carry_out(identity, make_progress(mode))
 
 
-def _next(run: Run) -> str:
-    return f"Next: `runner dashboard`, page Triage, or `runner triage {run.id}` for everything that was found."
+def _next(store: Store, run: Run) -> str:
+    look, list_all = (on_store(command, store.path) for command in ("runner dashboard", f"runner triage {run.id}"))
+    return f"Next: `{look}`, page Triage, or `{list_all}` for everything that was found."

@@ -51,6 +51,15 @@ def test_decisions_change_the_outlook() -> None:
     assert left(1.0) > left(0.0) * 2
 
 
+def test_a_part_never_holds_more_than_the_whole() -> None:
+    chance, _ = _queue(540, 0.1, 0)
+    total = Estimate(float(chance.sum()), 0.37 * float(chance.sum()), 1.02 * float(chance.sum()))
+    seen = outlook(chance, np.full(540, np.nan), total, n_next=200)
+    assert seen.errors_left == pytest.approx(total)
+    assert all(part <= whole for part, whole in zip(seen.next_errors, seen.errors_left, strict=True))
+    assert seen.next_errors.low < seen.next_errors.value <= seen.next_errors.high
+
+
 def test_when_to_stop() -> None:
     chance = np.repeat([0.6, 0.02], [100, 900])
     truth = np.zeros(1000)
